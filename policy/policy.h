@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * policy.h - documents in, checked model and compiled snapshot out.
+ *
+ * Why: people write YAML or JSON; readers want a file that is checked, indexed
+ * and ready to map.  Everything between lies here, in three steps that never
+ * touch what is in force: read (documents.c), check (model_*.c, gates 1, 2 of
+ * SEMANTICS 6, lint), compile (compile_*.c, gate 3); gates.c compares two
+ * models (gates 4 and 5).  A step reports all problems it can find, not the
+ * first one.  Nothing here is used on a request path; memory comes from
+ * malloc; not safe in threads on one object.
+ * Read next: model.h (the checked form), compile.c.
+ */
+#ifndef GRAY_POLICY_H
+#define GRAY_POLICY_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* Limits on documents. */
+#define GRAY_DOCUMENT_BYTES_MAX (64u << 20) /* of one file */
+#define GRAY_DOCUMENT_DEPTH_MAX 32u
+#define GRAY_CONDITION_DEPTH_MAX 8u         /* nested all/any/not */
+#define GRAY_COST_BOUND_NS 2000u            /* of one decision */
+
+enum gray_severity { GRAY_ERROR, GRAY_WARNING, GRAY_ADVICE };
+
+/* One finding: a stable code of problems.def, a sentence, and its place. */
+struct gray_finding {
+    enum gray_severity severity;
+    const char *code;   /* static */
+    char *sentence;
+    char *file;         /* NULL: no single file */
+    uint32_t line, column; /* from 1; 0: unknown */
+    char *pointer;      /* JSON pointer inside the document; "" the whole */
+    char *document;     /* "Release/cart-2", NULL before it is known */
+};
+struct gray_findings {
+    struct gray_finding *items;
+    size_t count, capacity;
+    size_t errors;
+};
+void gray_findings_free(struct gray_findings *findings);
+/* "file:line:column: error: sentence [code] (Release/cart-2 /admission/share)",
+ * one a line. */
+void gray_findings_print(const struct gray_findings *findings, FILE *out);
+/* The same as a JSON array. malloc'd. */
+char *gray_findings_json(const struct gray_findings *findings);
+/* For the CLI's help and docs: every code with its meaning, in order; returns
+ * how many there are. */
+size_t gray_problem_codes(const char *const **ret_codes,
+                          const char *const **ret_sentences);
+
+/* ---- read ---------------------------------------------------------------- */
+
+/* Documents as read, with their places. */
+struct gray_documents;
+struct gray_documents *gray_documents_new(void);
+void gray_documents_free(struct gray_documents *docs);
+/* Adds a file, a folder (its *.yaml, *.yml, *.json by name, not deeper) or "-"
+ * (standard input).  Gate 1.  0, or -1 with findings added; what was added
+ * before stays. */
+int gray_documents_add(struct gray_documents *docs, const char *path,
+                       struct gray_findings *findings);
+/* Adds a text; `name` stands for the file in findings. YAML is a superset: a
+ * text whose first byte that is no blank is '{' or '[' is read as JSON. */
+int gray_documents_add_text(struct gray_documents *docs, const char *name,
+                            const char *text, size_t length,
+                            struct gray_findings *findings);
+
+/* ---- check --------------------------------------------------------------- */
+
+struct gray_model;
+/* Gates 1 and 2 and lint over all documents together.  NULL when there are
+ * errors.  The model owns copies of all it needs. */
+struct gray_model *gray_model_check(const struct gray_documents *docs,
+                                    struct gray_findings *findings);
+void gray_model_free(struct gray_model *model);
+/* Canonical JSON of the documents: keys sorted, defaults left out, one array
+ * sorted by kind and name; what snapshots carry as `source`. malloc'd. */
+char *gray_model_source(const struct gray_model *model, size_t *ret_length);
+
+/* ---- gates over two models ----------------------------------------------- */
+
+/* Gate 4 (structural: shares, tails, salts, units, lists, require) and gate 5
+ * (one variable at a time).  Findings are errors where a unit that is in could
+ * fall out.  `before` NULL: nothing was in force.  0 when there are none. */
+int gray_gates_compare(const struct gray_model *before,
+                       const struct gray_model *after,
+                       struct gray_findings *findings);
+/* Human or JSON difference: added, removed, changed documents with JSON
+ * pointers, before and after. malloc'd. */
+char *gray_model_diff(const struct gray_model *before,
+                      const struct gray_model *after, int as_json);
+
+/* ---- compile ------------------------------------------------------------- */
+
+/* A file to be published: header with generation 0 and checksum 0, which
+ * runtime fills when it publishes. */
+struct gray_file {
+    char name[40]; /* lists: 32 hexadecimal digits; else "policy", "fleet" */
+    uint8_t *data;
+    uint64_t size;
+};
+struct gray_compiled {
+    struct gray_file policy, fleet;
+    struct gray_file *lists;
+    size_t list_count;
+    uint32_t cost_bound_ns;
+};
+struct gray_compile_options {
+    uint64_t revision;
+    int64_t effective_at; /* ms since the epoch; 0: at once */
+    int64_t now;          /* ms since the epoch: for time zones' tables */
+    /* Number of the scope word of a release by gray_hash_scope(name); runtime
+     * keeps them stable.  NULL: numbers in the order of the releases. */
+    uint32_t (*word_of)(void *context, uint64_t scope);
+    void *word_context;
+    unsigned no_index : 1; /* brute force, for tests: every rule is tried */
+};
+/* Gate 3 and the snapshot; opened with the engine's own check before it is
+ * handed out.  0, or -1 with findings. */
+int gray_compile(const struct gray_model *model,
+                 const struct gray_compile_options *options,
+                 struct gray_compiled *ret_compiled,
+                 struct gray_findings *findings);
+void gray_compiled_free(struct gray_compiled *compiled);
+
+#endif
