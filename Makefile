@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+# The two commands: `make run` and `make test`, on a bare Debian 12 as root.
+# Everything else that can be typed stands in `make help`.
+
+BUILD  := build
+NPROC  := $(shell nproc)
+
+.PHONY: help run test bench build build-asan fuzz fuzz-build habit clean
+
+help:
+	@echo "make run          install what is missing, build, show a gray release; ONCE=1 ends by itself"
+	@echo "make test         the same, then every test"
+	@echo "make bench        figures, one a line: name value unit"
+	@echo "make build        only build: build/bin/gray, build/lib/"
+	@echo "make fuzz         every libFuzzer target for 60 seconds each (SECONDS=n)"
+	@echo "make clean        remove what was built"
+
+build:
+	@tools/setup run
+	@tools/build $(BUILD)
+
+run: build
+	@ONCE=$(ONCE) examples/shop/run
+
+test: build
+	@tools/setup run test
+	@tools/build $(BUILD) test
+	@tools/build build-asan asan
+	@tools/run-tests $(BUILD) build-asan
+
+habit: build
+	@tests/habit/habit.py $(BUILD)
+
+bench: build
+	@tools/setup run bench
+	@tools/build $(BUILD) test
+	@bench/run $(BUILD)
+
+fuzz:
+	@tools/setup run test
+	@tools/build build-fuzz fuzz
+	@tools/fuzz build-fuzz $(or $(SECONDS),60)
+
+clean:
+	rm -rf build build-asan build-fuzz
