@@ -370,12 +370,17 @@ enum gray_header_kind {
 };
 enum gray_header_kind gray_header_kind(struct gray_str name);
 
+/* Bytes of what one request may carry: 16 arms with their variants. */
+#define GRAY_CARRIED_MAX (2u * GRAY_ARMS_MAX * (GRAY_NAME_MAX + 1))
 struct gray_carried {
     struct gray_str lane, arms, traffic_class; /* empty: none */
     uint32_t seen; /* how many gray.* members */
+    uint32_t decoded_used;
+    char decoded[GRAY_CARRIED_MAX]; /* a list of arms has its commas encoded */
 };
-/* Finds gray.lane, gray.arms, gray.class in a baggage header (W3C). -1 when a
- * gray member stands twice or is malformed. */
+/* Finds gray.lane, gray.arms, gray.class in a baggage header (W3C).  The
+ * strings point into the header or into *ret itself, so *ret is not to be
+ * moved.  -1 when a gray member stands twice or is malformed. */
 int gray_baggage_read(struct gray_str baggage, struct gray_carried *ret);
 /* Copies `baggage` without its gray.* members, then appends lane and arms
  * where not empty, within 64 members and 8,192 bytes (gray members first to
