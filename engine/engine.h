@@ -206,6 +206,9 @@ struct gray_input {
     struct gray_str path;
     struct gray_str lane;  /* of the trusted incoming colour; empty: none */
     struct gray_str arms;  /* "cart-2,pay-7:b" */
+    struct gray_str own_lane;  /* label `lane` of the own instance */
+    struct gray_str anonymous; /* id issued to a client without a unit */
+    bool anonymous_used; /* out: a release took it; the answer must carry it */
     struct gray_value values[GRAY_VALUES_MAX];
     char scratch[2 * GRAY_VALUE_MAX]; /* decoded query values, host */
 };
@@ -231,7 +234,12 @@ static inline bool gray_input_wants(const struct gray_snapshot *policy,
     return (policy->policy->header_filter >> (hash & 63)) & 1;
 }
 void gray_input_address(struct gray_input *in, const uint8_t bytes[16]);
-/* GRAY_SOURCE_ATTR, LABEL or CALLER (name empty). */
+/* GRAY_SOURCE_ATTR, LABEL or CALLER (name empty).  LABEL "lane" is also the
+ * lane of the own instance, whether or not a rule looks at it.
+ * GRAY_SOURCE_UNIT (name empty) is the id that was issued to this client, or
+ * the one that would be issued now: releases with `anonymous: cookie` take it
+ * for their unit where the request has none, and then set
+ * in->anonymous_used. */
 void gray_input_named(struct gray_input *in, enum gray_source source,
                       struct gray_str name, struct gray_str value);
 /* A colour from somebody who may give one (SEMANTICS 7). */
@@ -280,7 +288,8 @@ struct gray_colour {
     uint8_t reason;      /* of the request as a whole: the first arm's, the
                             lane's, else the first refusal's */
     uint32_t rule, bucket, release; /* belonging to `reason`; GRAY_NONE */
-    uint8_t fresh;       /* 1: lane or arms were decided here, not carried */
+    uint8_t fresh;       /* 1: lane or arms are not just what came in: some
+                            were decided here or taken away */
     uint8_t pad[3];
     struct gray_verdict arms[GRAY_ARMS_MAX]; /* admitted, by priority */
 };
@@ -339,8 +348,8 @@ struct gray_trace_step {
     uint8_t step;            /* enum gray_step */
     uint8_t result;          /* 0, 1; a step: 0 went on, 1 ended here */
     uint8_t value_known;
-    uint8_t pad;
-    struct gray_str value;   /* the first value looked at */
+    uint8_t mark;            /* enum gray_mark_state; MARK, EVIDENCE only */
+    struct gray_str value;   /* the first value looked at; a step: the unit */
 };
 struct gray_trace {
     uint32_t step_count, verdict_count;
@@ -349,12 +358,11 @@ struct gray_trace {
     struct gray_verdict verdicts[GRAY_TRACE_VERDICTS]; /* every release asked */
 };
 
-/* Decides with a trace and writes one line of JSON without a line end:
- * {"revision","release","arms","lane","version":{service: version},"reason",
- *  "sentence","rule","bucket","unit","class","releases":[...],"trace":[...]}
- * The same bytes for the same input everywhere.  Returns the length that the
- * whole text has; it was cut off (NUL-terminated, never valid JSON) when that
- * is not below `size`.  Values are cut to 64 bytes, escaped to ASCII. */
+/* Decides with a trace and writes one line of JSON without a line end, in the
+ * form that docs/explain.md says.  The same bytes for the same input
+ * everywhere.  Returns the length that the whole text has; it was cut off
+ * (NUL-terminated, never valid JSON) when that is not below `size`.  Values
+ * are cut to 64 bytes, escaped to ASCII. */
 size_t gray_explain(const struct gray_view *view, uint32_t entrance,
                     struct gray_input *in, gray_mark_fn marks,
                     void *marks_context, char *buffer, size_t size);

@@ -33,6 +33,9 @@
 #define GRAY_DFA_STATES_MAX 4096u /* states of one automaton */
 #define GRAY_SHARE_ALL 1000000u   /* the whole bucket line */
 #define GRAY_UNIT_SLOTS 4u        /* places a unit may be looked for */
+#define GRAY_VARIANTS_MAX 256u    /* arms of one release */
+#define GRAY_SEGMENTS_MAX 64u     /* segments of a path looked at */
+#define GRAY_HASH_MURMUR3 1u      /* the only gray_release.hash_version */
 
 /* First in every file of the runtime folder. 64 bytes. */
 struct gray_file_header {
@@ -95,8 +98,11 @@ struct gray_policy {
     struct gray_table lane_names;
     struct gray_table entrance_names;
     struct gray_ref source;  /* canonical JSON of the documents */
-    uint64_t header_filter;  /* bit (hash & 63) of every HEADER slot */
-    uint32_t needs;          /* bit GRAY_SOURCE_* of every source in use */
+    uint64_t header_filter;  /* bit (gray_hash_name & 63) of the name of every
+                                HEADER slot; of "cookie" where there is a
+                                COOKIE slot; of "content-type" where there is
+                                a GRPC_* slot */
+    uint32_t needs;          /* bit 1 << GRAY_SOURCE_* of every slot's source */
     uint32_t cost_bound;     /* of one decision, ns, as gate 3 computed it */
     uint64_t list_key[2];    /* reserved */
 };
@@ -118,7 +124,9 @@ struct gray_slot {
 
 /* One step of a program: a test and where to go.  Jumps lead forward only, so
  * a program ends after at most its own length of steps.  Targets count from
- * the program's first instruction. */
+ * the program's first instruction.  Programs do not share instructions, so
+ * that a file is checked in time that follows its size; operands may be
+ * shared. */
 #define GRAY_JUMP_FALSE 0xfffeu
 #define GRAY_JUMP_TRUE 0xffffu
 #define GRAY_INSN_IGNORE_CASE 1u
