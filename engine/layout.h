@@ -320,7 +320,8 @@ struct gray_route {
     uint8_t kind;               /* enum gray_route_kind */
     uint8_t flags;
     uint16_t pad;
-    uint32_t release, variant;  /* of an ARM, else GRAY_NONE */
+    uint32_t release, variant;  /* of an ARM, else GRAY_NONE; the variant's
+                                   number within its release */
     uint32_t lane;              /* of a LANE, else GRAY_NONE */
     uint32_t fallback;          /* route tried next when nothing is
                                    registered; GRAY_NONE: arms, baseline */
