@@ -1,14 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
- * shop.h - the three pieces of one shop service.
+ * shop.h - the four pieces of one shop service.
  *
- * Why: shop.c answers, call.c asks the next service of the chain, log.c writes
- * down who was really served; each can be read alone.  One thread, one epoll:
- * everything here belongs to that thread.
+ * Why: shop.c is the program, client.c answers, call.c asks the next service of
+ * the chain, log.c writes down who was really served; each can be read alone.
+ * One thread, one epoll: everything here belongs to that thread.
  */
 #ifndef SHOP_SHOP_H
 #define SHOP_SHOP_H
 
 #include "http.h"
+
+struct shop_service {
+    const char *name, *next;
+};
+struct shop_options {
+    const struct shop_service *service;
+    const char *version, *next_url;
+    bool discount; /* what the new cart does differently */
+    long fail_permille, delay_ms;
+};
 
 /* What epoll hands back: the first member of everything that is watched. */
 struct watch {
@@ -20,6 +30,17 @@ struct watch {
 int watch_add(struct watch *watch);
 /* Freed after the present batch of events, which may still name it. */
 void watch_free_later(struct watch *watch);
+
+/* ---- client.c ------------------------------------------------------------ */
+
+void client_setup(const struct shop_options *options);
+void client_accept(int fd);
+/* Closes what is idle; the rest closes after the answer it waits for. */
+void client_drain(void);
+unsigned client_count(void);
+/* Sends the answers that --delay held back long enough. */
+void client_tick(int64_t now_us);
+int client_wait_ms(int64_t now_us, int most);
 
 /* ---- call.c -------------------------------------------------------------- */
 
