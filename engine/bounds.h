@@ -36,10 +36,9 @@ static inline bool span_fits(struct gray_span span, uint32_t count)
 /* An empty reference points nowhere and is always right. */
 static inline bool ref_fits(struct gray_ref ref, struct gray_table strings)
 {
-    return ref.length == 0 ||
-           (ref.offset >= strings.offset &&
-            (uint64_t)ref.offset + ref.length <=
-                (uint64_t)strings.offset + strings.count);
+    return ref.length == 0 || (ref.offset >= strings.offset &&
+                               (uint64_t)ref.offset + ref.length <=
+                                   (uint64_t)strings.offset + strings.count);
 }
 
 static inline bool same_bytes(struct gray_str a, struct gray_str b)

@@ -10,7 +10,7 @@
  *                  strict: 503            sick, data at stake: 503
  * Read next: link.c (the subsets), decide.c (where the colour comes from).
  */
-#include "engine/bounds.h"
+#include "engine/view.h"
 
 /* What is left to do after a step of the choice. */
 enum outcome { DONE, GO_ON, TO_BASELINE };
@@ -74,7 +74,8 @@ static bool is_carried(const struct gray_view *view,
     for (i = 0; i < colour->arm_count && i < GRAY_ARMS_MAX; i++) {
         if (colour->arms[i].release == route->release &&
             colour->arms[i].variant == route->variant) {
-            release = gray_release_at(view->policy, route->release);
+            release =
+                VIEW_AT(view->policy, releases, gray_release, route->release);
             return release != NULL && !is_overridden(view, release);
         }
     }
@@ -94,7 +95,8 @@ static uint32_t governing_arm(const struct gray_view *view,
     }
     for (i = 0; i < service->arms.count; i++) {
         uint32_t number = service->arms.first + i;
-        const struct gray_route *route = gray_route_at(view->policy, number);
+        const struct gray_route *route =
+            VIEW_AT(view->policy, routes, gray_route, number);
 
         if (route != NULL && is_carried(view, colour, route)) {
             return number;
@@ -107,13 +109,15 @@ static uint32_t governing_arm(const struct gray_view *view,
 static bool data_at_stake(const struct gray_view *view, uint32_t arm)
 {
     const struct gray_route *route =
-        arm == GRAY_NONE ? NULL : gray_route_at(view->policy, arm);
+        arm == GRAY_NONE ? NULL
+                         : VIEW_AT(view->policy, routes, gray_route, arm);
     const struct gray_release *release =
-        route == NULL ? NULL : gray_release_at(view->policy, route->release);
+        route == NULL
+            ? NULL
+            : VIEW_AT(view->policy, releases, gray_release, route->release);
 
-    return release != NULL &&
-           (release->data_compat == GRAY_DATA_IRREVERSIBLE ||
-            release->stickiness == GRAY_STICKY_ENTITY);
+    return release != NULL && (release->data_compat == GRAY_DATA_IRREVERSIBLE ||
+                               release->stickiness == GRAY_STICKY_ENTITY);
 }
 
 static enum outcome try_arm(const struct gray_view *view, uint32_t arm,
@@ -153,14 +157,15 @@ static uint32_t lane_route(const struct gray_view *view,
 
     while (first < last) {
         middle = first + (last - first) / 2;
-        route = gray_route_at(view->policy, middle);
+        route = VIEW_AT(view->policy, routes, gray_route, middle);
         if (route == NULL || route->lane < lane) {
             first = middle + 1;
         } else {
             last = middle;
         }
     }
-    route = first < end ? gray_route_at(view->policy, first) : NULL;
+    route =
+        first < end ? VIEW_AT(view->policy, routes, gray_route, first) : NULL;
     return route != NULL && route->lane == lane ? first : GRAY_NONE;
 }
 
@@ -171,7 +176,8 @@ static enum outcome try_lane(const struct gray_view *view,
                              uint32_t wanted, uint32_t arm,
                              struct gray_choice *choice)
 {
-    const struct gray_route *route = gray_route_at(view->policy, wanted);
+    const struct gray_route *route =
+        VIEW_AT(view->policy, routes, gray_route, wanted);
     bool strict = (route->flags & GRAY_ROUTE_STRICT) != 0;
     uint32_t at = wanted, steps;
 
@@ -195,7 +201,7 @@ static enum outcome try_lane(const struct gray_view *view,
                        : TO_BASELINE;
         }
         at = route->fallback;
-        route = gray_route_at(view->policy, at);
+        route = VIEW_AT(view->policy, routes, gray_route, at);
     }
     return GO_ON;
 }
@@ -207,7 +213,7 @@ void gray_choose(const struct gray_view *view, uint32_t service_number,
                  struct gray_choice *ret_choice)
 {
     const struct gray_service *service =
-        gray_service_at(view->policy, service_number);
+        VIEW_AT(view->policy, services, gray_service, service_number);
     enum outcome outcome = GO_ON;
     uint32_t lane, arm;
 

@@ -8,7 +8,7 @@
  * word only by the strictest.  What is not ours keeps every byte.
  * Read next: engine/aliases.def, SEMANTICS 7, cookie.c.
  */
-#include "engine/bounds.h"
+#include "engine/view.h"
 
 #define MEMBERS_MAX 64u
 #define BAGGAGE_MAX 8192u
@@ -347,8 +347,7 @@ static bool copy_others(struct writer *w, struct gray_str baggage,
     size_t before;
 
     while (more && members < most) {
-        more = rest.length != 0 &&
-               memchr(rest.data, ',', rest.length) != NULL;
+        more = rest.length != 0 && memchr(rest.data, ',', rest.length) != NULL;
         member = cut(&rest, ',');
         if (is_ours(member)) {
             removed = true;
@@ -441,8 +440,8 @@ static bool put_arm(struct writer *w, struct gray_str release,
 
     if ((before != 0 && !put(w, ",", 1)) ||
         !put(w, release.data, release.length) ||
-        (variant.length != 0 && (!put(w, ":", 1) ||
-                                 !put(w, variant.data, variant.length)))) {
+        (variant.length != 0 &&
+         (!put(w, ":", 1) || !put(w, variant.data, variant.length)))) {
         w->length = before;
         return false;
     }
@@ -472,12 +471,15 @@ static bool is_known(const struct gray_snapshot *policy,
     const struct gray_release *found;
     const struct gray_variant *known;
 
-    found = number == GRAY_NONE ? NULL : gray_release_at(policy, number);
+    found = number == GRAY_NONE
+                ? NULL
+                : VIEW_AT(policy, releases, gray_release, number);
     if (found == NULL) {
         return false;
     }
     for (i = 0; i < found->variants.count; i++) {
-        known = gray_variant_at(policy, found->variants.first + i);
+        known =
+            VIEW_AT(policy, variants, gray_variant, found->variants.first + i);
         if (known != NULL &&
             same_bytes(gray_text(policy, known->name), variant)) {
             return true;
@@ -495,16 +497,16 @@ size_t gray_arms_write(const struct gray_view *view,
     uint32_t i, written = 0;
 
     for (i = 0; i < colour->arm_count && i < GRAY_ARMS_MAX; i++) {
-        const struct gray_release *release =
-            gray_release_at(view->policy, colour->arms[i].release);
+        const struct gray_release *release = VIEW_AT(
+            view->policy, releases, gray_release, colour->arms[i].release);
         const struct gray_variant *variant;
 
         if (release == NULL ||
             colour->arms[i].variant >= release->variants.count) {
             continue;
         }
-        variant = gray_variant_at(
-            view->policy, release->variants.first + colour->arms[i].variant);
+        variant = VIEW_AT(view->policy, variants, gray_variant,
+                          release->variants.first + colour->arms[i].variant);
         if (variant != NULL &&
             put_arm(&w, gray_text(view->policy, release->name),
                     gray_text(view->policy, variant->name))) {

@@ -45,8 +45,7 @@ const struct gray_endpoint *gray_endpoint_at(const struct gray_fleet *f,
     if (number >= f->body->endpoints.count) {
         return NULL;
     }
-    return (const struct gray_endpoint *)(f->base +
-                                          f->body->endpoints.offset) +
+    return (const struct gray_endpoint *)(f->base + f->body->endpoints.offset) +
            number;
 }
 
@@ -79,13 +78,15 @@ static int check_services(const struct gray_fleet *f,
 
     for (i = 0; i < body->services.count; i++) {
         struct gray_str name = gray_fleet_text(f, services[i].name);
-        uint64_t place = body->services.offset + (uint64_t)i * sizeof(*services);
+        uint64_t place =
+            body->services.offset + (uint64_t)i * sizeof(*services);
 
         if (name.length == 0 || !ref_fits(services[i].name, body->strings) ||
             services[i].hash != gray_hash_name(name.data, name.length)) {
             return refuse(ret_problem, "bad-name",
                           "A service's name lies outside the strings, or its "
-                          "hash is another name's.", place);
+                          "hash is another name's.",
+                          place);
         }
         if (i > 0 && !in_order(f, &services[i - 1], &services[i])) {
             return refuse(ret_problem, "bad-order",
@@ -96,7 +97,8 @@ static int check_services(const struct gray_fleet *f,
             owned > body->endpoints.count) {
             return refuse(ret_problem, "bad-span",
                           "A service's endpoints lie outside the table, or "
-                          "belong to two services.", place);
+                          "belong to two services.",
+                          place);
         }
     }
     return 0;
@@ -145,7 +147,8 @@ static int check_endpoints(const struct gray_fleet *f,
             !span_fits(endpoint->labels, body->labels.count)) {
             return refuse(ret_problem, "bad-endpoint",
                           "An endpoint's state, weight or labels are out of "
-                          "range.", place);
+                          "range.",
+                          place);
         }
     }
     for (i = 0; i < body->labels.count; i++) {
@@ -181,8 +184,7 @@ int gray_fleet_open(struct gray_fleet *ret_fleet, const void *data,
     if (!table_fits(size, f.body->strings, 1, 1) ||
         !table_fits(size, f.body->services, sizeof(struct gray_fleet_service),
                     8) ||
-        !table_fits(size, f.body->endpoints, sizeof(struct gray_endpoint),
-                    8) ||
+        !table_fits(size, f.body->endpoints, sizeof(struct gray_endpoint), 8) ||
         !table_fits(size, f.body->labels, sizeof(struct gray_selector), 8)) {
         return refuse(ret_problem, "bad-table",
                       "A table lies outside the fleet.", sizeof(*f.header));

@@ -8,14 +8,13 @@
  * picking one of them needs no search.
  * Read next: choose.c.
  */
-#include "engine/bounds.h"
+#include "engine/view.h"
 
 static const struct gray_fleet_service *find_service(const struct gray_fleet *f,
                                                      struct gray_str name)
 {
     const struct gray_fleet_service *services =
-        (const struct gray_fleet_service *)(f->base +
-                                            f->body->services.offset);
+        (const struct gray_fleet_service *)(f->base + f->body->services.offset);
     uint32_t first = 0, last = f->body->services.count, middle;
     uint32_t hash = gray_hash_name(name.data, name.length);
 
@@ -90,9 +89,11 @@ static uint64_t visit(const struct gray_snapshot *policy,
                       const struct gray_fleet *fleet, uint32_t number,
                       bool ready, uint32_t *ret_members)
 {
-    const struct gray_route *route = gray_route_at(policy, number);
+    const struct gray_route *route =
+        VIEW_AT(policy, routes, gray_route, number);
     const struct gray_service *service =
-        route == NULL ? NULL : gray_service_at(policy, route->service);
+        route == NULL ? NULL
+                      : VIEW_AT(policy, services, gray_service, route->service);
     const struct gray_fleet_service *found =
         service == NULL ? NULL
                         : find_service(fleet, gray_text(policy, service->name));
@@ -152,8 +153,7 @@ int gray_link_build(struct gray_link *ret_link,
             (uint32_t)visit(policy, fleet, i, true, members + used);
         used += subsets[i].ready;
         used += visit(policy, fleet, i, false, members + used);
-        subsets[i].members.count =
-            (uint32_t)used - subsets[i].members.first;
+        subsets[i].members.count = (uint32_t)used - subsets[i].members.first;
         subsets[i].pad = 0;
     }
     ret_link->subsets = subsets;

@@ -89,9 +89,8 @@ int gray_list_open(struct gray_list *ret_list, const void *data, uint64_t size,
                       "The other ids or their directory are damaged.",
                       file->text.keys);
     }
-    if (file->strings != 0 &&
-        !bytes_fit(size, file->strings, file->text.count, sizeof(uint64_t),
-                   8)) {
+    if (file->strings != 0 && !bytes_fit(size, file->strings, file->text.count,
+                                         sizeof(uint64_t), 8)) {
         return refuse(ret_problem, "bad-list",
                       "The strings of a strict list lie outside of it.",
                       file->strings);
@@ -165,8 +164,7 @@ static bool same_string(const struct gray_list *list, uint32_t number,
     }
     memcpy(&length, list->base + offset, sizeof(length));
     offset += sizeof(length);
-    return length == id.length &&
-           bytes_fit(list->size, offset, length, 1, 1) &&
+    return length == id.length && bytes_fit(list->size, offset, length, 1, 1) &&
            memcmp(list->base + offset, id.data, length) == 0;
 }
 
@@ -188,8 +186,8 @@ bool gray_list_has(const struct gray_list *list, struct gray_str id)
     if (half->count == 0) {
         return false;
     }
-    key = number ? gray_mix64(key)
-                 : gray_siphash(id.data, id.length, file->key);
+    key =
+        number ? gray_mix64(key) : gray_siphash(id.data, id.length, file->key);
     keys = (const uint64_t *)(list->base + half->keys);
     for (i = lower_bound(list, half, key); i < half->count; i++) {
         if (keys[i] != key) {
