@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * internal.h - what the files of runtime/ share among themselves.
+ *
+ * Why: publisher and reader must believe a file for exactly the same reasons,
+ * so there is one loader (part.c) for both, and one way to write (file.c).
+ * Nobody outside runtime/ and its tests includes this.
+ * Read next: part.c (what is believed), set.c (what a reader holds).
+ */
+#ifndef GRAY_RUNTIME_INTERNAL_H
+#define GRAY_RUNTIME_INTERNAL_H
+
+#include <stdarg.h>
+#include <sys/stat.h>
+
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/sha.h>
+
+#include "runtime/runtime.h"
+
+#define FILE_MAX (UINT64_C(8) << 30)  /* bytes of any file that is mapped */
+#define FILE_SLACK 4096u              /* directory entries looked at, beyond
+                                         what a folder can rightly hold */
+#define LOCK_WAIT_MS 10000u
+
+/* ---- problems ------------------------------------------------------------ */
+
+/* Fills *problem (may be NULL) and returns -error. */
+int problem_set(struct gray_problem *problem, int error, const char *code,
+                const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* ---- file.c: one way to look, one way to write --------------------------- */
+
+void fd_close(int *fd);
+#define CLEANUP_FD __attribute__((cleanup(fd_close)))
+
+/* XXH3-64 of a whole file, its checksum field taken as zero. */
+uint64_t file_checksum(const void *data, uint64_t size);
+/* Magic, layout, length against what the file system says. */
+int file_header_check(const struct gray_file_header *header, const char *magic,
+                      uint64_t size, const char *name,
+                      struct gray_problem *ret_problem);
+void file_header_fill(struct gray_file_header *header, const char *magic,
+                      uint64_t length);
+/* Only bytes that nobody else can change under us are mapped. */
+int file_trusted(int fd, uid_t owner, const char *name, struct stat *ret_stat,
+                 struct gray_problem *ret_problem);
+/* Creates `name` (which must not exist) fully allocated, with these bytes. */
+int file_write(int dirfd, const char *name, const void *data, uint64_t size,
+               mode_t mode, gid_t group, struct gray_problem *ret_problem);
+int file_random(void *bytes, size_t size, struct gray_problem *ret_problem);
+bool name_ends(const char *name, const char *suffix);
+/* The number in "<stem>.<number>.snap"; 0 when the name is none such. */
+uint64_t name_generation(const char *name, const char *stem);
+
+/* ---- part.c: one checked, mapped file ------------------------------------ */
+
+enum part_kind { PART_POLICY, PART_FLEET, PART_LIST };
+struct part {
+    uint32_t refs; /* atomic: loads may run beside the reader's own thread */
+    enum part_kind kind;
+    char name[48];
+    uint64_t generation;
+    uint8_t *data;
+    uint64_t size;
+    union {
+        struct gray_snapshot policy;
+        struct gray_fleet fleet;
+        struct gray_list list;
+    };
+};
+int part_load(int dirfd, const char *name, enum part_kind kind, uid_t owner,
+              struct part **ret_part, struct gray_problem *ret_problem);
+struct part *part_ref(struct part *part);
+void part_unref(struct part *part);
+/* Checks the name of a list as a policy gives it: 32 hexadecimal digits. */
+bool part_list_name(struct gray_str file, char ret_name[40]);
+
+/* ---- folder.c ------------------------------------------------------------ */
+
+struct folder_lock {
+    int fd;
+};
+/* Makes folder, sub-folders and control where missing; checks owner, modes and
+ * file system. */
+int folder_make(struct gray_folder *ret_folder, const char *path, bool any_fs,
+                struct gray_problem *ret_problem);
+int folder_lock(const struct gray_folder *folder, int *ret_fd,
+                struct gray_problem *ret_problem);
+/* Whose files are believed: the owner of the folder, if it is root or us. */
+int folder_owner(int dirfd, uid_t *ret_owner, struct gray_problem *ret_problem);
+int control_map(int dirfd, uid_t owner, bool writable,
+                struct gray_control **ret_control,
+                struct gray_problem *ret_problem);
+/* Live readers, and those whose FIFO took a byte. */
+void folder_wake(const struct gray_folder *folder, uint32_t *ret_readers,
+                 uint32_t *ret_woken);
+
+/* ---- keys.c -------------------------------------------------------------- */
+
+#define KEYS_MAX 2u
+struct keys_file {
+    struct gray_file_header header;
+    uint32_t count; /* 1 or 2, the newest first */
+    uint32_t pad;
+    struct keys_entry {
+        uint32_t id;
+        uint32_t pad;
+        uint8_t secret[32];
+    } keys[KEYS_MAX];
+};
+/* Keys ready to sign: the pads are hashed once, not per value. */
+struct keys {
+    uint32_t count;
+    struct key {
+        uint32_t id;
+        SHA256_CTX inner, outer;
+    } keys[KEYS_MAX];
+};
+/* Without a readable, sound file: no keys, count 0. */
+void keys_read(int dirfd, uid_t owner, struct keys *ret_keys);
+void keys_clear(struct keys *keys);
+/* Under the publisher's lock. */
+int keys_ensure(const struct gray_folder *folder, gid_t group,
+                struct gray_problem *ret_problem);
+
+/* ---- set.c --------------------------------------------------------------- */
+
+struct gray_runtime_set {
+    struct part *policy, *fleet;
+    struct part **lists;
+    struct gray_list *list_views;
+    uint32_t list_count;
+    void *link_memory;
+    struct gray_link link;
+    struct gray_view view;
+    struct keys keys;
+    uint64_t keys_generation;
+    uint64_t named_policy, named_fleet; /* what control asked for */
+    /* Slots of counters by route and class, filled by swap. */
+    struct gray_series **series;
+    uint32_t route_count;
+};
+/* Lists of a policy (shared with `old` where the name is the same) and the
+ * link; takes over the references in set->policy and set->fleet. */
+int set_complete(struct gray_runtime_set *set, int lists_fd, uid_t owner,
+                 const struct gray_runtime_set *old,
+                 const struct gray_control *control,
+                 struct gray_problem *ret_problem);
+
+/* ---- reader's file ------------------------------------------------------- */
+
+struct reader_file {
+    struct gray_file_header header; /* generation 0, checksum 0 */
+    int32_t pid;
+    uint32_t kind;
+    uint32_t series_max;
+    uint32_t series_size;
+    uint64_t policy_generation, fleet_generation, word_epoch, keys_generation;
+    char refusal[160];
+    uint64_t reasons[256];
+    uint64_t events[32];
+    struct gray_series series[GRAY_SERIES_MAX];
+};
+/* Name of a kind, as in readers/<kind>-<number>; NULL when unknown. */
+const char *reader_kind_word(uint32_t kind);
+/* Takes a reader's file and its FIFO; fd holds the lock. */
+struct reader_slot {
+    int fd, wake_fd, dirfd;
+    char id[64];
+    struct reader_file *file;
+};
+int reader_slot_take(struct reader_slot *ret_slot, int dirfd,
+                     enum gray_reader_kind kind,
+                     struct gray_problem *ret_problem);
+void reader_slot_close(struct reader_slot *slot);
+/* Does some process hold the lock of this open reader's file? */
+bool reader_alive(int fd);
+/* Every string ends, every number lies in its range. */
+bool reader_file_sound(const struct reader_file *file);
+
+/* ---- counters.c ---------------------------------------------------------- */
+
+#define SERIES_INDEX 2048u /* power of two, above 2 * GRAY_SERIES_MAX - 1 */
+struct series_index {
+    uint16_t cells[SERIES_INDEX]; /* slot + 1; 0: free */
+};
+void series_index_build(struct series_index *index,
+                        const struct reader_file *file);
+void series_link(struct gray_runtime *runtime, struct gray_runtime_set *set);
+/* First microsecond of every bucket, and one beyond. */
+extern const uint32_t latency_floor[GRAY_LATENCY_BUCKETS + 1];
+
+/* ---- reader.c ------------------------------------------------------------ */
+
+struct gray_runtime {
+    int dirfd, lists_fd;
+    uid_t owner;
+    enum gray_reader_kind kind;
+    struct gray_control *control;
+    struct reader_slot slot; /* file NULL: not counted */
+    struct gray_runtime_set *set;
+    uint64_t epoch;
+    /* What control named when we last tried; atomic. */
+    uint64_t tried_policy, tried_fleet, tried_keys;
+    struct gray_problem refusals[2];
+    const struct gray_problem *refusal; /* atomic */
+    struct series_index index;
+    uint32_t free_from; /* no free place of series below this one */
+};
+/* Like gray_runtime_swap(), but hands the old set back. */
+struct gray_runtime_set *runtime_exchange(struct gray_runtime *runtime,
+                                          struct gray_runtime_set *set);
+
+/* ---- text.c: growing text ------------------------------------------------ */
+
+struct text {
+    char *data;
+    size_t length, capacity;
+    bool failed; /* out of memory: data is NULL at the end */
+};
+void text_add(struct text *text, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void text_json(struct text *text, const char *bytes, size_t length);
+void text_label(struct text *text, const char *bytes);
+char *text_take(struct text *text, size_t *ret_length);
+
+#endif

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * keys.c - the file `keys`: at most two secrets that sign cookies and colours.
+ *
+ * Why: two are valid at once so that a rotation breaks nobody's cookie; the
+ * newest signs.  Readers that may not read the file, or find it damaged, go on
+ * without cookies: nothing gray is ever an authorisation, so a missing key is
+ * no error.
+ * Read next: token.c.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/internal.h"
+
+#include <openssl/crypto.h>
+
+static int keys_file_read(int dirfd, uid_t owner, struct keys_file *ret_file,
+                          struct gray_problem *ret_problem)
+{
+    CLEANUP_FD int fd = -1;
+    struct stat status;
+    struct keys_file file;
+    int error;
+
+    fd = openat(dirfd, "keys", O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        return problem_set(ret_problem, errno, "missing", "keys: %s.",
+                           strerror(errno));
+    }
+    error = file_trusted(fd, owner, "keys", &status, ret_problem);
+    if (error != 0) {
+        return error;
+    }
+    if ((status.st_mode & 07) != 0 || status.st_size != sizeof(file) ||
+        pread(fd, &file, sizeof(file), 0) != (ssize_t)sizeof(file)) {
+        return problem_set(ret_problem, EINVAL, "bad-keys",
+                           "keys has a wrong size, or can be read by all.");
+    }
+    error = file_header_check(&file.header, GRAY_MAGIC_KEYS, sizeof(file),
+                              "keys", ret_problem);
+    if (error == 0 && (file.count == 0 || file.count > KEYS_MAX ||
+                       file_checksum(&file, sizeof(file)) !=
+                           file.header.checksum)) {
+        error = problem_set(ret_problem, EINVAL, "bad-checksum",
+                            "keys is damaged.");
+    }
+    if (error == 0) {
+        *ret_file = file;
+    }
+    OPENSSL_cleanse(&file, sizeof(file));
+    return error;
+}
+
+/* RFC 2104: the two pads, hashed once. */
+static void key_prepare(struct key *key, const struct keys_entry *entry)
+{
+    uint8_t pad[SHA256_CBLOCK];
+    size_t i;
+
+    key->id = entry->id;
+    memset(pad, 0x36, sizeof(pad));
+    for (i = 0; i < sizeof(entry->secret); i++) {
+        pad[i] ^= entry->secret[i];
+    }
+    SHA256_Init(&key->inner);
+    SHA256_Update(&key->inner, pad, sizeof(pad));
+    for (i = 0; i < sizeof(pad); i++) {
+        pad[i] ^= 0x36 ^ 0x5c;
+    }
+    SHA256_Init(&key->outer);
+    SHA256_Update(&key->outer, pad, sizeof(pad));
+    OPENSSL_cleanse(pad, sizeof(pad));
+}
+
+void keys_read(int dirfd, uid_t owner, struct keys *ret_keys)
+{
+    struct keys_file file;
+    uint32_t i;
+
+    memset(ret_keys, 0, sizeof(*ret_keys));
+    if (keys_file_read(dirfd, owner, &file, NULL) != 0) {
+        return;
+    }
+    for (i = 0; i < file.count; i++) {
+        key_prepare(&ret_keys->keys[i], &file.keys[i]);
+    }
+    ret_keys->count = file.count;
+    OPENSSL_cleanse(&file, sizeof(file));
+}
+
+void keys_clear(struct keys *keys)
+{
+    OPENSSL_cleanse(keys, sizeof(*keys));
+}
+
+static int keys_write(const struct gray_folder *folder, struct keys_file *file,
+                      gid_t group, struct gray_problem *ret_problem)
+{
+    struct gray_control *control = folder->control;
+    uint64_t generation =
+        __atomic_load_n(&control->keys_generation, __ATOMIC_RELAXED);
+    uint32_t count = file->count;
+    struct stat status;
+    int error;
+
+    if (file->header.generation > generation) {
+        generation = file->header.generation;
+    }
+    if (group == (gid_t)-1) {
+        if (fstat(folder->dirfd, &status) != 0) {
+            return problem_set(ret_problem, errno, "io", "The folder: %s.",
+                               strerror(errno));
+        }
+        group = status.st_gid;
+    }
+    file_header_fill(&file->header, GRAY_MAGIC_KEYS, sizeof(*file));
+    file->header.generation = generation + 1;
+    file->count = count;
+    file->header.checksum = file_checksum(file, sizeof(*file));
+    unlinkat(folder->dirfd, "keys.new", 0);
+    error = file_write(folder->dirfd, "keys.new", file, sizeof(*file), 0640,
+                       group, ret_problem);
+    if (error != 0) {
+        return error;
+    }
+    if (renameat(folder->dirfd, "keys.new", folder->dirfd, "keys") != 0) {
+        error = errno;
+        unlinkat(folder->dirfd, "keys.new", 0);
+        return problem_set(ret_problem, error, "io", "Cannot name keys: %s.",
+                           strerror(error));
+    }
+    __atomic_store_n(&control->keys_generation, generation + 1,
+                     __ATOMIC_RELEASE);
+    return 0;
+}
+
+static int keys_add(const struct gray_folder *folder, struct keys_file *file,
+                    gid_t group, struct gray_problem *ret_problem)
+{
+    struct keys_entry fresh = { .id = 1 };
+    uint32_t i;
+    int error = file_random(fresh.secret, sizeof(fresh.secret), ret_problem);
+
+    for (i = 0; i < file->count; i++) {
+        if (file->keys[i].id >= fresh.id) {
+            fresh.id = file->keys[i].id + 1;
+        }
+    }
+    if (error == 0) {
+        file->keys[1] = file->keys[0];
+        file->keys[0] = fresh;
+        file->count = file->count == 0 ? 1 : KEYS_MAX;
+        error = keys_write(folder, file, group, ret_problem);
+    }
+    OPENSSL_cleanse(&fresh, sizeof(fresh));
+    return error;
+}
+
+int keys_ensure(const struct gray_folder *folder, gid_t group,
+                struct gray_problem *ret_problem)
+{
+    struct gray_control *control = folder->control;
+    struct keys_file file;
+    int error = 0;
+
+    memset(&file, 0, sizeof(file));
+    if (keys_file_read(folder->dirfd, geteuid(), &file, NULL) != 0) {
+        error = keys_add(folder, &file, group, ret_problem);
+    } else if (__atomic_load_n(&control->keys_generation, __ATOMIC_RELAXED) !=
+               file.header.generation) {
+        /* A rotation died between the name and the number. */
+        __atomic_store_n(&control->keys_generation, file.header.generation,
+                         __ATOMIC_RELEASE);
+    }
+    OPENSSL_cleanse(&file, sizeof(file));
+    return error;
+}
+
+int gray_keys_rotate(const char *folder_path, gid_t group,
+                     struct gray_problem *ret_problem)
+{
+    struct gray_folder folder;
+    struct keys_file file;
+    CLEANUP_FD int lock = -1;
+    int error = gray_folder_open(&folder, folder_path, true, ret_problem);
+
+    if (error != 0) {
+        return error;
+    }
+    error = folder_lock(&folder, &lock, ret_problem);
+    if (error == 0) {
+        memset(&file, 0, sizeof(file));
+        keys_file_read(folder.dirfd, geteuid(), &file, NULL);
+        error = keys_add(&folder, &file, group, ret_problem);
+        OPENSSL_cleanse(&file, sizeof(file));
+    }
+    if (error == 0) {
+        folder_wake(&folder, NULL, NULL);
+    }
+    gray_folder_close(&folder);
+    return error;
+}

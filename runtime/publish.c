@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * publish.c - how a new policy or fleet comes into force.
+ *
+ * Why: whatever kills a publisher, readers must find the old state or the new
+ * one.  All that can fail (allocation, checks, names) happens aside under
+ * "*.new"; then come renames, and one store into `control`, which alone says
+ * what is in force.  A policy names in its header (`reserved`) the fleet that
+ * was published with it, so that this one store turns both.
+ * Read next: repair.c (what a dead publisher leaves), part.c (the check).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/internal.h"
+#include "runtime/repair.h"
+
+struct job {
+    const struct gray_publish *what;
+    struct gray_folder folder;
+    int lists_fd;
+    uint64_t policy_generation, fleet_generation; /* new ones; 0: none */
+    struct gray_runtime_set set; /* what will be in force, for the check */
+};
+
+/* A copy whose header is ours: the caller's bytes stay as they are. */
+static void *copy_with_header(const void *data, uint64_t size,
+                              const char *magic, uint64_t generation,
+                              uint64_t reserved)
+{
+    const struct gray_file_header *given = data;
+    struct gray_file_header *header = malloc(size);
+
+    if (header != NULL) {
+        memcpy(header, data, size);
+        file_header_fill(header, magic, size);
+        header->generation = generation;
+        header->revision = given->revision;
+        header->effective_at = given->effective_at;
+        header->reserved = reserved;
+    }
+    return header;
+}
+
+static int no_memory(struct gray_problem *ret_problem)
+{
+    return problem_set(ret_problem, ENOMEM, "memory", "Out of memory.");
+}
+
+/* Words belong to the folder, not to the compiler: the same release keeps its
+ * word whatever order a compiler counted in. */
+static int words_assign(struct job *job, uint8_t *copy,
+                        struct gray_problem *ret_problem)
+{
+    struct gray_policy *policy =
+        (void *)(copy + sizeof(struct gray_file_header));
+    struct gray_release *releases =
+        (void *)(copy + policy->releases.offset);
+    uint32_t i;
+
+    for (i = 0; i < policy->releases.count; i++) {
+        uint32_t word = gray_word_number(&job->folder, releases[i].scope);
+
+        if (word == GRAY_NONE) {
+            return problem_set(ret_problem, ENOSPC, "words-full",
+                               "The folder has seen %u releases, the most it "
+                               "keeps words for: make a new folder.",
+                               GRAY_WORDS_MAX);
+        }
+        releases[i].word = word;
+    }
+    return 0;
+}
+
+/* Writes "<stem>.<generation>.snap.new" and its second name "<stem>.snap.new",
+ * then opens it as a reader would. */
+static int prepare(struct job *job, const char *stem, enum part_kind kind,
+                   void *copy, uint64_t size, struct part **ret_part,
+                   struct gray_problem *ret_problem)
+{
+    struct gray_file_header *header = copy;
+    char name[48], second[32];
+    int error;
+
+    header->checksum = file_checksum(copy, size);
+    snprintf(name, sizeof(name), "%s.%llu.snap.new", stem,
+             (unsigned long long)header->generation);
+    snprintf(second, sizeof(second), "%s.snap.new", stem);
+    error = file_write(job->folder.dirfd, name, copy, size, 0644, (gid_t)-1,
+                       ret_problem);
+    if (error == 0 && linkat(job->folder.dirfd, name, job->folder.dirfd,
+                             second, 0) != 0) {
+        error = problem_set(ret_problem, errno,
+                            errno == ENOSPC ? "disk-full" : "io",
+                            "Cannot name %s: %s.", second, strerror(errno));
+    }
+    if (error == 0) {
+        error = part_load(job->folder.dirfd, name, kind, geteuid(), ret_part,
+                          ret_problem);
+    }
+    return error;
+}
+
+static int prepare_policy(struct job *job, struct gray_problem *ret_problem)
+{
+    const struct gray_publish *what = job->what;
+    struct gray_snapshot given;
+    void *copy;
+    int error;
+
+    if (what->policy_size == 0) {
+        return 0;
+    }
+    /* Checked before the first word is taken from the folder for good. */
+    if (gray_snapshot_open(&given, what->policy, what->policy_size,
+                           ret_problem) != 0) {
+        return -EINVAL;
+    }
+    copy = copy_with_header(what->policy, what->policy_size, GRAY_MAGIC_POLICY,
+                            job->policy_generation, job->fleet_generation);
+    if (copy == NULL) {
+        return no_memory(ret_problem);
+    }
+    error = words_assign(job, copy, ret_problem);
+    if (error == 0) {
+        error = prepare(job, "policy", PART_POLICY, copy, what->policy_size,
+                        &job->set.policy, ret_problem);
+    }
+    free(copy);
+    return error;
+}
+
+static int prepare_fleet(struct job *job, struct gray_problem *ret_problem)
+{
+    const struct gray_publish *what = job->what;
+    void *copy;
+    int error;
+
+    if (what->fleet_size == 0) {
+        return 0;
+    }
+    if (what->fleet_size < sizeof(struct gray_file_header)) {
+        return problem_set(ret_problem, EINVAL, "bad-size",
+                           "A fleet of %llu bytes has no header.",
+                           (unsigned long long)what->fleet_size);
+    }
+    copy = copy_with_header(what->fleet, what->fleet_size, GRAY_MAGIC_FLEET,
+                            job->fleet_generation, 0);
+    if (copy == NULL) {
+        return no_memory(ret_problem);
+    }
+    error = prepare(job, "fleet", PART_FLEET, copy, what->fleet_size,
+                    &job->set.fleet, ret_problem);
+    free(copy);
+    return error;
+}
+
+/* A list's name is its content: one that is there and sound stays. */
+static int prepare_list(struct job *job, const struct gray_publish_list *list,
+                        struct gray_problem *ret_problem)
+{
+    struct gray_str given = { list->name, (uint32_t)strlen(list->name) };
+    struct gray_file_header *copy;
+    struct part *part = NULL;
+    char name[40], aside[48];
+    int error;
+
+    if (!part_list_name(given, name) ||
+        list->size < sizeof(struct gray_file_header)) {
+        return problem_set(ret_problem, EINVAL, "bad-list-name",
+                           "A list must be named by 32 hexadecimal digits and "
+                           "have a header.");
+    }
+    if (part_load(job->lists_fd, name, PART_LIST, geteuid(), &part, NULL) ==
+        0) {
+        bool same = part->size == list->size;
+
+        part_unref(part);
+        if (same) {
+            return 0;
+        }
+    }
+    snprintf(aside, sizeof(aside), "%s.new", name);
+    copy = copy_with_header(list->data, list->size, GRAY_MAGIC_LIST, 0, 0);
+    if (copy == NULL) {
+        return no_memory(ret_problem);
+    }
+    copy->checksum = file_checksum(copy, list->size);
+    error = file_write(job->lists_fd, aside, copy, list->size, 0644, (gid_t)-1,
+                       ret_problem);
+    free(copy);
+    part = NULL;
+    if (error == 0) {
+        error = part_load(job->lists_fd, aside, PART_LIST, geteuid(), &part,
+                          ret_problem);
+        part_unref(part);
+    }
+    if (error == 0 &&
+        renameat(job->lists_fd, aside, job->lists_fd, name) != 0) {
+        error = problem_set(ret_problem, errno, "io", "Cannot name list %s.",
+                            name);
+    }
+    return error;
+}
+
+/* The new policy with its lists and with the fleet that will be in force. */
+static int check_together(struct job *job, struct gray_problem *ret_problem)
+{
+    struct gray_control *control = job->folder.control;
+    char name[48];
+
+    if (job->set.policy == NULL) {
+        return 0;
+    }
+    if (job->set.fleet == NULL && control->fleet_generation != 0) {
+        snprintf(name, sizeof(name), "fleet.%llu.snap",
+                 (unsigned long long)control->fleet_generation);
+        part_load(job->folder.dirfd, name, PART_FLEET, geteuid(),
+                  &job->set.fleet, NULL);
+    }
+    return set_complete(&job->set, job->lists_fd, geteuid(), NULL, control,
+                        ret_problem);
+}
+
+static int name_finally(struct job *job, const char *stem, uint64_t generation,
+                        struct gray_problem *ret_problem)
+{
+    char from[48], to[48];
+    int dirfd = job->folder.dirfd;
+    int error = 0;
+
+    snprintf(from, sizeof(from), "%s.%llu.snap.new", stem,
+             (unsigned long long)generation);
+    snprintf(to, sizeof(to), "%s.%llu.snap", stem,
+             (unsigned long long)generation);
+    if (renameat(dirfd, from, dirfd, to) != 0) {
+        error = errno;
+    }
+    snprintf(from, sizeof(from), "%s.snap.new", stem);
+    snprintf(to, sizeof(to), "%s.snap", stem);
+    if (error == 0 && renameat(dirfd, from, dirfd, to) != 0) {
+        error = errno;
+    }
+    if (error != 0) {
+        return problem_set(ret_problem, error, "io", "Cannot name %s: %s.", to,
+                           strerror(error));
+    }
+    return 0;
+}
+
+static int commit(struct job *job, struct gray_problem *ret_problem)
+{
+    struct gray_control *control = job->folder.control;
+    int error = 0;
+
+    if (job->fleet_generation != 0) {
+        error = name_finally(job, "fleet", job->fleet_generation, ret_problem);
+    }
+    if (error == 0 && job->policy_generation != 0) {
+        error =
+            name_finally(job, "policy", job->policy_generation, ret_problem);
+    }
+    if (error != 0) {
+        return error;
+    }
+    if (job->policy_generation != 0) {
+        __atomic_store_n(&control->policy_generation, job->policy_generation,
+                         __ATOMIC_RELEASE);
+    }
+    if (job->fleet_generation != 0) {
+        __atomic_store_n(&control->fleet_generation, job->fleet_generation,
+                         __ATOMIC_RELEASE);
+    }
+    return 0;
+}
+
+static int job_run(struct job *job, struct gray_problem *ret_problem)
+{
+    const struct gray_publish *what = job->what;
+    struct gray_control *control = job->folder.control;
+    size_t i;
+    int error;
+
+    repair(&job->folder, job->lists_fd);
+    if (control->policy_generation == UINT64_MAX ||
+        control->fleet_generation == UINT64_MAX) {
+        return problem_set(ret_problem, EINVAL, "bad-generation",
+                           "control is damaged: make a new folder.");
+    }
+    job->policy_generation =
+        what->policy_size > 0 ? control->policy_generation + 1 : 0;
+    job->fleet_generation =
+        what->fleet_size > 0 ? control->fleet_generation + 1 : 0;
+    error = prepare_fleet(job, ret_problem);
+    for (i = 0; error == 0 && i < what->list_count; i++) {
+        error = prepare_list(job, &what->lists[i], ret_problem);
+    }
+    if (error == 0) {
+        error = prepare_policy(job, ret_problem);
+    }
+    if (error == 0) {
+        error = check_together(job, ret_problem);
+    }
+    if (error == 0) {
+        error = keys_ensure(&job->folder, what->group, ret_problem);
+    }
+    if (error == 0) {
+        error = commit(job, ret_problem);
+    }
+    if (error != 0) {
+        repair(&job->folder, job->lists_fd);
+    }
+    return error;
+}
+
+static void set_drop(struct gray_runtime_set *set)
+{
+    struct gray_runtime_set *moved = malloc(sizeof(*moved));
+
+    /* gray_runtime_set_free() owns the set's own memory too. */
+    if (moved != NULL) {
+        *moved = *set;
+        gray_runtime_set_free(moved);
+    }
+}
+
+int gray_publish(const char *folder, const struct gray_publish *what,
+                 struct gray_published *ret_published,
+                 struct gray_problem *ret_problem)
+{
+    struct job job = { .what = what, .lists_fd = -1 };
+    struct gray_problem ignored;
+    CLEANUP_FD int lock = -1;
+    uint32_t readers = 0, woken = 0;
+    int error;
+
+    if (ret_problem == NULL) {
+        ret_problem = &ignored;
+    }
+    error = folder_make(&job.folder, folder, what->allow_any_filesystem,
+                        ret_problem);
+    if (error != 0) {
+        return error;
+    }
+    error = folder_lock(&job.folder, &lock, ret_problem);
+    if (error == 0) {
+        job.lists_fd = openat(job.folder.dirfd, "lists",
+                              O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        error = job.lists_fd >= 0
+                    ? job_run(&job, ret_problem)
+                    : problem_set(ret_problem, errno, "io", "lists: %s.",
+                                  strerror(errno));
+    }
+    if (error == 0) {
+        folder_wake(&job.folder, &readers, &woken);
+        if (ret_published != NULL) {
+            ret_published->policy_generation =
+                job.folder.control->policy_generation;
+            ret_published->fleet_generation =
+                job.folder.control->fleet_generation;
+            ret_published->readers = readers;
+            ret_published->woken = woken;
+        }
+    }
+    if (job.lists_fd >= 0) {
+        prune(&job.folder, job.lists_fd);
+    }
+    set_drop(&job.set);
+    fd_close(&job.lists_fd);
+    gray_folder_close(&job.folder);
+    return error;
+}

@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * reader.c - a process's hold on the folder: load, swap, acknowledge.
+ *
+ * Why: a new policy is mapped and checked beside the requests and becomes the
+ * current one by one pointer.  What is not good is refused and said, and the
+ * last good one stays: a bad file must never be worse than no file.  At a
+ * fresh start, when there is no last good one in memory, the newest good one
+ * of the folder is taken.
+ * Read next: set.c, slot.c, counters.c.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "runtime/internal.h"
+
+static uint64_t load_u64(const uint64_t *place)
+{
+    return __atomic_load_n(place, __ATOMIC_ACQUIRE);
+}
+
+/* ---- open and close ------------------------------------------------------- */
+
+static int runtime_attach(struct gray_runtime *runtime, const char *folder,
+                          struct gray_problem *ret_problem)
+{
+    int error;
+
+    runtime->dirfd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (runtime->dirfd < 0) {
+        return problem_set(ret_problem, errno, "no-folder",
+                           "%.80s cannot be opened: %s. gray publish makes it.",
+                           folder, strerror(errno));
+    }
+    error = folder_owner(runtime->dirfd, &runtime->owner, ret_problem);
+    if (error != 0) {
+        return error;
+    }
+    runtime->lists_fd = openat(runtime->dirfd, "lists",
+                               O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return control_map(runtime->dirfd, runtime->owner, false,
+                       &runtime->control, ret_problem);
+}
+
+int gray_runtime_open(struct gray_runtime **ret_runtime, const char *folder,
+                      enum gray_reader_kind kind, bool counted,
+                      struct gray_problem *ret_problem)
+{
+    struct gray_problem problem = { NULL, "", 0 };
+    struct gray_runtime *runtime = calloc(1, sizeof(*runtime));
+    struct gray_runtime_set *set = NULL;
+    int error;
+
+    if (runtime == NULL) {
+        return problem_set(ret_problem, ENOMEM, "memory", "Out of memory.");
+    }
+    runtime->dirfd = runtime->lists_fd = -1;
+    runtime->slot.fd = runtime->slot.wake_fd = runtime->slot.dirfd = -1;
+    runtime->kind = kind;
+    runtime->refusal = &runtime->refusals[0];
+    error = runtime_attach(runtime, folder, &problem);
+    if (error != 0) {
+        gray_runtime_close(runtime);
+        if (ret_problem != NULL) {
+            *ret_problem = problem;
+        }
+        return error;
+    }
+    /* Without a file of its own a reader still decides; it is only neither
+     * counted nor woken. */
+    if (counted && reader_slot_take(&runtime->slot, runtime->dirfd, kind,
+                                    &problem) == 0) {
+        series_index_build(&runtime->index, runtime->slot.file);
+    }
+    if (ret_problem != NULL) {
+        *ret_problem = problem;
+    }
+    gray_runtime_load(runtime, &set, ret_problem);
+    gray_runtime_swap(runtime, set);
+    *ret_runtime = runtime;
+    return 0;
+}
+
+void gray_runtime_close(struct gray_runtime *runtime)
+{
+    if (runtime == NULL) {
+        return;
+    }
+    gray_runtime_set_free(runtime->set);
+    reader_slot_close(&runtime->slot);
+    if (runtime->control != NULL) {
+        munmap(runtime->control, sizeof(*runtime->control));
+    }
+    fd_close(&runtime->lists_fd);
+    fd_close(&runtime->dirfd);
+    free(runtime);
+}
+
+/* ---- waking and acknowledging --------------------------------------------- */
+
+int gray_runtime_wake_fd(const struct gray_runtime *runtime)
+{
+    return runtime->slot.wake_fd;
+}
+
+static void acknowledge(struct gray_runtime *runtime)
+{
+    struct reader_file *file = runtime->slot.file;
+    const struct gray_runtime_set *set = runtime->set;
+
+    if (file == NULL) {
+        return;
+    }
+    if (set != NULL) {
+        __atomic_store_n(&file->policy_generation,
+                         set->policy != NULL ? set->policy->generation : 0,
+                         __ATOMIC_RELEASE);
+        __atomic_store_n(&file->fleet_generation,
+                         set->fleet != NULL ? set->fleet->generation : 0,
+                         __ATOMIC_RELEASE);
+        __atomic_store_n(&file->keys_generation, set->keys_generation,
+                         __ATOMIC_RELEASE);
+    }
+    /* Words are read from `control` itself, so that whoever has read the epoch
+     * decides by the words that were set before it was raised. */
+    __atomic_store_n(&file->word_epoch, load_u64(&runtime->control->word_epoch),
+                     __ATOMIC_RELEASE);
+}
+
+void gray_runtime_wake_drain(struct gray_runtime *runtime)
+{
+    char bytes[256];
+
+    while (runtime->slot.wake_fd >= 0 &&
+           read(runtime->slot.wake_fd, bytes, sizeof(bytes)) > 0) {
+    }
+    acknowledge(runtime);
+}
+
+bool gray_runtime_stale(const struct gray_runtime *runtime)
+{
+    const struct gray_control *control = runtime->control;
+
+    return load_u64(&control->policy_generation) !=
+               load_u64(&runtime->tried_policy) ||
+           load_u64(&control->fleet_generation) !=
+               load_u64(&runtime->tried_fleet) ||
+           load_u64(&control->keys_generation) !=
+               load_u64(&runtime->tried_keys);
+}
+
+/* ---- load ------------------------------------------------------------------ */
+
+struct search {
+    int dirfd;
+    const char *stem;
+    enum part_kind kind;
+    uid_t owner;
+    uint64_t generation; /* what is in force */
+    uint64_t avoid;      /* this one is sound, but its lists are not */
+};
+
+static bool header_names(const struct search *search, const char *name,
+                         uint64_t generation)
+{
+    struct gray_file_header header;
+    CLEANUP_FD int fd = openat(search->dirfd, name,
+                               O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+
+    return fd >= 0 &&
+           pread(fd, &header, sizeof(header), 0) == (ssize_t)sizeof(header) &&
+           header.generation == generation;
+}
+
+/* The file of the generation in force: <stem>.snap, or when a publisher is
+ * just at work, <stem>.<generation>.snap. */
+static int find_named(const struct search *search, struct part **ret_part,
+                      struct gray_problem *ret_problem)
+{
+    char name[48], full[48];
+    struct part *part = NULL;
+    int error;
+
+    snprintf(name, sizeof(name), "%s.snap", search->stem);
+    snprintf(full, sizeof(full), "%s.%llu.snap", search->stem,
+             (unsigned long long)search->generation);
+    if (!header_names(search, name, search->generation) &&
+        faccessat(search->dirfd, full, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+        memcpy(name, full, sizeof(name));
+    }
+    error = part_load(search->dirfd, name, search->kind, search->owner, &part,
+                      ret_problem);
+    if (error == 0 && part->generation != search->generation) {
+        error = problem_set(ret_problem, ENOENT, "wrong-generation",
+                            "control names generation %llu, %s is %llu.",
+                            (unsigned long long)search->generation, name,
+                            (unsigned long long)part->generation);
+        part_unref(part);
+    }
+    if (error == 0) {
+        *ret_part = part;
+    }
+    return error;
+}
+
+/* The newest of those kept that is good: at a fresh start only. */
+static struct part *find_kept(const struct search *search)
+{
+    uint64_t below =
+        search->avoid != 0 ? search->avoid - 1 : search->generation;
+    struct part *part = NULL;
+    uint32_t tries;
+
+    for (tries = 0; part == NULL && tries < 2 * GRAY_KEPT_GOOD; tries++) {
+        int fd = openat(search->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+        struct dirent *entry;
+        uint64_t newest = 0;
+        char name[48];
+
+        if (dir == NULL) {
+            fd_close(&fd);
+            return NULL;
+        }
+        while ((entry = readdir(dir)) != NULL) {
+            uint64_t found = name_generation(entry->d_name, search->stem);
+
+            newest = found > newest && found <= below ? found : newest;
+        }
+        closedir(dir);
+        if (newest == 0) {
+            return NULL;
+        }
+        snprintf(name, sizeof(name), "%s.%llu.snap", search->stem,
+                 (unsigned long long)newest);
+        part_load(search->dirfd, name, search->kind, search->owner, &part,
+                  NULL);
+        below = newest - 1;
+    }
+    return part;
+}
+
+/* One of the two parts of a set: as it is, the new one, or what is left.
+ * Returns whether the newest was refused. */
+static bool choose_part(const struct search *search, struct part *current,
+                        struct part **ret_part,
+                        struct gray_problem *ret_problem)
+{
+    if (current == NULL && search->generation == 0) {
+        *ret_part = NULL;
+        return false;
+    }
+    if (current != NULL && current->generation == search->generation) {
+        *ret_part = part_ref(current);
+        return false;
+    }
+    if (current != NULL && search->generation < current->generation) {
+        problem_set(ret_problem, EINVAL, "went-back",
+                    "control names %s generation %llu after %llu.",
+                    search->stem, (unsigned long long)search->generation,
+                    (unsigned long long)current->generation);
+    } else if (search->avoid == 0 &&
+               find_named(search, ret_part, ret_problem) == 0) {
+        return false;
+    }
+    *ret_part = current != NULL ? part_ref(current) : find_kept(search);
+    return true;
+}
+
+static void refuse(struct gray_runtime *runtime,
+                   const struct gray_problem *problem)
+{
+    struct gray_problem *next =
+        runtime->refusal == &runtime->refusals[0] ? &runtime->refusals[1]
+                                                  : &runtime->refusals[0];
+    struct reader_file *file = runtime->slot.file;
+
+    *next = *problem;
+    __atomic_store_n(&runtime->refusal, next, __ATOMIC_RELEASE);
+    if (file == NULL) {
+        return;
+    }
+    if (problem->code == NULL) {
+        file->refusal[0] = '\0';
+        return;
+    }
+    snprintf(file->refusal, sizeof(file->refusal), "%.30s: %.126s",
+             problem->code, problem->sentence);
+    gray_counters_event(runtime, GRAY_EVENT_SNAPSHOT_REFUSED);
+}
+
+/* Builds what `control` names now.  Returns whether something was refused;
+ * *ret_set NULL then means that nothing good could be made of it. */
+static bool build(struct gray_runtime *runtime, struct gray_runtime_set *set,
+                  uint64_t avoid, struct gray_problem *ret_problem)
+{
+    const struct gray_runtime_set *old = runtime->set;
+    const struct gray_control *control = runtime->control;
+    struct search policy = { runtime->dirfd, "policy", PART_POLICY,
+                             runtime->owner, set->named_policy, avoid };
+    struct search fleet = { runtime->dirfd, "fleet", PART_FLEET,
+                            runtime->owner, set->named_fleet, 0 };
+    struct gray_problem second;
+    bool refused = choose_part(&policy, old != NULL ? old->policy : NULL,
+                               &set->policy, ret_problem);
+
+    /* Published together, the policy's header says with which fleet. */
+    if (set->policy != NULL &&
+        set->policy->policy.header->reserved > fleet.generation) {
+        fleet.generation = set->policy->policy.header->reserved;
+    }
+    if (choose_part(&fleet, old != NULL ? old->fleet : NULL, &set->fleet,
+                    refused ? &second : ret_problem)) {
+        refused = true;
+    }
+    set->keys_generation = load_u64(&control->keys_generation);
+    if (set->keys_generation != 0) {
+        keys_read(runtime->dirfd, runtime->owner, &set->keys);
+    }
+    return refused;
+}
+
+static bool nothing_new(const struct gray_runtime_set *old,
+                        const struct gray_runtime_set *set)
+{
+    return old != NULL && old->policy == set->policy &&
+           old->fleet == set->fleet &&
+           old->keys_generation == set->keys_generation;
+}
+
+/* One try. *ret_set NULL: out of memory, or a policy that must be avoided. */
+static bool try_load(struct gray_runtime *runtime, uint64_t avoid,
+                     struct gray_runtime_set **ret_set, uint64_t *ret_avoid,
+                     struct gray_problem *ret_problem)
+{
+    const struct gray_control *control = runtime->control;
+    struct gray_runtime_set *set = calloc(1, sizeof(*set));
+    bool refused;
+
+    *ret_set = NULL;
+    *ret_avoid = 0;
+    if (set == NULL) {
+        problem_set(ret_problem, ENOMEM, "memory", "Out of memory.");
+        return true;
+    }
+    set->named_policy = load_u64(&control->policy_generation);
+    set->named_fleet = load_u64(&control->fleet_generation);
+    refused = build(runtime, set, avoid, ret_problem);
+    if (!nothing_new(runtime->set, set) &&
+        set_complete(set, runtime->lists_fd, runtime->owner, runtime->set,
+                     control, ret_problem) != 0) {
+        refused = true;
+        *ret_avoid = set->policy->generation;
+        gray_runtime_set_free(set);
+        set = NULL;
+    }
+    *ret_set = set;
+    return refused;
+}
+
+static bool overtaken(const struct gray_runtime *runtime, uint64_t policy,
+                      uint64_t fleet)
+{
+    return load_u64(&runtime->control->policy_generation) != policy ||
+           load_u64(&runtime->control->fleet_generation) != fleet;
+}
+
+#define LOAD_TRIES 8u
+
+int gray_runtime_load(struct gray_runtime *runtime,
+                      struct gray_runtime_set **ret_set,
+                      struct gray_problem *ret_problem)
+{
+    const struct gray_control *control = runtime->control;
+    struct gray_problem problem = { NULL, "", 0 }, first = problem;
+    struct gray_runtime_set *set = NULL;
+    uint64_t policy = 0, fleet = 0, keys = 0, avoid = 0, next_avoid = 0;
+    uint32_t tries;
+    bool refused = false;
+
+    for (tries = 0; tries < LOAD_TRIES; tries++) {
+        policy = load_u64(&control->policy_generation);
+        fleet = load_u64(&control->fleet_generation);
+        keys = load_u64(&control->keys_generation);
+        problem.code = NULL;
+        refused = try_load(runtime, avoid, &set, &next_avoid, &problem);
+        if (refused && overtaken(runtime, policy, fleet)) {
+            gray_runtime_set_free(set);
+            set = NULL;
+            avoid = 0;
+            first.code = NULL;
+            continue; /* a publisher was faster: look again */
+        }
+        first = first.code == NULL ? problem : first;
+        if (set != NULL || next_avoid == 0 || next_avoid == avoid) {
+            break;
+        }
+        avoid = next_avoid;
+    }
+    refused = refused || first.code != NULL;
+    __atomic_store_n(&runtime->tried_policy, policy, __ATOMIC_RELEASE);
+    __atomic_store_n(&runtime->tried_fleet, fleet, __ATOMIC_RELEASE);
+    __atomic_store_n(&runtime->tried_keys, keys, __ATOMIC_RELEASE);
+    if (refused || runtime->refusal->code != NULL) {
+        refuse(runtime, &first);
+    }
+    if (set != NULL && nothing_new(runtime->set, set)) {
+        gray_runtime_set_free(set);
+        set = NULL;
+    }
+    if (refused && ret_problem != NULL) {
+        *ret_problem = first;
+    }
+    *ret_set = set;
+    return refused && set == NULL ? -EINVAL : 0;
+}
+
+/* ---- the current state ------------------------------------------------------ */
+
+struct gray_runtime_set *runtime_exchange(struct gray_runtime *runtime,
+                                          struct gray_runtime_set *set)
+{
+    struct gray_runtime_set *old = runtime->set;
+
+    series_link(runtime, set);
+    __atomic_store_n(&runtime->set, set, __ATOMIC_RELEASE);
+    __atomic_store_n(&runtime->epoch, runtime->epoch + 1, __ATOMIC_RELEASE);
+    acknowledge(runtime);
+    if (set->policy != NULL && (old == NULL || old->policy != set->policy)) {
+        gray_counters_event(runtime, GRAY_EVENT_SNAPSHOT_LOADED);
+    }
+    return old;
+}
+
+void gray_runtime_swap(struct gray_runtime *runtime,
+                       struct gray_runtime_set *set)
+{
+    if (set == NULL) {
+        acknowledge(runtime);
+        return;
+    }
+    gray_runtime_set_free(runtime_exchange(runtime, set));
+}
+
+const struct gray_view *gray_runtime_view(const struct gray_runtime *runtime,
+                                          enum gray_reason *ret_reason)
+{
+    const struct gray_runtime_set *set =
+        __atomic_load_n(&runtime->set, __ATOMIC_ACQUIRE);
+
+    if (__atomic_load_n(&runtime->control->bypass, __ATOMIC_RELAXED) != 0) {
+        if (ret_reason != NULL) {
+            *ret_reason = GRAY_REASON_BYPASS;
+        }
+        return NULL;
+    }
+    if (set == NULL || set->policy == NULL) {
+        if (ret_reason != NULL) {
+            *ret_reason = GRAY_REASON_NO_SNAPSHOT;
+        }
+        return NULL;
+    }
+    return &set->view;
+}
+
+uint64_t gray_runtime_epoch(const struct gray_runtime *runtime)
+{
+    return load_u64(&runtime->epoch);
+}
+
+const struct gray_problem *
+gray_runtime_refusal(const struct gray_runtime *runtime)
+{
+    return __atomic_load_n(&runtime->refusal, __ATOMIC_ACQUIRE);
+}

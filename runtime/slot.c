@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * slot.c - a reader's own file in readers/, and the FIFO that wakes it.
+ *
+ * Why: counters must outlive the worker that wrote them, and nobody must ever
+ * wonder whether a worker lives.  So the file stays and the kernel keeps its
+ * lock exactly as long as its owner lives; whoever starts next takes over the
+ * first file of its kind and user that nobody holds, counters and all.
+ * readers/ is writable by everyone: only files that we own are opened for
+ * writing, and a name is believed only after lock and inode fit.
+ * Read next: counters.c (what is written), totals.c (who reads it).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "runtime/internal.h"
+
+const char *reader_kind_word(uint32_t kind)
+{
+    switch (kind) {
+    case GRAY_READER_NGINX:
+        return "nginx";
+    case GRAY_READER_LIBRARY:
+        return "library";
+    case GRAY_READER_CLI:
+        return "cli";
+    default:
+        return NULL;
+    }
+}
+
+/* A lock of the open file, not of the process: other descriptors of ours do
+ * not drop it (fcntl(2), "Open file description locks"). */
+static bool lock_take(int fd)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+    return fcntl(fd, F_OFD_SETLK, &lock) == 0;
+}
+
+bool reader_alive(int fd)
+{
+    struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+
+    /* Only a writer's lock counts: anyone may take a reading one. */
+    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_WRLCK;
+}
+
+static bool text_ends(const char *bytes, size_t size)
+{
+    return memchr(bytes, '\0', size) != NULL;
+}
+
+bool reader_file_sound(const struct reader_file *file)
+{
+    uint32_t i;
+
+    if (reader_kind_word(file->kind) == NULL ||
+        file->series_max != GRAY_SERIES_MAX ||
+        file->series_size != sizeof(struct gray_series) ||
+        !text_ends(file->refusal, sizeof(file->refusal))) {
+        return false;
+    }
+    for (i = 0; i < GRAY_SERIES_MAX; i++) {
+        const struct gray_series *s = &file->series[i];
+
+        if (s->series != 0 &&
+            (s->traffic_class >= GRAY_CLASS_COUNT ||
+             !text_ends(s->service, sizeof(s->service)) ||
+             !text_ends(s->version, sizeof(s->version)) ||
+             !text_ends(s->lane, sizeof(s->lane)) ||
+             !text_ends(s->arm, sizeof(s->arm)))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int file_map(int fd, struct reader_file **ret_file)
+{
+    void *memory = mmap(NULL, sizeof(struct reader_file),
+                        PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    if (memory == MAP_FAILED) {
+        return -errno;
+    }
+    *ret_file = memory;
+    return 0;
+}
+
+/* A dead one's file: ours, whole, sound, of our kind?  Then its counters go
+ * on.  1 taken, 0 not to be used (and gone, where we could), -1 leave it. */
+static int slot_revive(struct reader_slot *slot, enum gray_reader_kind kind)
+{
+    struct gray_file_header header;
+    struct stat status, named;
+    uint32_t i;
+    int fd = openat(slot->dirfd, slot->id,
+                    O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd < 0) {
+        return errno == ENOENT ? 0 : -1;
+    }
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) ||
+        status.st_uid != geteuid() || status.st_nlink != 1 || !lock_take(fd) ||
+        fstatat(slot->dirfd, slot->id, &named, AT_SYMLINK_NOFOLLOW) != 0 ||
+        named.st_ino != status.st_ino || named.st_dev != status.st_dev) {
+        close(fd);
+        return -1;
+    }
+    if (status.st_size == sizeof(struct reader_file) &&
+        pread(fd, &header, sizeof(header), 0) == (ssize_t)sizeof(header) &&
+        file_header_check(&header, GRAY_MAGIC_READER,
+                          (uint64_t)status.st_size, slot->id, NULL) == 0 &&
+        posix_fallocate(fd, 0, sizeof(struct reader_file)) == 0 &&
+        fchmod(fd, 0644) == 0 && file_map(fd, &slot->file) == 0) {
+        if (slot->file->kind == (uint32_t)kind &&
+            reader_file_sound(slot->file)) {
+            for (i = 0; i < GRAY_SERIES_MAX; i++) {
+                slot->file->series[i].in_flight = 0;
+            }
+            slot->fd = fd;
+            return 1;
+        }
+        munmap(slot->file, sizeof(*slot->file));
+        slot->file = NULL;
+    }
+    unlinkat(slot->dirfd, slot->id, 0);
+    close(fd);
+    return 0;
+}
+
+/* The file gets its name when it is whole and locked, so that nobody ever
+ * sees a living reader's file as dead. */
+static int slot_create(struct reader_slot *slot, enum gray_reader_kind kind)
+{
+    struct gray_file_header header;
+    char aside[96];
+    int error = 0;
+    int fd;
+
+    snprintf(aside, sizeof(aside), "%s.%d.new", slot->id, (int)getpid());
+    unlinkat(slot->dirfd, aside, 0);
+    fd = openat(slot->dirfd, aside,
+                O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return -errno;
+    }
+    file_header_fill(&header, GRAY_MAGIC_READER, sizeof(struct reader_file));
+    error = -posix_fallocate(fd, 0, sizeof(struct reader_file));
+    if (error == 0 && (!lock_take(fd) || fchmod(fd, 0644) != 0)) {
+        error = -errno;
+    }
+    if (error == 0) {
+        error = file_map(fd, &slot->file);
+    }
+    if (error == 0) {
+        memcpy(&slot->file->header, &header, sizeof(header));
+        slot->file->kind = (uint32_t)kind;
+        slot->file->series_max = GRAY_SERIES_MAX;
+        slot->file->series_size = sizeof(struct gray_series);
+        slot->file->pid = (int32_t)getpid();
+        if (renameat2(slot->dirfd, aside, slot->dirfd, slot->id,
+                      RENAME_NOREPLACE) != 0) {
+            error = -errno;
+        }
+    }
+    if (error != 0) {
+        if (slot->file != NULL) {
+            munmap(slot->file, sizeof(*slot->file));
+            slot->file = NULL;
+        }
+        unlinkat(slot->dirfd, aside, 0);
+        close(fd);
+        return error;
+    }
+    slot->fd = fd;
+    return 0;
+}
+
+/* Whoever holds the lock of <id> owns <id>.wake. */
+static int slot_fifo(struct reader_slot *slot)
+{
+    struct stat status;
+    char name[80];
+    int fd;
+
+    snprintf(name, sizeof(name), "%s.wake", slot->id);
+    unlinkat(slot->dirfd, name, 0);
+    if (mkfifoat(slot->dirfd, name, 0600) != 0) {
+        return -errno;
+    }
+    fd = openat(slot->dirfd, name,
+                O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) {
+        return -errno;
+    }
+    if (fstat(fd, &status) != 0 || !S_ISFIFO(status.st_mode) ||
+        status.st_uid != geteuid()) {
+        close(fd);
+        return -EPERM;
+    }
+    slot->wake_fd = fd;
+    return 0;
+}
+
+int reader_slot_take(struct reader_slot *ret_slot, int dirfd,
+                     enum gray_reader_kind kind,
+                     struct gray_problem *ret_problem)
+{
+    struct reader_slot slot = { .fd = -1, .wake_fd = -1 };
+    const char *word = reader_kind_word(kind);
+    uint32_t i;
+    int error = -EINVAL;
+
+    slot.dirfd = openat(dirfd, "readers",
+                        O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (slot.dirfd < 0) {
+        return problem_set(ret_problem, errno, "io", "readers/: %s.",
+                           strerror(errno));
+    }
+    for (i = 0; word != NULL && i < GRAY_READERS_MAX; i++) {
+        int taken;
+
+        snprintf(slot.id, sizeof(slot.id), "%s-%u", word, i);
+        taken = slot_revive(&slot, kind);
+        if (taken < 0) {
+            error = -EBUSY;
+            continue;
+        }
+        error = taken > 0 ? 0 : slot_create(&slot, kind);
+        if (error == 0) {
+            error = slot_fifo(&slot);
+            if (error == 0) {
+                slot.file->pid = (int32_t)getpid();
+                *ret_slot = slot;
+                return 0;
+            }
+        }
+        if (slot.file != NULL) {
+            munmap(slot.file, sizeof(*slot.file));
+            slot.file = NULL;
+        }
+        fd_close(&slot.fd);
+        if (error != -EEXIST && error != -EPERM && error != -EACCES) {
+            break; /* a full disk stays full under the next number */
+        }
+    }
+    close(slot.dirfd);
+    return problem_set(ret_problem, -error,
+                       error == -ENOSPC ? "disk-full" : "no-reader",
+                       "No file in readers/ could be taken: %s.",
+                       strerror(-error));
+}
+
+void reader_slot_close(struct reader_slot *slot)
+{
+    char name[80];
+
+    if (slot->file == NULL) {
+        return;
+    }
+    snprintf(name, sizeof(name), "%s.wake", slot->id);
+    unlinkat(slot->dirfd, name, 0);
+    fd_close(&slot->wake_fd);
+    munmap(slot->file, sizeof(*slot->file));
+    slot->file = NULL;
+    fd_close(&slot->fd);
+    fd_close(&slot->dirfd);
+}
