@@ -151,6 +151,9 @@ void gray_runtime_set_free(struct gray_runtime_set *set);
  * swap. */
 const struct gray_view *gray_runtime_view(const struct gray_runtime *runtime,
                                           enum gray_reason *ret_reason);
+/* The same without regard to bypass; NULL only when nothing good was ever
+ * loaded.  For a gateway that must still know where the baselines are. */
+const struct gray_view *gray_runtime_loaded(const struct gray_runtime *runtime);
 /* Raised by one with every swap: cached numbers (services, entrances) are
  * looked up again when it moved. */
 uint64_t gray_runtime_epoch(const struct gray_runtime *runtime);
