@@ -481,7 +481,7 @@ static bool is_known(const struct gray_snapshot *policy,
         known =
             VIEW_AT(policy, variants, gray_variant, found->variants.first + i);
         if (known != NULL &&
-            same_bytes(gray_text(policy, known->name), variant)) {
+            same_bytes(view_text(policy, known->name), variant)) {
             return true;
         }
     }
@@ -508,8 +508,8 @@ size_t gray_arms_write(const struct gray_view *view,
         variant = VIEW_AT(view->policy, variants, gray_variant,
                           release->variants.first + colour->arms[i].variant);
         if (variant != NULL &&
-            put_arm(&w, gray_text(view->policy, release->name),
-                    gray_text(view->policy, variant->name))) {
+            put_arm(&w, view_text(view->policy, release->name),
+                    view_text(view->policy, variant->name))) {
             written++;
         }
     }

@@ -69,8 +69,8 @@ static bool is_member(const struct gray_snapshot *policy,
     for (i = 0; i < selector.count; i++) {
         const struct gray_selector *one = &selectors[selector.first + i];
 
-        if (!label_holds(f, endpoint, gray_text(policy, one->key),
-                         gray_text(policy, one->value))) {
+        if (!label_holds(f, endpoint, view_text(policy, one->key),
+                         view_text(policy, one->value))) {
             return false;
         }
     }
@@ -96,7 +96,7 @@ static uint64_t visit(const struct gray_snapshot *policy,
                       : VIEW_AT(policy, services, gray_service, route->service);
     const struct gray_fleet_service *found =
         service == NULL ? NULL
-                        : find_service(fleet, gray_text(policy, service->name));
+                        : find_service(fleet, view_text(policy, service->name));
     uint64_t count = 0;
     uint32_t i;
 
