@@ -468,6 +468,14 @@ const struct gray_view *gray_runtime_view(const struct gray_runtime *runtime,
     return &set->view;
 }
 
+const struct gray_view *gray_runtime_loaded(const struct gray_runtime *runtime)
+{
+    const struct gray_runtime_set *set =
+        __atomic_load_n(&runtime->set, __ATOMIC_ACQUIRE);
+
+    return set != NULL && set->policy != NULL ? &set->view : NULL;
+}
+
 uint64_t gray_runtime_epoch(const struct gray_runtime *runtime)
 {
     return load_u64(&runtime->epoch);
