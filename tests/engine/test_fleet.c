@@ -92,6 +92,11 @@ static void name_outside(void)
 {
     services()[0].name.offset = (uint32_t)file.length - 1;
 }
+static void name_outside_strings(void)
+{
+    services()[0].name = (struct gray_ref){0, 4}; /* "GRAY" of the header */
+    services()[0].hash = gray_hash_name("GRAY", 4);
+}
 static void name_empty(void)
 {
     services()[1].name.length = 0;
@@ -175,6 +180,7 @@ static void refuses_damage(void **state)
         {table_outside, "bad-table"},
         {table_askew, "bad-table"},
         {name_outside, "bad-name"},
+        {name_outside_strings, "bad-name"},
         {name_empty, "bad-name"},
         {name_of_another_hash, "bad-name"},
         {services_descend, "bad-order"},

@@ -34,6 +34,7 @@ static bool has(const struct gray_list *list, const char *id)
 static void finds_what_is_there(void **state)
 {
     static const char *const ids[] = {"0",
+                                      "3",
                                       "7",
                                       "1001",
                                       "18446744073709551615",
@@ -45,20 +46,22 @@ static void finds_what_is_there(void **state)
                                       "1e3",
                                       "99999999999999999999",
                                       "\xc3\xa9"};
-    static const char *const others[] = {"",
-                                         "1",
-                                         "00",
-                                         "01001",
-                                         "1001 ",
-                                         " 1001",
-                                         "18446744073709551614",
-                                         "18446744073709551617",
-                                         "Alice",
-                                         "alic",
-                                         "alicea",
-                                         "07",
-                                         "+7",
-                                         "100000000000000000000"};
+    static const char *const others[] = {
+        "",
+        "1",
+        "00",
+        "01001",
+        "1001 ",
+        " 1001",
+        "18446744073709551614",
+        "18446744073709551619", /* 3 and 2^64 */
+        "18446744073709551623", /* 7 and 2^64 */
+        "Alice",
+        "alic",
+        "alicea",
+        "07",
+        "+7",
+        "100000000000000000000"};
     uint32_t bits, strict, i;
 
     (void)state;
