@@ -21,7 +21,7 @@ def bucket(salt, uid):
     return int.from_bytes(digest[:4], "big") / 2 ** 32 * 100
 
 
-def history(spec, salts=("a", "b")):
+def history(spec, salts=("one", "two")):
     """Rows of the logs and the plan, one pass of all users a step."""
     plan = {"users": USERS, "steps": []}
     rows = []
