@@ -12,23 +12,24 @@ static const char letters[64] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                 "abcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /* Value of a character plus one; 0: none. */
-static const uint8_t values[256] = {
-    ['A'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19,
-    20, 21, 22, 23, 24, 25, 26,
-    ['a'] = 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43,
-    44, 45, 46, 47, 48, 49, 50, 51, 52,
-    ['0'] = 53, 54, 55, 56, 57, 58, 59, 60, 61, 62,
-    ['-'] = 63,
-    ['_'] = 64,
+static const uint8_t values[256] =
+    {
+        ['A'] = 1, 2,  3,          4,          5,  6,  7,          8,  9,  10,
+        11,        12, 13,         14,         15, 16, 17,         18, 19, 20,
+        21,        22, 23,         24,         25, 26, ['a'] = 27, 28, 29, 30,
+        31,        32, 33,         34,         35, 36, 37,         38, 39, 40,
+        41,        42, 43,         44,         45, 46, 47,         48, 49, 50,
+        51,        52, ['0'] = 53, 54,         55, 56, 57,         58, 59, 60,
+        61,        62, ['-'] = 63, ['_'] = 64,
 };
 
-size_t base64_encode(const uint8_t *bytes, size_t size, char *ret_text)
+size_t runtime_base64_encode(const uint8_t *bytes, size_t size, char *ret_text)
 {
     size_t i, at = 0;
 
     for (i = 0; i + 3 <= size; i += 3) {
-        uint32_t group = (uint32_t)bytes[i] << 16 | (uint32_t)bytes[i + 1] << 8 |
-                         bytes[i + 2];
+        uint32_t group = (uint32_t)bytes[i] << 16 |
+                         (uint32_t)bytes[i + 1] << 8 | bytes[i + 2];
 
         ret_text[at++] = letters[group >> 18];
         ret_text[at++] = letters[group >> 12 & 63];
@@ -46,8 +47,8 @@ size_t base64_encode(const uint8_t *bytes, size_t size, char *ret_text)
     return at;
 }
 
-size_t base64_decode(const char *text, size_t length, uint8_t *ret_bytes,
-                     size_t size)
+size_t runtime_base64_decode(const char *text, size_t length,
+                             uint8_t *ret_bytes, size_t size)
 {
     uint32_t group = 0, bits = 0;
     size_t i, at = 0;

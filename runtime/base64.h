@@ -13,10 +13,10 @@ static inline size_t base64_length(size_t size)
     return size / 3 * 4 + (size % 3 == 0 ? 0 : size % 3 + 1);
 }
 /* Writes base64_length(size) characters, no NUL; returns how many. */
-size_t base64_encode(const uint8_t *bytes, size_t size, char *ret_text);
+size_t runtime_base64_encode(const uint8_t *bytes, size_t size, char *ret_text);
 /* Number of bytes, or 0: a strange character, a length that cannot be, bits
  * left over that are not zero, or more than `size` bytes. */
-size_t base64_decode(const char *text, size_t length, uint8_t *ret_bytes,
-                     size_t size);
+size_t runtime_base64_decode(const char *text, size_t length,
+                             uint8_t *ret_bytes, size_t size);
 
 #endif

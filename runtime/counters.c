@@ -16,7 +16,8 @@
 
 static uint32_t index_place(uint64_t series, uint32_t traffic_class)
 {
-    return (uint32_t)((series ^ (uint64_t)traffic_class * 0x9e3779b97f4a7c15u) >>
+    return (uint32_t)((series ^
+                       (uint64_t)traffic_class * 0x9e3779b97f4a7c15u) >>
                       20) &
            (SERIES_INDEX - 1);
 }
@@ -32,8 +33,8 @@ static void index_add(struct series_index *index, uint32_t slot,
     index->cells[place] = (uint16_t)(slot + 1);
 }
 
-void series_index_build(struct series_index *index,
-                        const struct reader_file *file)
+void runtime_series_index_build(struct series_index *index,
+                                const struct reader_file *file)
 {
     uint32_t i;
 
@@ -87,13 +88,14 @@ static void series_name(struct gray_series *series,
     const struct gray_lane *lane = gray_lane_at(policy, route->lane);
     const struct gray_release *release =
         gray_release_at(policy, route->release);
-    struct gray_str none = { "", 0 };
+    struct gray_str none = {"", 0};
     struct gray_str variant = none, name = none;
 
     name_copy(series->service,
               service != NULL ? gray_text(policy, service->name) : none);
     name_copy(series->version, gray_text(policy, route->version));
-    name_copy(series->lane, lane != NULL ? gray_text(policy, lane->name) : none);
+    name_copy(series->lane,
+              lane != NULL ? gray_text(policy, lane->name) : none);
     if (release != NULL) {
         const struct gray_variant *v =
             route->variant < release->variants.count
@@ -150,7 +152,7 @@ static void series_retire(struct gray_runtime *runtime, const uint8_t *used)
             __atomic_store_n(&series->series, 0, __ATOMIC_RELEASE);
         }
     }
-    series_index_build(&runtime->index, file);
+    runtime_series_index_build(&runtime->index, file);
     runtime->free_from = 0;
 }
 
@@ -178,9 +180,10 @@ static uint32_t series_link_known(struct gray_runtime *runtime,
     return missing;
 }
 
-void series_link(struct gray_runtime *runtime, struct gray_runtime_set *set)
+void runtime_series_link(struct gray_runtime *runtime,
+                         struct gray_runtime_set *set)
 {
-    uint8_t used[GRAY_SERIES_MAX] = { 0 };
+    uint8_t used[GRAY_SERIES_MAX] = {0};
     uint32_t route, missing, unused = 0, i;
 
     if (runtime->slot.file == NULL || set->policy == NULL) {
@@ -201,13 +204,14 @@ void series_link(struct gray_runtime *runtime, struct gray_runtime_set *set)
             *place = series_find(runtime, r->series, GRAY_CLASS_LIVE);
         }
         if (*place == NULL) {
-            *place = series_new(runtime, &set->policy->policy, r,
-                                GRAY_CLASS_LIVE);
+            *place =
+                series_new(runtime, &set->policy->policy, r, GRAY_CLASS_LIVE);
         }
     }
 }
 
-/* ---- on the request path ---------------------------------------------------- */
+/* ---- on the request path ----------------------------------------------------
+ */
 
 struct gray_series *gray_counters_series(struct gray_runtime *runtime,
                                          uint32_t route,
@@ -247,8 +251,7 @@ static void count(const struct gray_runtime *runtime, uint64_t *place)
     }
 }
 
-void gray_counters_reason(struct gray_runtime *runtime,
-                          enum gray_reason reason)
+void gray_counters_reason(struct gray_runtime *runtime, enum gray_reason reason)
 {
     if (runtime->slot.file != NULL && (uint32_t)reason < 256) {
         count(runtime, &runtime->slot.file->reasons[reason]);

@@ -20,8 +20,8 @@
 
 #include "runtime/internal.h"
 
-int problem_set(struct gray_problem *problem, int error, const char *code,
-                const char *format, ...)
+int runtime_problem_set(struct gray_problem *problem, int error,
+                        const char *code, const char *format, ...)
 {
     va_list arguments;
 
@@ -36,7 +36,7 @@ int problem_set(struct gray_problem *problem, int error, const char *code,
     return -error;
 }
 
-void fd_close(int *fd)
+void runtime_fd_close(int *fd)
 {
     if (*fd >= 0) {
         close(*fd);
@@ -44,7 +44,7 @@ void fd_close(int *fd)
     }
 }
 
-uint64_t file_checksum(const void *data, uint64_t size)
+uint64_t runtime_file_checksum(const void *data, uint64_t size)
 {
     struct gray_file_header header;
     XXH3_state_t state;
@@ -58,31 +58,33 @@ uint64_t file_checksum(const void *data, uint64_t size)
     return XXH3_64bits_digest(&state);
 }
 
-int file_header_check(const struct gray_file_header *header, const char *magic,
-                      uint64_t size, const char *name,
-                      struct gray_problem *ret_problem)
+int runtime_file_header_check(const struct gray_file_header *header,
+                              const char *magic, uint64_t size,
+                              const char *name,
+                              struct gray_problem *ret_problem)
 {
     if (memcmp(header->magic, magic, sizeof(header->magic)) != 0) {
-        return problem_set(ret_problem, EINVAL, "bad-magic",
-                           "%s does not begin with %s.", name, magic);
+        return runtime_problem_set(ret_problem, EINVAL, "bad-magic",
+                                   "%s does not begin with %s.", name, magic);
     }
     if (header->layout != GRAY_LAYOUT) {
-        return problem_set(ret_problem, EINVAL, "unknown-layout",
-                           "%s has layout %u, this build knows only %u: "
-                           "publish with a gray of the same version.",
-                           name, header->layout, GRAY_LAYOUT);
+        return runtime_problem_set(
+            ret_problem, EINVAL, "unknown-layout",
+            "%s has layout %u, this build knows only %u: "
+            "publish with a gray of the same version.",
+            name, header->layout, GRAY_LAYOUT);
     }
     if (header->header_size != sizeof(*header) || header->length != size) {
-        return problem_set(ret_problem, EINVAL, "bad-length",
-                           "%s says it has %llu bytes, the file has %llu.",
-                           name, (unsigned long long)header->length,
-                           (unsigned long long)size);
+        return runtime_problem_set(
+            ret_problem, EINVAL, "bad-length",
+            "%s says it has %llu bytes, the file has %llu.", name,
+            (unsigned long long)header->length, (unsigned long long)size);
     }
     return 0;
 }
 
-void file_header_fill(struct gray_file_header *header, const char *magic,
-                      uint64_t length)
+void runtime_file_header_fill(struct gray_file_header *header,
+                              const char *magic, uint64_t length)
 {
     memset(header, 0, sizeof(*header));
     memcpy(header->magic, magic, sizeof(header->magic));
@@ -91,25 +93,26 @@ void file_header_fill(struct gray_file_header *header, const char *magic,
     header->length = length;
 }
 
-int file_trusted(int fd, uid_t owner, const char *name, struct stat *ret_stat,
-                 struct gray_problem *ret_problem)
+int runtime_file_trusted(int fd, uid_t owner, const char *name,
+                         struct stat *ret_stat,
+                         struct gray_problem *ret_problem)
 {
     struct stat status;
 
     if (fstat(fd, &status) != 0) {
-        return problem_set(ret_problem, errno, "io", "%s: %s.", name,
-                           strerror(errno));
+        return runtime_problem_set(ret_problem, errno, "io", "%s: %s.", name,
+                                   strerror(errno));
     }
     if (!S_ISREG(status.st_mode)) {
-        return problem_set(ret_problem, EINVAL, "not-a-file",
-                           "%s is not a regular file.", name);
+        return runtime_problem_set(ret_problem, EINVAL, "not-a-file",
+                                   "%s is not a regular file.", name);
     }
     if (status.st_uid != owner || (status.st_mode & 022) != 0) {
-        return problem_set(ret_problem, EPERM, "untrusted-file",
-                           "%s can be changed by others than the owner of the "
-                           "folder (uid %u, mode %04o).",
-                           name, (unsigned)status.st_uid,
-                           (unsigned)status.st_mode & 07777);
+        return runtime_problem_set(
+            ret_problem, EPERM, "untrusted-file",
+            "%s can be changed by others than the owner of the "
+            "folder (uid %u, mode %04o).",
+            name, (unsigned)status.st_uid, (unsigned)status.st_mode & 07777);
     }
     *ret_stat = status;
     return 0;
@@ -132,23 +135,24 @@ static int write_whole(int fd, const char *data, uint64_t size)
     return 0;
 }
 
-int file_write(int dirfd, const char *name, const void *data, uint64_t size,
-               mode_t mode, gid_t group, struct gray_problem *ret_problem)
+int runtime_file_write(int dirfd, const char *name, const void *data,
+                       uint64_t size, mode_t mode, gid_t group,
+                       struct gray_problem *ret_problem)
 {
     int error;
     int fd = openat(dirfd, name,
                     O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
     if (fd < 0) {
-        return problem_set(ret_problem, errno, "io", "Cannot create %s: %s.",
-                           name, strerror(errno));
+        return runtime_problem_set(ret_problem, errno, "io",
+                                   "Cannot create %s: %s.", name,
+                                   strerror(errno));
     }
     error = posix_fallocate(fd, 0, (off_t)size);
     if (error == 0) {
         error = write_whole(fd, data, size);
     }
-    if (error == 0 && group != (gid_t)-1 &&
-        fchown(fd, (uid_t)-1, group) != 0) {
+    if (error == 0 && group != (gid_t)-1 && fchown(fd, (uid_t)-1, group) != 0) {
         error = errno;
     }
     if (error == 0 && fchmod(fd, mode) != 0) {
@@ -159,31 +163,32 @@ int file_write(int dirfd, const char *name, const void *data, uint64_t size,
     }
     if (error != 0) {
         unlinkat(dirfd, name, 0);
-        return problem_set(ret_problem, error,
-                           error == ENOSPC ? "disk-full" : "io",
-                           "Cannot write %s (%llu bytes): %s.", name,
-                           (unsigned long long)size, strerror(error));
+        return runtime_problem_set(ret_problem, error,
+                                   error == ENOSPC ? "disk-full" : "io",
+                                   "Cannot write %s (%llu bytes): %s.", name,
+                                   (unsigned long long)size, strerror(error));
     }
     return 0;
 }
 
-int file_random(void *bytes, size_t size, struct gray_problem *ret_problem)
+int runtime_file_random(void *bytes, size_t size,
+                        struct gray_problem *ret_problem)
 {
     if (getrandom(bytes, size, 0) != (ssize_t)size) {
-        return problem_set(ret_problem, EIO, "io",
-                           "The kernel gave no random bytes.");
+        return runtime_problem_set(ret_problem, EIO, "io",
+                                   "The kernel gave no random bytes.");
     }
     return 0;
 }
 
-bool name_ends(const char *name, const char *suffix)
+bool runtime_name_ends(const char *name, const char *suffix)
 {
     size_t length = strlen(name), wanted = strlen(suffix);
 
     return length > wanted && strcmp(name + length - wanted, suffix) == 0;
 }
 
-uint64_t name_generation(const char *name, const char *stem)
+uint64_t runtime_name_generation(const char *name, const char *stem)
 {
     size_t length = strlen(stem);
     uint64_t value = 0;

@@ -17,40 +17,45 @@
 
 #include "runtime/runtime.h"
 
-#define FILE_MAX (UINT64_C(8) << 30)  /* bytes of any file that is mapped */
-#define FILE_SLACK 4096u              /* directory entries looked at, beyond
-                                         what a folder can rightly hold */
+#define FILE_MAX (UINT64_C(8) << 30) /* bytes of any file that is mapped */
+/* Directory entries looked at, beyond what a folder can rightly hold. */
+#define FILE_SLACK 4096u
 #define LOCK_WAIT_MS 10000u
 
 /* ---- problems ------------------------------------------------------------ */
 
 /* Fills *problem (may be NULL) and returns -error. */
-int problem_set(struct gray_problem *problem, int error, const char *code,
-                const char *format, ...) __attribute__((format(printf, 4, 5)));
+int runtime_problem_set(struct gray_problem *problem, int error,
+                        const char *code, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /* ---- file.c: one way to look, one way to write --------------------------- */
 
-void fd_close(int *fd);
-#define CLEANUP_FD __attribute__((cleanup(fd_close)))
+void runtime_fd_close(int *fd);
+#define CLEANUP_FD __attribute__((cleanup(runtime_fd_close)))
 
 /* XXH3-64 of a whole file, its checksum field taken as zero. */
-uint64_t file_checksum(const void *data, uint64_t size);
+uint64_t runtime_file_checksum(const void *data, uint64_t size);
 /* Magic, layout, length against what the file system says. */
-int file_header_check(const struct gray_file_header *header, const char *magic,
-                      uint64_t size, const char *name,
-                      struct gray_problem *ret_problem);
-void file_header_fill(struct gray_file_header *header, const char *magic,
-                      uint64_t length);
+int runtime_file_header_check(const struct gray_file_header *header,
+                              const char *magic, uint64_t size,
+                              const char *name,
+                              struct gray_problem *ret_problem);
+void runtime_file_header_fill(struct gray_file_header *header,
+                              const char *magic, uint64_t length);
 /* Only bytes that nobody else can change under us are mapped. */
-int file_trusted(int fd, uid_t owner, const char *name, struct stat *ret_stat,
-                 struct gray_problem *ret_problem);
+int runtime_file_trusted(int fd, uid_t owner, const char *name,
+                         struct stat *ret_stat,
+                         struct gray_problem *ret_problem);
 /* Creates `name` (which must not exist) fully allocated, with these bytes. */
-int file_write(int dirfd, const char *name, const void *data, uint64_t size,
-               mode_t mode, gid_t group, struct gray_problem *ret_problem);
-int file_random(void *bytes, size_t size, struct gray_problem *ret_problem);
-bool name_ends(const char *name, const char *suffix);
+int runtime_file_write(int dirfd, const char *name, const void *data,
+                       uint64_t size, mode_t mode, gid_t group,
+                       struct gray_problem *ret_problem);
+int runtime_file_random(void *bytes, size_t size,
+                        struct gray_problem *ret_problem);
+bool runtime_name_ends(const char *name, const char *suffix);
 /* The number in "<stem>.<number>.snap"; 0 when the name is none such. */
-uint64_t name_generation(const char *name, const char *stem);
+uint64_t runtime_name_generation(const char *name, const char *stem);
 
 /* ---- part.c: one checked, mapped file ------------------------------------ */
 
@@ -68,12 +73,13 @@ struct part {
         struct gray_list list;
     };
 };
-int part_load(int dirfd, const char *name, enum part_kind kind, uid_t owner,
-              struct part **ret_part, struct gray_problem *ret_problem);
-struct part *part_ref(struct part *part);
-void part_unref(struct part *part);
+int runtime_part_load(int dirfd, const char *name, enum part_kind kind,
+                      uid_t owner, struct part **ret_part,
+                      struct gray_problem *ret_problem);
+struct part *runtime_part_ref(struct part *part);
+void runtime_part_unref(struct part *part);
 /* Checks the name of a list as a policy gives it: 32 hexadecimal digits. */
-bool part_list_name(struct gray_str file, char ret_name[40]);
+bool runtime_part_list_name(struct gray_str file, char ret_name[40]);
 
 /* ---- folder.c ------------------------------------------------------------ */
 
@@ -82,18 +88,19 @@ struct folder_lock {
 };
 /* Makes folder, sub-folders and control where missing; checks owner, modes and
  * file system. */
-int folder_make(struct gray_folder *ret_folder, const char *path, bool any_fs,
-                struct gray_problem *ret_problem);
-int folder_lock(const struct gray_folder *folder, int *ret_fd,
-                struct gray_problem *ret_problem);
+int runtime_folder_make(struct gray_folder *ret_folder, const char *path,
+                        bool any_fs, struct gray_problem *ret_problem);
+int runtime_folder_lock(const struct gray_folder *folder, int *ret_fd,
+                        struct gray_problem *ret_problem);
 /* Whose files are believed: the owner of the folder, if it is root or us. */
-int folder_owner(int dirfd, uid_t *ret_owner, struct gray_problem *ret_problem);
-int control_map(int dirfd, uid_t owner, bool writable,
-                struct gray_control **ret_control,
-                struct gray_problem *ret_problem);
+int runtime_folder_owner(int dirfd, uid_t *ret_owner,
+                         struct gray_problem *ret_problem);
+int runtime_control_map(int dirfd, uid_t owner, bool writable,
+                        struct gray_control **ret_control,
+                        struct gray_problem *ret_problem);
 /* Live readers, and those whose FIFO took a byte. */
-void folder_wake(const struct gray_folder *folder, uint32_t *ret_readers,
-                 uint32_t *ret_woken);
+void runtime_folder_wake(const struct gray_folder *folder,
+                         uint32_t *ret_readers, uint32_t *ret_woken);
 
 /* ---- keys.c -------------------------------------------------------------- */
 
@@ -117,11 +124,32 @@ struct keys {
     } keys[KEYS_MAX];
 };
 /* Without a readable, sound file: no keys, count 0. */
-void keys_read(int dirfd, uid_t owner, struct keys *ret_keys);
-void keys_clear(struct keys *keys);
+void runtime_keys_read(int dirfd, uid_t owner, struct keys *ret_keys);
+void runtime_keys_clear(struct keys *keys);
 /* Under the publisher's lock. */
-int keys_ensure(const struct gray_folder *folder, gid_t group,
-                struct gray_problem *ret_problem);
+int runtime_keys_ensure(const struct gray_folder *folder, gid_t group,
+                        struct gray_problem *ret_problem);
+
+/* ---- search.c ------------------------------------------------------------ */
+
+struct search {
+    int dirfd;
+    const char *stem;
+    enum part_kind kind;
+    uid_t owner;
+    uint64_t generation; /* what is in force */
+    uint64_t avoid;      /* this one is sound, but its lists are not */
+};
+
+/* The file of the generation in force. */
+int runtime_search_named(const struct search *search, struct part **ret_part,
+                         struct gray_problem *ret_problem);
+/* That file; or when it is refused `current`; or when there is none, the
+ * newest good one kept.  *ret_part may be NULL.  Returns whether the newest
+ * was refused, *ret_problem then says why. */
+bool runtime_search_part(const struct search *search, struct part *current,
+                         struct part **ret_part,
+                         struct gray_problem *ret_problem);
 
 /* ---- set.c --------------------------------------------------------------- */
 
@@ -142,10 +170,10 @@ struct gray_runtime_set {
 };
 /* Lists of a policy (shared with `old` where the name is the same) and the
  * link; takes over the references in set->policy and set->fleet. */
-int set_complete(struct gray_runtime_set *set, int lists_fd, uid_t owner,
-                 const struct gray_runtime_set *old,
-                 const struct gray_control *control,
-                 struct gray_problem *ret_problem);
+int runtime_set_complete(struct gray_runtime_set *set, int lists_fd,
+                         uid_t owner, const struct gray_runtime_set *old,
+                         const struct gray_control *control,
+                         struct gray_problem *ret_problem);
 
 /* ---- reader's file ------------------------------------------------------- */
 
@@ -162,21 +190,21 @@ struct reader_file {
     struct gray_series series[GRAY_SERIES_MAX];
 };
 /* Name of a kind, as in readers/<kind>-<number>; NULL when unknown. */
-const char *reader_kind_word(uint32_t kind);
+const char *runtime_reader_kind_word(uint32_t kind);
 /* Takes a reader's file and its FIFO; fd holds the lock. */
 struct reader_slot {
     int fd, wake_fd, dirfd;
     char id[64];
     struct reader_file *file;
 };
-int reader_slot_take(struct reader_slot *ret_slot, int dirfd,
-                     enum gray_reader_kind kind,
-                     struct gray_problem *ret_problem);
-void reader_slot_close(struct reader_slot *slot);
+int runtime_reader_slot_take(struct reader_slot *ret_slot, int dirfd,
+                             enum gray_reader_kind kind,
+                             struct gray_problem *ret_problem);
+void runtime_reader_slot_close(struct reader_slot *slot);
 /* Does some process hold the lock of this open reader's file? */
-bool reader_alive(int fd);
+bool runtime_reader_alive(int fd);
 /* Every string ends, every number lies in its range. */
-bool reader_file_sound(const struct reader_file *file);
+bool runtime_reader_file_sound(const struct reader_file *file);
 
 /* ---- counters.c ---------------------------------------------------------- */
 
@@ -184,11 +212,12 @@ bool reader_file_sound(const struct reader_file *file);
 struct series_index {
     uint16_t cells[SERIES_INDEX]; /* slot + 1; 0: free */
 };
-void series_index_build(struct series_index *index,
-                        const struct reader_file *file);
-void series_link(struct gray_runtime *runtime, struct gray_runtime_set *set);
+void runtime_series_index_build(struct series_index *index,
+                                const struct reader_file *file);
+void runtime_series_link(struct gray_runtime *runtime,
+                         struct gray_runtime_set *set);
 /* First microsecond of every bucket, and one beyond. */
-extern const uint32_t latency_floor[GRAY_LATENCY_BUCKETS + 1];
+extern const uint32_t runtime_latency_floor[GRAY_LATENCY_BUCKETS + 1];
 
 /* ---- reader.c ------------------------------------------------------------ */
 
@@ -218,10 +247,10 @@ struct text {
     size_t length, capacity;
     bool failed; /* out of memory: data is NULL at the end */
 };
-void text_add(struct text *text, const char *format, ...)
+void runtime_text_add(struct text *text, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-void text_json(struct text *text, const char *bytes, size_t length);
-void text_label(struct text *text, const char *bytes);
-char *text_take(struct text *text, size_t *ret_length);
+void runtime_text_json(struct text *text, const char *bytes, size_t length);
+void runtime_text_label(struct text *text, const char *bytes);
+char *runtime_text_take(struct text *text, size_t *ret_length);
 
 #endif

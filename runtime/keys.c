@@ -27,25 +27,26 @@ static int keys_file_read(int dirfd, uid_t owner, struct keys_file *ret_file,
 
     fd = openat(dirfd, "keys", O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
-        return problem_set(ret_problem, errno, "missing", "keys: %s.",
-                           strerror(errno));
+        return runtime_problem_set(ret_problem, errno, "missing", "keys: %s.",
+                                   strerror(errno));
     }
-    error = file_trusted(fd, owner, "keys", &status, ret_problem);
+    error = runtime_file_trusted(fd, owner, "keys", &status, ret_problem);
     if (error != 0) {
         return error;
     }
     if ((status.st_mode & 07) != 0 || status.st_size != sizeof(file) ||
         pread(fd, &file, sizeof(file), 0) != (ssize_t)sizeof(file)) {
-        return problem_set(ret_problem, EINVAL, "bad-keys",
-                           "keys has a wrong size, or can be read by all.");
+        return runtime_problem_set(
+            ret_problem, EINVAL, "bad-keys",
+            "keys has a wrong size, or can be read by all.");
     }
-    error = file_header_check(&file.header, GRAY_MAGIC_KEYS, sizeof(file),
-                              "keys", ret_problem);
-    if (error == 0 && (file.count == 0 || file.count > KEYS_MAX ||
-                       file_checksum(&file, sizeof(file)) !=
-                           file.header.checksum)) {
-        error = problem_set(ret_problem, EINVAL, "bad-checksum",
-                            "keys is damaged.");
+    error = runtime_file_header_check(&file.header, GRAY_MAGIC_KEYS,
+                                      sizeof(file), "keys", ret_problem);
+    if (error == 0 &&
+        (file.count == 0 || file.count > KEYS_MAX ||
+         runtime_file_checksum(&file, sizeof(file)) != file.header.checksum)) {
+        error = runtime_problem_set(ret_problem, EINVAL, "bad-checksum",
+                                    "keys is damaged.");
     }
     if (error == 0) {
         *ret_file = file;
@@ -75,7 +76,7 @@ static void key_prepare(struct key *key, const struct keys_entry *entry)
     OPENSSL_cleanse(pad, sizeof(pad));
 }
 
-void keys_read(int dirfd, uid_t owner, struct keys *ret_keys)
+void runtime_keys_read(int dirfd, uid_t owner, struct keys *ret_keys)
 {
     struct keys_file file;
     uint32_t i;
@@ -91,7 +92,7 @@ void keys_read(int dirfd, uid_t owner, struct keys *ret_keys)
     OPENSSL_cleanse(&file, sizeof(file));
 }
 
-void keys_clear(struct keys *keys)
+void runtime_keys_clear(struct keys *keys)
 {
     OPENSSL_cleanse(keys, sizeof(*keys));
 }
@@ -111,26 +112,26 @@ static int keys_write(const struct gray_folder *folder, struct keys_file *file,
     }
     if (group == (gid_t)-1) {
         if (fstat(folder->dirfd, &status) != 0) {
-            return problem_set(ret_problem, errno, "io", "The folder: %s.",
-                               strerror(errno));
+            return runtime_problem_set(ret_problem, errno, "io",
+                                       "The folder: %s.", strerror(errno));
         }
         group = status.st_gid;
     }
-    file_header_fill(&file->header, GRAY_MAGIC_KEYS, sizeof(*file));
+    runtime_file_header_fill(&file->header, GRAY_MAGIC_KEYS, sizeof(*file));
     file->header.generation = generation + 1;
     file->count = count;
-    file->header.checksum = file_checksum(file, sizeof(*file));
+    file->header.checksum = runtime_file_checksum(file, sizeof(*file));
     unlinkat(folder->dirfd, "keys.new", 0);
-    error = file_write(folder->dirfd, "keys.new", file, sizeof(*file), 0640,
-                       group, ret_problem);
+    error = runtime_file_write(folder->dirfd, "keys.new", file, sizeof(*file),
+                               0640, group, ret_problem);
     if (error != 0) {
         return error;
     }
     if (renameat(folder->dirfd, "keys.new", folder->dirfd, "keys") != 0) {
         error = errno;
         unlinkat(folder->dirfd, "keys.new", 0);
-        return problem_set(ret_problem, error, "io", "Cannot name keys: %s.",
-                           strerror(error));
+        return runtime_problem_set(ret_problem, error, "io",
+                                   "Cannot name keys: %s.", strerror(error));
     }
     __atomic_store_n(&control->keys_generation, generation + 1,
                      __ATOMIC_RELEASE);
@@ -140,9 +141,10 @@ static int keys_write(const struct gray_folder *folder, struct keys_file *file,
 static int keys_add(const struct gray_folder *folder, struct keys_file *file,
                     gid_t group, struct gray_problem *ret_problem)
 {
-    struct keys_entry fresh = { .id = 1 };
+    struct keys_entry fresh = {.id = 1};
     uint32_t i;
-    int error = file_random(fresh.secret, sizeof(fresh.secret), ret_problem);
+    int error =
+        runtime_file_random(fresh.secret, sizeof(fresh.secret), ret_problem);
 
     for (i = 0; i < file->count; i++) {
         if (file->keys[i].id >= fresh.id) {
@@ -159,8 +161,8 @@ static int keys_add(const struct gray_folder *folder, struct keys_file *file,
     return error;
 }
 
-int keys_ensure(const struct gray_folder *folder, gid_t group,
-                struct gray_problem *ret_problem)
+int runtime_keys_ensure(const struct gray_folder *folder, gid_t group,
+                        struct gray_problem *ret_problem)
 {
     struct gray_control *control = folder->control;
     struct keys_file file;
@@ -190,7 +192,7 @@ int gray_keys_rotate(const char *folder_path, gid_t group,
     if (error != 0) {
         return error;
     }
-    error = folder_lock(&folder, &lock, ret_problem);
+    error = runtime_folder_lock(&folder, &lock, ret_problem);
     if (error == 0) {
         memset(&file, 0, sizeof(file));
         keys_file_read(folder.dirfd, geteuid(), &file, NULL);
@@ -198,7 +200,7 @@ int gray_keys_rotate(const char *folder_path, gid_t group,
         OPENSSL_cleanse(&file, sizeof(file));
     }
     if (error == 0) {
-        folder_wake(&folder, NULL, NULL);
+        runtime_folder_wake(&folder, NULL, NULL);
     }
     gray_folder_close(&folder);
     return error;

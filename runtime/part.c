@@ -38,24 +38,25 @@ static int part_map(struct part *part, int fd, uid_t owner,
 {
     struct gray_file_header header;
     struct stat status;
-    int error = file_trusted(fd, owner, part->name, &status, ret_problem);
+    int error =
+        runtime_file_trusted(fd, owner, part->name, &status, ret_problem);
 
     if (error != 0) {
         return error;
     }
     if ((uint64_t)status.st_size < least[part->kind] ||
         (uint64_t)status.st_size > FILE_MAX) {
-        return problem_set(ret_problem, EINVAL, "bad-size",
-                           "%s has %lld bytes, which cannot be right.",
-                           part->name, (long long)status.st_size);
+        return runtime_problem_set(ret_problem, EINVAL, "bad-size",
+                                   "%s has %lld bytes, which cannot be right.",
+                                   part->name, (long long)status.st_size);
     }
     if (pread(fd, &header, sizeof(header), 0) != (ssize_t)sizeof(header)) {
-        return problem_set(ret_problem, EIO, "io", "%s cannot be read.",
-                           part->name);
+        return runtime_problem_set(ret_problem, EIO, "io", "%s cannot be read.",
+                                   part->name);
     }
-    error = file_header_check(&header, magics[part->kind],
-                              (uint64_t)status.st_size, part->name,
-                              ret_problem);
+    error = runtime_file_header_check(&header, magics[part->kind],
+                                      (uint64_t)status.st_size, part->name,
+                                      ret_problem);
     if (error != 0) {
         return error;
     }
@@ -63,15 +64,16 @@ static int part_map(struct part *part, int fd, uid_t owner,
                       MAP_SHARED | MAP_POPULATE, fd, 0);
     if (part->data == MAP_FAILED) {
         part->data = NULL;
-        return problem_set(ret_problem, errno, "io", "%s cannot be mapped: %s.",
-                           part->name, strerror(errno));
+        return runtime_problem_set(ret_problem, errno, "io",
+                                   "%s cannot be mapped: %s.", part->name,
+                                   strerror(errno));
     }
     part->size = (uint64_t)status.st_size;
     part->generation = header.generation;
-    if (file_checksum(part->data, part->size) != header.checksum) {
-        return problem_set(ret_problem, EINVAL, "bad-checksum",
-                           "%s is damaged: its checksum does not fit.",
-                           part->name);
+    if (runtime_file_checksum(part->data, part->size) != header.checksum) {
+        return runtime_problem_set(ret_problem, EINVAL, "bad-checksum",
+                                   "%s is damaged: its checksum does not fit.",
+                                   part->name);
     }
     return 0;
 }
@@ -80,25 +82,28 @@ static int part_open(struct part *part, struct gray_problem *ret_problem)
 {
     int error;
 
+    /* The engine tells the first problem only into an empty record. */
+    ret_problem->code = NULL;
     switch (part->kind) {
     case PART_POLICY:
         error = gray_snapshot_open(&part->policy, part->data, part->size,
                                    ret_problem);
         break;
     case PART_FLEET:
-        error = gray_fleet_open(&part->fleet, part->data, part->size,
-                                ret_problem);
+        error =
+            gray_fleet_open(&part->fleet, part->data, part->size, ret_problem);
         break;
     default:
-        error = gray_list_open(&part->list, part->data, part->size,
-                               ret_problem);
+        error =
+            gray_list_open(&part->list, part->data, part->size, ret_problem);
         break;
     }
     return error == 0 ? 0 : -EINVAL;
 }
 
-int part_load(int dirfd, const char *name, enum part_kind kind, uid_t owner,
-              struct part **ret_part, struct gray_problem *ret_problem)
+int runtime_part_load(int dirfd, const char *name, enum part_kind kind,
+                      uid_t owner, struct part **ret_part,
+                      struct gray_problem *ret_problem)
 {
     struct gray_problem ignored;
     struct part *part;
@@ -109,14 +114,15 @@ int part_load(int dirfd, const char *name, enum part_kind kind, uid_t owner,
     }
     fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
-        return problem_set(ret_problem, errno,
-                           errno == ENOENT ? "missing" : "io",
-                           "%s cannot be opened: %s.", name, strerror(errno));
+        return runtime_problem_set(
+            ret_problem, errno, errno == ENOENT ? "missing" : "io",
+            "%s cannot be opened: %s.", name, strerror(errno));
     }
     part = calloc(1, sizeof(*part));
     if (part == NULL) {
         close(fd);
-        return problem_set(ret_problem, ENOMEM, "memory", "Out of memory.");
+        return runtime_problem_set(ret_problem, ENOMEM, "memory",
+                                   "Out of memory.");
     }
     part->refs = 1;
     part->kind = kind;
@@ -127,14 +133,14 @@ int part_load(int dirfd, const char *name, enum part_kind kind, uid_t owner,
         error = part_open(part, ret_problem);
     }
     if (error != 0) {
-        part_unref(part);
+        runtime_part_unref(part);
         return error;
     }
     *ret_part = part;
     return 0;
 }
 
-struct part *part_ref(struct part *part)
+struct part *runtime_part_ref(struct part *part)
 {
     if (part != NULL) {
         __atomic_fetch_add(&part->refs, 1, __ATOMIC_RELAXED);
@@ -142,7 +148,7 @@ struct part *part_ref(struct part *part)
     return part;
 }
 
-void part_unref(struct part *part)
+void runtime_part_unref(struct part *part)
 {
     if (part == NULL ||
         __atomic_sub_fetch(&part->refs, 1, __ATOMIC_ACQ_REL) != 0) {
@@ -154,7 +160,7 @@ void part_unref(struct part *part)
     free(part);
 }
 
-bool part_list_name(struct gray_str file, char ret_name[40])
+bool runtime_part_list_name(struct gray_str file, char ret_name[40])
 {
     uint32_t i;
 

@@ -36,7 +36,7 @@ static void *copy_with_header(const void *data, uint64_t size,
 
     if (header != NULL) {
         memcpy(header, data, size);
-        file_header_fill(header, magic, size);
+        runtime_file_header_fill(header, magic, size);
         header->generation = generation;
         header->revision = given->revision;
         header->effective_at = given->effective_at;
@@ -47,7 +47,7 @@ static void *copy_with_header(const void *data, uint64_t size,
 
 static int no_memory(struct gray_problem *ret_problem)
 {
-    return problem_set(ret_problem, ENOMEM, "memory", "Out of memory.");
+    return runtime_problem_set(ret_problem, ENOMEM, "memory", "Out of memory.");
 }
 
 /* Words belong to the folder, not to the compiler: the same release keeps its
@@ -57,18 +57,18 @@ static int words_assign(struct job *job, uint8_t *copy,
 {
     struct gray_policy *policy =
         (void *)(copy + sizeof(struct gray_file_header));
-    struct gray_release *releases =
-        (void *)(copy + policy->releases.offset);
+    struct gray_release *releases = (void *)(copy + policy->releases.offset);
     uint32_t i;
 
     for (i = 0; i < policy->releases.count; i++) {
         uint32_t word = gray_word_number(&job->folder, releases[i].scope);
 
         if (word == GRAY_NONE) {
-            return problem_set(ret_problem, ENOSPC, "words-full",
-                               "The folder has seen %u releases, the most it "
-                               "keeps words for: make a new folder.",
-                               GRAY_WORDS_MAX);
+            return runtime_problem_set(
+                ret_problem, ENOSPC, "words-full",
+                "The folder has seen %u releases, the most it "
+                "keeps words for: make a new folder.",
+                GRAY_WORDS_MAX);
         }
         releases[i].word = word;
     }
@@ -85,21 +85,21 @@ static int prepare(struct job *job, const char *stem, enum part_kind kind,
     char name[48], second[32];
     int error;
 
-    header->checksum = file_checksum(copy, size);
+    header->checksum = runtime_file_checksum(copy, size);
     snprintf(name, sizeof(name), "%s.%llu.snap.new", stem,
              (unsigned long long)header->generation);
     snprintf(second, sizeof(second), "%s.snap.new", stem);
-    error = file_write(job->folder.dirfd, name, copy, size, 0644, (gid_t)-1,
-                       ret_problem);
-    if (error == 0 && linkat(job->folder.dirfd, name, job->folder.dirfd,
-                             second, 0) != 0) {
-        error = problem_set(ret_problem, errno,
-                            errno == ENOSPC ? "disk-full" : "io",
-                            "Cannot name %s: %s.", second, strerror(errno));
+    error = runtime_file_write(job->folder.dirfd, name, copy, size, 0644,
+                               (gid_t)-1, ret_problem);
+    if (error == 0 &&
+        linkat(job->folder.dirfd, name, job->folder.dirfd, second, 0) != 0) {
+        error = runtime_problem_set(
+            ret_problem, errno, errno == ENOSPC ? "disk-full" : "io",
+            "Cannot name %s: %s.", second, strerror(errno));
     }
     if (error == 0) {
-        error = part_load(job->folder.dirfd, name, kind, geteuid(), ret_part,
-                          ret_problem);
+        error = runtime_part_load(job->folder.dirfd, name, kind, geteuid(),
+                                  ret_part, ret_problem);
     }
     return error;
 }
@@ -114,6 +114,7 @@ static int prepare_policy(struct job *job, struct gray_problem *ret_problem)
     if (what->policy_size == 0) {
         return 0;
     }
+    ret_problem->code = NULL;
     /* Checked before the first word is taken from the folder for good. */
     if (gray_snapshot_open(&given, what->policy, what->policy_size,
                            ret_problem) != 0) {
@@ -143,9 +144,9 @@ static int prepare_fleet(struct job *job, struct gray_problem *ret_problem)
         return 0;
     }
     if (what->fleet_size < sizeof(struct gray_file_header)) {
-        return problem_set(ret_problem, EINVAL, "bad-size",
-                           "A fleet of %llu bytes has no header.",
-                           (unsigned long long)what->fleet_size);
+        return runtime_problem_set(ret_problem, EINVAL, "bad-size",
+                                   "A fleet of %llu bytes has no header.",
+                                   (unsigned long long)what->fleet_size);
     }
     copy = copy_with_header(what->fleet, what->fleet_size, GRAY_MAGIC_FLEET,
                             job->fleet_generation, 0);
@@ -162,23 +163,24 @@ static int prepare_fleet(struct job *job, struct gray_problem *ret_problem)
 static int prepare_list(struct job *job, const struct gray_publish_list *list,
                         struct gray_problem *ret_problem)
 {
-    struct gray_str given = { list->name, (uint32_t)strlen(list->name) };
+    struct gray_str given = {list->name, (uint32_t)strlen(list->name)};
     struct gray_file_header *copy;
     struct part *part = NULL;
     char name[40], aside[48];
     int error;
 
-    if (!part_list_name(given, name) ||
+    if (!runtime_part_list_name(given, name) ||
         list->size < sizeof(struct gray_file_header)) {
-        return problem_set(ret_problem, EINVAL, "bad-list-name",
-                           "A list must be named by 32 hexadecimal digits and "
-                           "have a header.");
+        return runtime_problem_set(
+            ret_problem, EINVAL, "bad-list-name",
+            "A list must be named by 32 hexadecimal digits and "
+            "have a header.");
     }
-    if (part_load(job->lists_fd, name, PART_LIST, geteuid(), &part, NULL) ==
-        0) {
+    if (runtime_part_load(job->lists_fd, name, PART_LIST, geteuid(), &part,
+                          NULL) == 0) {
         bool same = part->size == list->size;
 
-        part_unref(part);
+        runtime_part_unref(part);
         if (same) {
             return 0;
         }
@@ -188,20 +190,20 @@ static int prepare_list(struct job *job, const struct gray_publish_list *list,
     if (copy == NULL) {
         return no_memory(ret_problem);
     }
-    copy->checksum = file_checksum(copy, list->size);
-    error = file_write(job->lists_fd, aside, copy, list->size, 0644, (gid_t)-1,
-                       ret_problem);
+    copy->checksum = runtime_file_checksum(copy, list->size);
+    error = runtime_file_write(job->lists_fd, aside, copy, list->size, 0644,
+                               (gid_t)-1, ret_problem);
     free(copy);
     part = NULL;
     if (error == 0) {
-        error = part_load(job->lists_fd, aside, PART_LIST, geteuid(), &part,
-                          ret_problem);
-        part_unref(part);
+        error = runtime_part_load(job->lists_fd, aside, PART_LIST, geteuid(),
+                                  &part, ret_problem);
+        runtime_part_unref(part);
     }
     if (error == 0 &&
         renameat(job->lists_fd, aside, job->lists_fd, name) != 0) {
-        error = problem_set(ret_problem, errno, "io", "Cannot name list %s.",
-                            name);
+        error = runtime_problem_set(ret_problem, errno, "io",
+                                    "Cannot name list %s.", name);
     }
     return error;
 }
@@ -218,11 +220,11 @@ static int check_together(struct job *job, struct gray_problem *ret_problem)
     if (job->set.fleet == NULL && control->fleet_generation != 0) {
         snprintf(name, sizeof(name), "fleet.%llu.snap",
                  (unsigned long long)control->fleet_generation);
-        part_load(job->folder.dirfd, name, PART_FLEET, geteuid(),
-                  &job->set.fleet, NULL);
+        runtime_part_load(job->folder.dirfd, name, PART_FLEET, geteuid(),
+                          &job->set.fleet, NULL);
     }
-    return set_complete(&job->set, job->lists_fd, geteuid(), NULL, control,
-                        ret_problem);
+    return runtime_set_complete(&job->set, job->lists_fd, geteuid(), NULL,
+                                control, ret_problem);
 }
 
 static int name_finally(struct job *job, const char *stem, uint64_t generation,
@@ -245,8 +247,8 @@ static int name_finally(struct job *job, const char *stem, uint64_t generation,
         error = errno;
     }
     if (error != 0) {
-        return problem_set(ret_problem, error, "io", "Cannot name %s: %s.", to,
-                           strerror(error));
+        return runtime_problem_set(ret_problem, error, "io",
+                                   "Cannot name %s: %s.", to, strerror(error));
     }
     return 0;
 }
@@ -284,11 +286,11 @@ static int job_run(struct job *job, struct gray_problem *ret_problem)
     size_t i;
     int error;
 
-    repair(&job->folder, job->lists_fd);
+    runtime_repair(&job->folder, job->lists_fd);
     if (control->policy_generation == UINT64_MAX ||
         control->fleet_generation == UINT64_MAX) {
-        return problem_set(ret_problem, EINVAL, "bad-generation",
-                           "control is damaged: make a new folder.");
+        return runtime_problem_set(ret_problem, EINVAL, "bad-generation",
+                                   "control is damaged: make a new folder.");
     }
     job->policy_generation =
         what->policy_size > 0 ? control->policy_generation + 1 : 0;
@@ -305,13 +307,13 @@ static int job_run(struct job *job, struct gray_problem *ret_problem)
         error = check_together(job, ret_problem);
     }
     if (error == 0) {
-        error = keys_ensure(&job->folder, what->group, ret_problem);
+        error = runtime_keys_ensure(&job->folder, what->group, ret_problem);
     }
     if (error == 0) {
         error = commit(job, ret_problem);
     }
     if (error != 0) {
-        repair(&job->folder, job->lists_fd);
+        runtime_repair(&job->folder, job->lists_fd);
     }
     return error;
 }
@@ -331,7 +333,7 @@ int gray_publish(const char *folder, const struct gray_publish *what,
                  struct gray_published *ret_published,
                  struct gray_problem *ret_problem)
 {
-    struct job job = { .what = what, .lists_fd = -1 };
+    struct job job = {.what = what, .lists_fd = -1};
     struct gray_problem ignored;
     CLEANUP_FD int lock = -1;
     uint32_t readers = 0, woken = 0;
@@ -340,22 +342,22 @@ int gray_publish(const char *folder, const struct gray_publish *what,
     if (ret_problem == NULL) {
         ret_problem = &ignored;
     }
-    error = folder_make(&job.folder, folder, what->allow_any_filesystem,
-                        ret_problem);
+    error = runtime_folder_make(&job.folder, folder, what->allow_any_filesystem,
+                                ret_problem);
     if (error != 0) {
         return error;
     }
-    error = folder_lock(&job.folder, &lock, ret_problem);
+    error = runtime_folder_lock(&job.folder, &lock, ret_problem);
     if (error == 0) {
         job.lists_fd = openat(job.folder.dirfd, "lists",
                               O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         error = job.lists_fd >= 0
                     ? job_run(&job, ret_problem)
-                    : problem_set(ret_problem, errno, "io", "lists: %s.",
-                                  strerror(errno));
+                    : runtime_problem_set(ret_problem, errno, "io",
+                                          "lists: %s.", strerror(errno));
     }
     if (error == 0) {
-        folder_wake(&job.folder, &readers, &woken);
+        runtime_folder_wake(&job.folder, &readers, &woken);
         if (ret_published != NULL) {
             ret_published->policy_generation =
                 job.folder.control->policy_generation;
@@ -366,10 +368,10 @@ int gray_publish(const char *folder, const struct gray_publish *what,
         }
     }
     if (job.lists_fd >= 0) {
-        prune(&job.folder, job.lists_fd);
+        runtime_prune(&job.folder, job.lists_fd);
     }
     set_drop(&job.set);
-    fd_close(&job.lists_fd);
+    runtime_fd_close(&job.lists_fd);
     gray_folder_close(&job.folder);
     return error;
 }

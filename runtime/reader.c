@@ -8,7 +8,6 @@
  * of the folder is taken.
  * Read next: set.c, slot.c, counters.c.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -24,7 +23,8 @@ static uint64_t load_u64(const uint64_t *place)
     return __atomic_load_n(place, __ATOMIC_ACQUIRE);
 }
 
-/* ---- open and close ------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------
+ */
 
 static int runtime_attach(struct gray_runtime *runtime, const char *folder,
                           struct gray_problem *ret_problem)
@@ -33,31 +33,33 @@ static int runtime_attach(struct gray_runtime *runtime, const char *folder,
 
     runtime->dirfd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (runtime->dirfd < 0) {
-        return problem_set(ret_problem, errno, "no-folder",
-                           "%.80s cannot be opened: %s. gray publish makes it.",
-                           folder, strerror(errno));
+        return runtime_problem_set(
+            ret_problem, errno, "no-folder",
+            "%.80s cannot be opened: %s. gray publish makes it.", folder,
+            strerror(errno));
     }
-    error = folder_owner(runtime->dirfd, &runtime->owner, ret_problem);
+    error = runtime_folder_owner(runtime->dirfd, &runtime->owner, ret_problem);
     if (error != 0) {
         return error;
     }
     runtime->lists_fd = openat(runtime->dirfd, "lists",
                                O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return control_map(runtime->dirfd, runtime->owner, false,
-                       &runtime->control, ret_problem);
+    return runtime_control_map(runtime->dirfd, runtime->owner, false,
+                               &runtime->control, ret_problem);
 }
 
 int gray_runtime_open(struct gray_runtime **ret_runtime, const char *folder,
                       enum gray_reader_kind kind, bool counted,
                       struct gray_problem *ret_problem)
 {
-    struct gray_problem problem = { NULL, "", 0 };
+    struct gray_problem problem = {NULL, "", 0};
     struct gray_runtime *runtime = calloc(1, sizeof(*runtime));
     struct gray_runtime_set *set = NULL;
     int error;
 
     if (runtime == NULL) {
-        return problem_set(ret_problem, ENOMEM, "memory", "Out of memory.");
+        return runtime_problem_set(ret_problem, ENOMEM, "memory",
+                                   "Out of memory.");
     }
     runtime->dirfd = runtime->lists_fd = -1;
     runtime->slot.fd = runtime->slot.wake_fd = runtime->slot.dirfd = -1;
@@ -73,9 +75,9 @@ int gray_runtime_open(struct gray_runtime **ret_runtime, const char *folder,
     }
     /* Without a file of its own a reader still decides; it is only neither
      * counted nor woken. */
-    if (counted && reader_slot_take(&runtime->slot, runtime->dirfd, kind,
-                                    &problem) == 0) {
-        series_index_build(&runtime->index, runtime->slot.file);
+    if (counted && runtime_reader_slot_take(&runtime->slot, runtime->dirfd,
+                                            kind, &problem) == 0) {
+        runtime_series_index_build(&runtime->index, runtime->slot.file);
     }
     if (ret_problem != NULL) {
         *ret_problem = problem;
@@ -92,16 +94,17 @@ void gray_runtime_close(struct gray_runtime *runtime)
         return;
     }
     gray_runtime_set_free(runtime->set);
-    reader_slot_close(&runtime->slot);
+    runtime_reader_slot_close(&runtime->slot);
     if (runtime->control != NULL) {
         munmap(runtime->control, sizeof(*runtime->control));
     }
-    fd_close(&runtime->lists_fd);
-    fd_close(&runtime->dirfd);
+    runtime_fd_close(&runtime->lists_fd);
+    runtime_fd_close(&runtime->dirfd);
     free(runtime);
 }
 
-/* ---- waking and acknowledging --------------------------------------------- */
+/* ---- waking and acknowledging ---------------------------------------------
+ */
 
 int gray_runtime_wake_fd(const struct gray_runtime *runtime)
 {
@@ -154,130 +157,15 @@ bool gray_runtime_stale(const struct gray_runtime *runtime)
                load_u64(&runtime->tried_keys);
 }
 
-/* ---- load ------------------------------------------------------------------ */
-
-struct search {
-    int dirfd;
-    const char *stem;
-    enum part_kind kind;
-    uid_t owner;
-    uint64_t generation; /* what is in force */
-    uint64_t avoid;      /* this one is sound, but its lists are not */
-};
-
-static bool header_names(const struct search *search, const char *name,
-                         uint64_t generation)
-{
-    struct gray_file_header header;
-    CLEANUP_FD int fd = openat(search->dirfd, name,
-                               O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-
-    return fd >= 0 &&
-           pread(fd, &header, sizeof(header), 0) == (ssize_t)sizeof(header) &&
-           header.generation == generation;
-}
-
-/* The file of the generation in force: <stem>.snap, or when a publisher is
- * just at work, <stem>.<generation>.snap. */
-static int find_named(const struct search *search, struct part **ret_part,
-                      struct gray_problem *ret_problem)
-{
-    char name[48], full[48];
-    struct part *part = NULL;
-    int error;
-
-    snprintf(name, sizeof(name), "%s.snap", search->stem);
-    snprintf(full, sizeof(full), "%s.%llu.snap", search->stem,
-             (unsigned long long)search->generation);
-    if (!header_names(search, name, search->generation) &&
-        faccessat(search->dirfd, full, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-        memcpy(name, full, sizeof(name));
-    }
-    error = part_load(search->dirfd, name, search->kind, search->owner, &part,
-                      ret_problem);
-    if (error == 0 && part->generation != search->generation) {
-        error = problem_set(ret_problem, ENOENT, "wrong-generation",
-                            "control names generation %llu, %s is %llu.",
-                            (unsigned long long)search->generation, name,
-                            (unsigned long long)part->generation);
-        part_unref(part);
-    }
-    if (error == 0) {
-        *ret_part = part;
-    }
-    return error;
-}
-
-/* The newest of those kept that is good: at a fresh start only. */
-static struct part *find_kept(const struct search *search)
-{
-    uint64_t below =
-        search->avoid != 0 ? search->avoid - 1 : search->generation;
-    struct part *part = NULL;
-    uint32_t tries;
-
-    for (tries = 0; part == NULL && tries < 2 * GRAY_KEPT_GOOD; tries++) {
-        int fd = openat(search->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-        struct dirent *entry;
-        uint64_t newest = 0;
-        char name[48];
-
-        if (dir == NULL) {
-            fd_close(&fd);
-            return NULL;
-        }
-        while ((entry = readdir(dir)) != NULL) {
-            uint64_t found = name_generation(entry->d_name, search->stem);
-
-            newest = found > newest && found <= below ? found : newest;
-        }
-        closedir(dir);
-        if (newest == 0) {
-            return NULL;
-        }
-        snprintf(name, sizeof(name), "%s.%llu.snap", search->stem,
-                 (unsigned long long)newest);
-        part_load(search->dirfd, name, search->kind, search->owner, &part,
-                  NULL);
-        below = newest - 1;
-    }
-    return part;
-}
-
-/* One of the two parts of a set: as it is, the new one, or what is left.
- * Returns whether the newest was refused. */
-static bool choose_part(const struct search *search, struct part *current,
-                        struct part **ret_part,
-                        struct gray_problem *ret_problem)
-{
-    if (current == NULL && search->generation == 0) {
-        *ret_part = NULL;
-        return false;
-    }
-    if (current != NULL && current->generation == search->generation) {
-        *ret_part = part_ref(current);
-        return false;
-    }
-    if (current != NULL && search->generation < current->generation) {
-        problem_set(ret_problem, EINVAL, "went-back",
-                    "control names %s generation %llu after %llu.",
-                    search->stem, (unsigned long long)search->generation,
-                    (unsigned long long)current->generation);
-    } else if (search->avoid == 0 &&
-               find_named(search, ret_part, ret_problem) == 0) {
-        return false;
-    }
-    *ret_part = current != NULL ? part_ref(current) : find_kept(search);
-    return true;
-}
+/* ---- load ------------------------------------------------------------------
+ */
 
 static void refuse(struct gray_runtime *runtime,
                    const struct gray_problem *problem)
 {
-    struct gray_problem *next =
-        runtime->refusal == &runtime->refusals[0] ? &runtime->refusals[1]
-                                                  : &runtime->refusals[0];
+    struct gray_problem *next = runtime->refusal == &runtime->refusals[0]
+                                    ? &runtime->refusals[1]
+                                    : &runtime->refusals[0];
     struct reader_file *file = runtime->slot.file;
 
     *next = *problem;
@@ -301,26 +189,26 @@ static bool build(struct gray_runtime *runtime, struct gray_runtime_set *set,
 {
     const struct gray_runtime_set *old = runtime->set;
     const struct gray_control *control = runtime->control;
-    struct search policy = { runtime->dirfd, "policy", PART_POLICY,
-                             runtime->owner, set->named_policy, avoid };
-    struct search fleet = { runtime->dirfd, "fleet", PART_FLEET,
-                            runtime->owner, set->named_fleet, 0 };
+    struct search policy = {runtime->dirfd, "policy",          PART_POLICY,
+                            runtime->owner, set->named_policy, avoid};
+    struct search fleet = {runtime->dirfd, "fleet",          PART_FLEET,
+                           runtime->owner, set->named_fleet, 0};
     struct gray_problem second;
-    bool refused = choose_part(&policy, old != NULL ? old->policy : NULL,
-                               &set->policy, ret_problem);
+    bool refused = runtime_search_part(
+        &policy, old != NULL ? old->policy : NULL, &set->policy, ret_problem);
 
     /* Published together, the policy's header says with which fleet. */
     if (set->policy != NULL &&
         set->policy->policy.header->reserved > fleet.generation) {
         fleet.generation = set->policy->policy.header->reserved;
     }
-    if (choose_part(&fleet, old != NULL ? old->fleet : NULL, &set->fleet,
-                    refused ? &second : ret_problem)) {
+    if (runtime_search_part(&fleet, old != NULL ? old->fleet : NULL,
+                            &set->fleet, refused ? &second : ret_problem)) {
         refused = true;
     }
     set->keys_generation = load_u64(&control->keys_generation);
     if (set->keys_generation != 0) {
-        keys_read(runtime->dirfd, runtime->owner, &set->keys);
+        runtime_keys_read(runtime->dirfd, runtime->owner, &set->keys);
     }
     return refused;
 }
@@ -345,15 +233,15 @@ static bool try_load(struct gray_runtime *runtime, uint64_t avoid,
     *ret_set = NULL;
     *ret_avoid = 0;
     if (set == NULL) {
-        problem_set(ret_problem, ENOMEM, "memory", "Out of memory.");
+        runtime_problem_set(ret_problem, ENOMEM, "memory", "Out of memory.");
         return true;
     }
     set->named_policy = load_u64(&control->policy_generation);
     set->named_fleet = load_u64(&control->fleet_generation);
     refused = build(runtime, set, avoid, ret_problem);
     if (!nothing_new(runtime->set, set) &&
-        set_complete(set, runtime->lists_fd, runtime->owner, runtime->set,
-                     control, ret_problem) != 0) {
+        runtime_set_complete(set, runtime->lists_fd, runtime->owner,
+                             runtime->set, control, ret_problem) != 0) {
         refused = true;
         *ret_avoid = set->policy->generation;
         gray_runtime_set_free(set);
@@ -377,7 +265,7 @@ int gray_runtime_load(struct gray_runtime *runtime,
                       struct gray_problem *ret_problem)
 {
     const struct gray_control *control = runtime->control;
-    struct gray_problem problem = { NULL, "", 0 }, first = problem;
+    struct gray_problem problem = {NULL, "", 0}, first = problem;
     struct gray_runtime_set *set = NULL;
     uint64_t policy = 0, fleet = 0, keys = 0, avoid = 0, next_avoid = 0;
     uint32_t tries;
@@ -420,14 +308,15 @@ int gray_runtime_load(struct gray_runtime *runtime,
     return refused && set == NULL ? -EINVAL : 0;
 }
 
-/* ---- the current state ------------------------------------------------------ */
+/* ---- the current state ------------------------------------------------------
+ */
 
 struct gray_runtime_set *runtime_exchange(struct gray_runtime *runtime,
                                           struct gray_runtime_set *set)
 {
     struct gray_runtime_set *old = runtime->set;
 
-    series_link(runtime, set);
+    runtime_series_link(runtime, set);
     __atomic_store_n(&runtime->set, set, __ATOMIC_RELEASE);
     __atomic_store_n(&runtime->epoch, runtime->epoch + 1, __ATOMIC_RELEASE);
     acknowledge(runtime);

@@ -40,7 +40,7 @@ static void each_entry(int dirfd, entry_fn fn, void *context)
     struct dirent *entry;
 
     if (dir == NULL) {
-        fd_close(&fd);
+        runtime_fd_close(&fd);
         return;
     }
     while ((entry = readdir(dir)) != NULL) {
@@ -52,7 +52,7 @@ static void each_entry(int dirfd, entry_fn fn, void *context)
 }
 
 struct ages {
-    uint64_t policy, fleet; /* in force */
+    uint64_t policy, fleet;               /* in force */
     uint64_t oldest_policy, oldest_fleet; /* to be kept */
 };
 
@@ -60,9 +60,9 @@ static void drop_leftover(int dirfd, const char *name, void *context)
 {
     const struct ages *ages = context;
 
-    if (name_ends(name, ".new") ||
-        name_generation(name, "policy") > ages->policy ||
-        name_generation(name, "fleet") > ages->fleet) {
+    if (runtime_name_ends(name, ".new") ||
+        runtime_name_generation(name, "policy") > ages->policy ||
+        runtime_name_generation(name, "fleet") > ages->fleet) {
         unlinkat(dirfd, name, 0);
     }
 }
@@ -81,8 +81,7 @@ static void short_name(int dirfd, const char *stem, uint64_t generation)
         unlinkat(dirfd, name, 0);
         return;
     }
-    if (header_peek(dirfd, name, &header) &&
-        header.generation == generation) {
+    if (header_peek(dirfd, name, &header) && header.generation == generation) {
         return;
     }
     if (linkat(dirfd, full, dirfd, aside, 0) == 0 &&
@@ -91,7 +90,7 @@ static void short_name(int dirfd, const char *stem, uint64_t generation)
     }
 }
 
-void repair(struct gray_folder *folder, int lists_fd)
+void runtime_repair(struct gray_folder *folder, int lists_fd)
 {
     struct gray_control *control = folder->control;
     struct gray_file_header header;
@@ -115,7 +114,8 @@ void repair(struct gray_folder *folder, int lists_fd)
     short_name(folder->dirfd, "fleet", ages.fleet);
 }
 
-/* ---- old generations ------------------------------------------------------ */
+/* ---- old generations ------------------------------------------------------
+ */
 
 struct kept {
     uint64_t generations[GRAY_KEPT_GOOD]; /* descending */
@@ -123,7 +123,7 @@ struct kept {
 
 static void keep_newest(int dirfd, const char *name, void *context)
 {
-    uint64_t generation = name_generation(name, "policy");
+    uint64_t generation = runtime_name_generation(name, "policy");
     struct kept *kept = context;
     size_t i, j;
 
@@ -142,8 +142,8 @@ static void keep_newest(int dirfd, const char *name, void *context)
 static void drop_old(int dirfd, const char *name, void *context)
 {
     const struct ages *ages = context;
-    uint64_t policy = name_generation(name, "policy");
-    uint64_t fleet = name_generation(name, "fleet");
+    uint64_t policy = runtime_name_generation(name, "policy");
+    uint64_t fleet = runtime_name_generation(name, "fleet");
 
     if ((policy != 0 && policy < ages->oldest_policy) ||
         (fleet != 0 && fleet < ages->oldest_fleet)) {
@@ -151,7 +151,8 @@ static void drop_old(int dirfd, const char *name, void *context)
     }
 }
 
-/* ---- lists that no kept policy names -------------------------------------- */
+/* ---- lists that no kept policy names --------------------------------------
+ */
 
 struct named {
     char (*names)[40];
@@ -160,8 +161,8 @@ struct named {
 
 static int name_add(struct named *named, const char *name)
 {
-    void *grown = realloc(named->names,
-                          (named->count + 1) * sizeof(*named->names));
+    void *grown =
+        realloc(named->names, (named->count + 1) * sizeof(*named->names));
 
     if (grown == NULL) {
         return -ENOMEM;
@@ -187,7 +188,7 @@ static int policy_names(const struct gray_snapshot *policy, struct named *named)
     }
     refs = (const void *)(policy->base + table.offset);
     for (i = 0; i < table.count; i++) {
-        if (!part_list_name(gray_text(policy, refs[i].file), name) ||
+        if (!runtime_part_list_name(gray_text(policy, refs[i].file), name) ||
             name_add(named, name) != 0) {
             return -EINVAL;
         }
@@ -207,7 +208,8 @@ static int file_names(int dirfd, uint64_t generation, struct named *named)
     snprintf(name, sizeof(name), "policy.%llu.snap",
              (unsigned long long)generation);
     fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || file_trusted(fd, geteuid(), name, &status, NULL) != 0 ||
+    if (fd < 0 ||
+        runtime_file_trusted(fd, geteuid(), name, &status, NULL) != 0 ||
         status.st_size < (off_t)(sizeof(struct gray_file_header) +
                                  sizeof(struct gray_policy))) {
         return -EINVAL;
@@ -220,8 +222,8 @@ static int file_names(int dirfd, uint64_t generation, struct named *named)
     policy.size = (uint64_t)status.st_size;
     policy.header = data;
     policy.policy = (const void *)(policy.base + sizeof(*policy.header));
-    error = file_header_check(policy.header, GRAY_MAGIC_POLICY, policy.size,
-                              name, NULL);
+    error = runtime_file_header_check(policy.header, GRAY_MAGIC_POLICY,
+                                      policy.size, name, NULL);
     if (error == 0) {
         error = policy_names(&policy, named);
     }
@@ -249,11 +251,11 @@ static void count_entry(int dirfd, const char *name, void *context)
     ++*(size_t *)context;
 }
 
-void prune(struct gray_folder *folder, int lists_fd)
+void runtime_prune(struct gray_folder *folder, int lists_fd)
 {
     struct gray_control *control = folder->control;
-    struct kept kept = { { 0 } };
-    struct named named = { NULL, 0 };
+    struct kept kept = {{0}};
+    struct named named = {NULL, 0};
     struct ages ages;
     size_t lists = 0, i;
     int error = 0;

@@ -8,7 +8,7 @@
 
 /* Both under the publisher's lock; what cannot be repaired stays for the next
  * time. */
-void repair(struct gray_folder *folder, int lists_fd);
-void prune(struct gray_folder *folder, int lists_fd);
+void runtime_repair(struct gray_folder *folder, int lists_fd);
+void runtime_prune(struct gray_folder *folder, int lists_fd);
 
 #endif

@@ -42,26 +42,28 @@ static int set_lists(struct gray_runtime_set *set, int lists_fd, uid_t owner,
     set->lists = calloc(table.count, sizeof(*set->lists));
     set->list_views = calloc(table.count, sizeof(*set->list_views));
     if (set->lists == NULL || set->list_views == NULL) {
-        return problem_set(ret_problem, ENOMEM, "memory", "Out of memory.");
+        return runtime_problem_set(ret_problem, ENOMEM, "memory",
+                                   "Out of memory.");
     }
     for (i = 0; i < table.count; i++) {
         char name[40];
         struct part *known;
         int error;
 
-        if (!part_list_name(gray_text(policy, refs[i].file), name)) {
-            return problem_set(ret_problem, EINVAL, "bad-list-name",
-                               "List %u of the policy names no file.", i);
+        if (!runtime_part_list_name(gray_text(policy, refs[i].file), name)) {
+            return runtime_problem_set(ret_problem, EINVAL, "bad-list-name",
+                                       "List %u of the policy names no file.",
+                                       i);
         }
         known = list_of(old, name);
         if (known == NULL) {
             known = list_of(set, name);
         }
         if (known != NULL) {
-            set->lists[i] = part_ref(known);
+            set->lists[i] = runtime_part_ref(known);
         } else {
-            error = part_load(lists_fd, name, PART_LIST, owner, &set->lists[i],
-                              ret_problem);
+            error = runtime_part_load(lists_fd, name, PART_LIST, owner,
+                                      &set->lists[i], ret_problem);
             if (error != 0) {
                 return error;
             }
@@ -79,20 +81,21 @@ static int set_link(struct gray_runtime_set *set,
 
     set->link_memory = malloc(size > 0 ? size : 8);
     if (set->link_memory == NULL) {
-        return problem_set(ret_problem, ENOMEM, "memory", "Out of memory.");
+        return runtime_problem_set(ret_problem, ENOMEM, "memory",
+                                   "Out of memory.");
     }
     if (gray_link_build(&set->link, &set->policy->policy, &set->fleet->fleet,
                         set->link_memory, size) != 0) {
-        return problem_set(ret_problem, EINVAL, "bad-link",
-                           "Policy and fleet could not be joined.");
+        return runtime_problem_set(ret_problem, EINVAL, "bad-link",
+                                   "Policy and fleet could not be joined.");
     }
     return 0;
 }
 
-int set_complete(struct gray_runtime_set *set, int lists_fd, uid_t owner,
-                 const struct gray_runtime_set *old,
-                 const struct gray_control *control,
-                 struct gray_problem *ret_problem)
+int runtime_set_complete(struct gray_runtime_set *set, int lists_fd,
+                         uid_t owner, const struct gray_runtime_set *old,
+                         const struct gray_control *control,
+                         struct gray_problem *ret_problem)
 {
     int error;
 
@@ -110,7 +113,8 @@ int set_complete(struct gray_runtime_set *set, int lists_fd, uid_t owner,
     set->series = calloc((size_t)set->route_count * GRAY_CLASS_COUNT + 1,
                          sizeof(*set->series));
     if (set->series == NULL) {
-        return problem_set(ret_problem, ENOMEM, "memory", "Out of memory.");
+        return runtime_problem_set(ret_problem, ENOMEM, "memory",
+                                   "Out of memory.");
     }
     set->view.policy = &set->policy->policy;
     if (set->fleet != NULL) {
@@ -131,15 +135,15 @@ void gray_runtime_set_free(struct gray_runtime_set *set)
     if (set == NULL) {
         return;
     }
-    part_unref(set->policy);
-    part_unref(set->fleet);
+    runtime_part_unref(set->policy);
+    runtime_part_unref(set->fleet);
     for (i = 0; i < set->list_count; i++) {
-        part_unref(set->lists[i]);
+        runtime_part_unref(set->lists[i]);
     }
     free(set->lists);
     free(set->list_views);
     free(set->link_memory);
     free(set->series);
-    keys_clear(&set->keys);
+    runtime_keys_clear(&set->keys);
     free(set);
 }

@@ -19,7 +19,7 @@
 
 #include "runtime/internal.h"
 
-const char *reader_kind_word(uint32_t kind)
+const char *runtime_reader_kind_word(uint32_t kind)
 {
     switch (kind) {
     case GRAY_READER_NGINX:
@@ -37,14 +37,14 @@ const char *reader_kind_word(uint32_t kind)
  * not drop it (fcntl(2), "Open file description locks"). */
 static bool lock_take(int fd)
 {
-    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
     return fcntl(fd, F_OFD_SETLK, &lock) == 0;
 }
 
-bool reader_alive(int fd)
+bool runtime_reader_alive(int fd)
 {
-    struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
 
     /* Only a writer's lock counts: anyone may take a reading one. */
     return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_WRLCK;
@@ -55,11 +55,11 @@ static bool text_ends(const char *bytes, size_t size)
     return memchr(bytes, '\0', size) != NULL;
 }
 
-bool reader_file_sound(const struct reader_file *file)
+bool runtime_reader_file_sound(const struct reader_file *file)
 {
     uint32_t i;
 
-    if (reader_kind_word(file->kind) == NULL ||
+    if (runtime_reader_kind_word(file->kind) == NULL ||
         file->series_max != GRAY_SERIES_MAX ||
         file->series_size != sizeof(struct gray_series) ||
         !text_ends(file->refusal, sizeof(file->refusal))) {
@@ -68,12 +68,11 @@ bool reader_file_sound(const struct reader_file *file)
     for (i = 0; i < GRAY_SERIES_MAX; i++) {
         const struct gray_series *s = &file->series[i];
 
-        if (s->series != 0 &&
-            (s->traffic_class >= GRAY_CLASS_COUNT ||
-             !text_ends(s->service, sizeof(s->service)) ||
-             !text_ends(s->version, sizeof(s->version)) ||
-             !text_ends(s->lane, sizeof(s->lane)) ||
-             !text_ends(s->arm, sizeof(s->arm)))) {
+        if (s->series != 0 && (s->traffic_class >= GRAY_CLASS_COUNT ||
+                               !text_ends(s->service, sizeof(s->service)) ||
+                               !text_ends(s->version, sizeof(s->version)) ||
+                               !text_ends(s->lane, sizeof(s->lane)) ||
+                               !text_ends(s->arm, sizeof(s->arm)))) {
             return false;
         }
     }
@@ -114,12 +113,13 @@ static int slot_revive(struct reader_slot *slot, enum gray_reader_kind kind)
     }
     if (status.st_size == sizeof(struct reader_file) &&
         pread(fd, &header, sizeof(header), 0) == (ssize_t)sizeof(header) &&
-        file_header_check(&header, GRAY_MAGIC_READER,
-                          (uint64_t)status.st_size, slot->id, NULL) == 0 &&
+        runtime_file_header_check(&header, GRAY_MAGIC_READER,
+                                  (uint64_t)status.st_size, slot->id,
+                                  NULL) == 0 &&
         posix_fallocate(fd, 0, sizeof(struct reader_file)) == 0 &&
         fchmod(fd, 0644) == 0 && file_map(fd, &slot->file) == 0) {
         if (slot->file->kind == (uint32_t)kind &&
-            reader_file_sound(slot->file)) {
+            runtime_reader_file_sound(slot->file)) {
             for (i = 0; i < GRAY_SERIES_MAX; i++) {
                 slot->file->series[i].in_flight = 0;
             }
@@ -150,7 +150,8 @@ static int slot_create(struct reader_slot *slot, enum gray_reader_kind kind)
     if (fd < 0) {
         return -errno;
     }
-    file_header_fill(&header, GRAY_MAGIC_READER, sizeof(struct reader_file));
+    runtime_file_header_fill(&header, GRAY_MAGIC_READER,
+                             sizeof(struct reader_file));
     error = -posix_fallocate(fd, 0, sizeof(struct reader_file));
     if (error == 0 && (!lock_take(fd) || fchmod(fd, 0644) != 0)) {
         error = -errno;
@@ -194,8 +195,8 @@ static int slot_fifo(struct reader_slot *slot)
     if (mkfifoat(slot->dirfd, name, 0600) != 0) {
         return -errno;
     }
-    fd = openat(slot->dirfd, name,
-                O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    fd =
+        openat(slot->dirfd, name, O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) {
         return -errno;
     }
@@ -208,20 +209,20 @@ static int slot_fifo(struct reader_slot *slot)
     return 0;
 }
 
-int reader_slot_take(struct reader_slot *ret_slot, int dirfd,
-                     enum gray_reader_kind kind,
-                     struct gray_problem *ret_problem)
+int runtime_reader_slot_take(struct reader_slot *ret_slot, int dirfd,
+                             enum gray_reader_kind kind,
+                             struct gray_problem *ret_problem)
 {
-    struct reader_slot slot = { .fd = -1, .wake_fd = -1 };
-    const char *word = reader_kind_word(kind);
+    struct reader_slot slot = {.fd = -1, .wake_fd = -1};
+    const char *word = runtime_reader_kind_word(kind);
     uint32_t i;
     int error = -EINVAL;
 
     slot.dirfd = openat(dirfd, "readers",
                         O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (slot.dirfd < 0) {
-        return problem_set(ret_problem, errno, "io", "readers/: %s.",
-                           strerror(errno));
+        return runtime_problem_set(ret_problem, errno, "io", "readers/: %s.",
+                                   strerror(errno));
     }
     for (i = 0; word != NULL && i < GRAY_READERS_MAX; i++) {
         int taken;
@@ -245,19 +246,18 @@ int reader_slot_take(struct reader_slot *ret_slot, int dirfd,
             munmap(slot.file, sizeof(*slot.file));
             slot.file = NULL;
         }
-        fd_close(&slot.fd);
+        runtime_fd_close(&slot.fd);
         if (error != -EEXIST && error != -EPERM && error != -EACCES) {
             break; /* a full disk stays full under the next number */
         }
     }
     close(slot.dirfd);
-    return problem_set(ret_problem, -error,
-                       error == -ENOSPC ? "disk-full" : "no-reader",
-                       "No file in readers/ could be taken: %s.",
-                       strerror(-error));
+    return runtime_problem_set(
+        ret_problem, -error, error == -ENOSPC ? "disk-full" : "no-reader",
+        "No file in readers/ could be taken: %s.", strerror(-error));
 }
 
-void reader_slot_close(struct reader_slot *slot)
+void runtime_reader_slot_close(struct reader_slot *slot)
 {
     char name[80];
 
@@ -266,9 +266,9 @@ void reader_slot_close(struct reader_slot *slot)
     }
     snprintf(name, sizeof(name), "%s.wake", slot->id);
     unlinkat(slot->dirfd, name, 0);
-    fd_close(&slot->wake_fd);
+    runtime_fd_close(&slot->wake_fd);
     munmap(slot->file, sizeof(*slot->file));
     slot->file = NULL;
-    fd_close(&slot->fd);
-    fd_close(&slot->dirfd);
+    runtime_fd_close(&slot->fd);
+    runtime_fd_close(&slot->dirfd);
 }

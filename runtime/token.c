@@ -23,7 +23,8 @@
 #define TOKEN_VERSION "v1"
 #define CONTEXT_NAME "x-gray-ctx"
 
-/* ---- bytes of a payload, little-endian -------------------------------------- */
+/* ---- bytes of a payload, little-endian --------------------------------------
+ */
 
 struct cursor {
     uint8_t *bytes;
@@ -69,7 +70,8 @@ static uint64_t take(struct cursor *c, size_t width)
     return value;
 }
 
-/* ---- signing ------------------------------------------------------------------ */
+/* ---- signing
+ * ------------------------------------------------------------------ */
 
 static void mac_of(const struct key *key, struct gray_str name,
                    const char *signed_text, size_t length,
@@ -143,8 +145,8 @@ static int token_open(const struct keys *keys, struct gray_str name,
     payload_end = token.length - MAC_TEXT - 1;
     if (kid_end == 0 || kid_end >= payload_end ||
         token.data[payload_end] != '.' ||
-        base64_decode(token.data + payload_end + 1, MAC_TEXT, given,
-                      sizeof(given)) != MAC_SIZE) {
+        runtime_base64_decode(token.data + payload_end + 1, MAC_TEXT, given,
+                              sizeof(given)) != MAC_SIZE) {
         return -1;
     }
     for (i = 0; i < keys->count && keys->keys[i].id != kid; i++) {
@@ -157,8 +159,9 @@ static int token_open(const struct keys *keys, struct gray_str name,
     if (CRYPTO_memcmp(mac, given, MAC_SIZE) != 0) {
         return -1;
     }
-    length = base64_decode(token.data + kid_end + 1, payload_end - kid_end - 1,
-                           payload->bytes, payload->size);
+    length = runtime_base64_decode(token.data + kid_end + 1,
+                                   payload_end - kid_end - 1, payload->bytes,
+                                   payload->size);
     if (length == 0) {
         return -1;
     }
@@ -174,13 +177,13 @@ static size_t token_seal(const struct keys *keys, struct gray_str name,
 {
     char text[GRAY_COOKIE_MAX], digits[KID_MAX];
     uint8_t mac[SHA256_DIGEST_LENGTH];
-    struct gray_str token = { text, 0 };
+    struct gray_str token = {text, 0};
     size_t kid_end, payload_end, at = sizeof(TOKEN_VERSION), count = 0;
     uint32_t kid;
 
     if (keys == NULL || payload->failed ||
-        sizeof(TOKEN_VERSION) + KID_MAX + 2 +
-                base64_length(payload->at) + MAC_TEXT >
+        sizeof(TOKEN_VERSION) + KID_MAX + 2 + base64_length(payload->at) +
+                MAC_TEXT >
             sizeof(text)) {
         return 0;
     }
@@ -193,7 +196,7 @@ static size_t token_seal(const struct keys *keys, struct gray_str name,
     }
     kid_end = at;
     text[at++] = '.';
-    at += base64_encode(payload->bytes, payload->at, text + at);
+    at += runtime_base64_encode(payload->bytes, payload->at, text + at);
     payload_end = at;
     if (payload_end + 1 + MAC_TEXT > size) {
         return 0;
@@ -203,11 +206,12 @@ static size_t token_seal(const struct keys *keys, struct gray_str name,
     mac_of(&keys->keys[0], name, buffer, payload_end, mac);
     memcpy(buffer, text, payload_end);
     buffer[payload_end] = '.';
-    base64_encode(mac, MAC_SIZE, buffer + payload_end + 1);
+    runtime_base64_encode(mac, MAC_SIZE, buffer + payload_end + 1);
     return payload_end + 1 + MAC_TEXT;
 }
 
-/* ---- the cookie ------------------------------------------------------------------ */
+/* ---- the cookie
+ * ------------------------------------------------------------------ */
 
 #define COOKIE_ANONYMOUS 0x80u /* an issued id stands in the payload */
 
@@ -216,7 +220,7 @@ int gray_cookie_read(const struct gray_runtime *runtime, struct gray_str name,
                      struct gray_cookie *ret_cookie)
 {
     uint8_t bytes[PAYLOAD_MAX];
-    struct cursor c = { bytes, 0, sizeof(bytes), false };
+    struct cursor c = {bytes, 0, sizeof(bytes), false};
     struct gray_cookie cookie;
     uint64_t head;
     uint32_t i;
@@ -261,7 +265,7 @@ size_t gray_cookie_write(const struct gray_runtime *runtime,
                          char *buffer, size_t size)
 {
     uint8_t bytes[PAYLOAD_MAX];
-    struct cursor c = { bytes, 0, sizeof(bytes), false };
+    struct cursor c = {bytes, 0, sizeof(bytes), false};
     uint32_t i;
 
     if (cookie->mark_count > GRAY_ARMS_MAX || cookie->issued < 0 ||
@@ -293,7 +297,8 @@ size_t gray_cookie_write(const struct gray_runtime *runtime,
     return token_seal(runtime_keys(runtime), name, &c, buffer, size);
 }
 
-/* ---- the context ------------------------------------------------------------------ */
+/* ---- the context
+ * ------------------------------------------------------------------ */
 
 /* Names, joined by ',' and ':' where arms are meant. */
 static bool names_only(const char *text, size_t length, const char *joints)
@@ -324,9 +329,9 @@ static bool context_valid(const struct gray_context *context, size_t lane,
 int gray_context_read(const struct gray_runtime *runtime, struct gray_str value,
                       int64_t now_s, struct gray_context *ret_context)
 {
-    struct gray_str name = { CONTEXT_NAME, sizeof(CONTEXT_NAME) - 1 };
+    struct gray_str name = {CONTEXT_NAME, sizeof(CONTEXT_NAME) - 1};
     uint8_t bytes[PAYLOAD_MAX];
-    struct cursor c = { bytes, 0, sizeof(bytes), false };
+    struct cursor c = {bytes, 0, sizeof(bytes), false};
     struct gray_context context;
     size_t lane, arms;
 
@@ -355,9 +360,9 @@ size_t gray_context_write(const struct gray_runtime *runtime,
                           const struct gray_context *context, char *buffer,
                           size_t size)
 {
-    struct gray_str name = { CONTEXT_NAME, sizeof(CONTEXT_NAME) - 1 };
+    struct gray_str name = {CONTEXT_NAME, sizeof(CONTEXT_NAME) - 1};
     uint8_t bytes[PAYLOAD_MAX];
-    struct cursor c = { bytes, 0, sizeof(bytes), false };
+    struct cursor c = {bytes, 0, sizeof(bytes), false};
     size_t lane = strnlen(context->lane, sizeof(context->lane));
     size_t arms = strnlen(context->arms, sizeof(context->arms));
 
@@ -375,7 +380,7 @@ size_t gray_context_write(const struct gray_runtime *runtime,
 
 uint64_t gray_unit_hash(struct gray_str unit)
 {
-    static const uint64_t key[2] = { 0x67726179206c616eu, 0x6520756e69742031u };
+    static const uint64_t key[2] = {0x67726179206c616eu, 0x6520756e69742031u};
 
     return gray_siphash(unit.data, unit.length, key);
 }

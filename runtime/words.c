@@ -52,8 +52,8 @@ static int must_write(const struct gray_folder *folder,
                       struct gray_problem *ret_problem)
 {
     if (!folder->writable) {
-        return problem_set(ret_problem, EPERM, "read-only",
-                           "The folder was opened for reading only.");
+        return runtime_problem_set(ret_problem, EPERM, "read-only",
+                                   "The folder was opened for reading only.");
     }
     return 0;
 }
@@ -69,8 +69,8 @@ int gray_word_set(struct gray_folder *folder, uint64_t scope, uint32_t word,
         return error;
     }
     if ((word & ~(GRAY_WORD_MASK | GRAY_WORD_HOST)) != 0) {
-        return problem_set(ret_problem, EINVAL, "bad-word",
-                           "%u is no scope word.", word);
+        return runtime_problem_set(ret_problem, EINVAL, "bad-word",
+                                   "%u is no scope word.", word);
     }
     for (i = 0; i < GRAY_WORDS_MAX; i++) {
         if (scope != 0 && __atomic_load_n(&control->words[i].scope,
@@ -79,14 +79,15 @@ int gray_word_set(struct gray_folder *folder, uint64_t scope, uint32_t word,
         }
     }
     if (i == GRAY_WORDS_MAX) {
-        return problem_set(ret_problem, ENOENT, "unknown-scope",
-                           "No release of this name was ever published here.");
+        return runtime_problem_set(
+            ret_problem, ENOENT, "unknown-scope",
+            "No release of this name was ever published here.");
     }
-    before = __atomic_exchange_n(&control->words[i].word, word,
-                                 __ATOMIC_ACQ_REL);
+    before =
+        __atomic_exchange_n(&control->words[i].word, word, __ATOMIC_ACQ_REL);
     __atomic_fetch_add(&control->words[i].epoch, 1, __ATOMIC_RELEASE);
     __atomic_fetch_add(&control->word_epoch, 1, __ATOMIC_RELEASE);
-    folder_wake(folder, NULL, NULL);
+    runtime_folder_wake(folder, NULL, NULL);
     if (ret_before != NULL) {
         *ret_before = before;
     }
@@ -103,7 +104,7 @@ int gray_bypass_set(struct gray_folder *folder, bool on,
     }
     __atomic_store_n(&folder->control->bypass, on ? 1u : 0u, __ATOMIC_RELEASE);
     __atomic_fetch_add(&folder->control->word_epoch, 1, __ATOMIC_RELEASE);
-    folder_wake(folder, NULL, NULL);
+    runtime_folder_wake(folder, NULL, NULL);
     return 0;
 }
 
@@ -131,8 +132,8 @@ static bool fifo_wake(int dirfd, const char *name)
     return write(out, "w", 1) == 1 || errno == EAGAIN;
 }
 
-void folder_wake(const struct gray_folder *folder, uint32_t *ret_readers,
-                 uint32_t *ret_woken)
+void runtime_folder_wake(const struct gray_folder *folder,
+                         uint32_t *ret_readers, uint32_t *ret_woken)
 {
     uint32_t readers = 0, woken = 0, seen = 0;
     struct dirent *entry;
@@ -152,14 +153,14 @@ void folder_wake(const struct gray_folder *folder, uint32_t *ret_readers,
         if (entry->d_name[0] == '.') {
             continue;
         }
-        if (name_ends(entry->d_name, ".wake")) {
+        if (runtime_name_ends(entry->d_name, ".wake")) {
             woken += fifo_wake(fd, entry->d_name) ? 1 : 0;
         } else {
             CLEANUP_FD int file =
                 openat(fd, entry->d_name,
                        O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
 
-            readers += file >= 0 && reader_alive(file) ? 1 : 0;
+            readers += file >= 0 && runtime_reader_alive(file) ? 1 : 0;
         }
     }
     if (dir != NULL) {

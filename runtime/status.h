@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * status.h - what status.c and prometheus.c share.
+ */
+#ifndef GRAY_RUNTIME_STATUS_H
+#define GRAY_RUNTIME_STATUS_H
+
+#include "runtime/totals.h"
+
+struct status {
+    struct gray_folder folder;
+    struct gray_totals totals;
+    struct part *policy; /* in force, or the newest good one; may be NULL */
+    struct gray_problem problem; /* code NULL: none */
+};
+/* -1: nothing but `problem` is filled; runtime_status_clear() either way. */
+int runtime_status_read(struct status *ret_status, const char *path);
+void runtime_status_clear(struct status *s);
+uint32_t runtime_status_word(const struct status *s,
+                             const struct gray_release *release);
+const char *runtime_class_word(uint32_t traffic_class);
+const char *runtime_word_word(uint32_t word);
+/* Requests whose latency was counted. */
+uint64_t runtime_series_count(const struct gray_series *series);
+/* 0 when nothing was counted. */
+uint64_t runtime_series_quantile_us(const struct gray_series *series,
+                                    uint32_t percent);
+
+#endif

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * totals.c - the sums over all readers of a folder, living and dead.
+ *
+ * Why: readers/ belongs to everyone on the host, so its files are the least
+ * trusted bytes there are: they may be links, FIFOs, too short, too long,
+ * written while they are read.  They are copied by pread, never mapped; a file
+ * that is not exactly what a reader writes is counted as bad and adds nothing.
+ * Read next: status.c; tests/fuzz/fuzz_reader.c.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/internal.h"
+#include "runtime/totals.h"
+
+static bool id_sound(const char *id)
+{
+    size_t length = strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789-._");
+
+    return length > 0 && id[length] == '\0' &&
+           length < sizeof(((struct gray_reader_status *)0)->id);
+}
+
+static uint32_t place_of(const struct tally *tally, uint64_t series,
+                         uint32_t traffic_class)
+{
+    uint32_t place =
+        (uint32_t)(gray_mix64(series + traffic_class)) & (TALLY_INDEX - 1);
+
+    while (tally->index[place] != 0) {
+        const struct gray_series *found =
+            &tally->totals->series[tally->index[place] - 1];
+
+        if (found->series == series && found->traffic_class == traffic_class) {
+            break;
+        }
+        place = (place + 1) & (TALLY_INDEX - 1);
+    }
+    return place;
+}
+
+/* The place of a sum, made where there is none; NULL when there are too many
+ * or memory is out. */
+static struct gray_series *sum_of(struct tally *tally,
+                                  const struct gray_series *from)
+{
+    struct gray_totals *totals = tally->totals;
+    uint32_t place = place_of(tally, from->series, from->traffic_class);
+    struct gray_series *sum;
+
+    if (tally->index[place] != 0) {
+        return &totals->series[tally->index[place] - 1];
+    }
+    if (totals->series_count == TOTAL_SERIES_MAX) {
+        return NULL;
+    }
+    if (totals->series_count == tally->capacity) {
+        size_t capacity = tally->capacity == 0 ? 64 : tally->capacity * 2;
+        void *grown =
+            realloc(totals->series, capacity * sizeof(*totals->series));
+
+        if (grown == NULL) {
+            return NULL;
+        }
+        totals->series = grown;
+        tally->capacity = capacity;
+    }
+    sum = &totals->series[totals->series_count++];
+    tally->index[place] = (uint16_t)totals->series_count;
+    memset(sum, 0, sizeof(*sum));
+    sum->series = from->series;
+    sum->traffic_class = from->traffic_class;
+    memcpy(sum->service, from->service, sizeof(sum->service));
+    memcpy(sum->version, from->version, sizeof(sum->version));
+    memcpy(sum->lane, from->lane, sizeof(sum->lane));
+    memcpy(sum->arm, from->arm, sizeof(sum->arm));
+    return sum;
+}
+
+static void add_series(struct tally *tally, const struct gray_series *from,
+                       bool alive)
+{
+    struct gray_series *sum = sum_of(tally, from);
+    uint32_t i;
+
+    if (sum == NULL) {
+        return;
+    }
+    /* What a dead reader had under way is over. */
+    sum->in_flight += alive ? from->in_flight : 0;
+#define GRAY_COUNTER(NAME, field, metric, doc) sum->field += from->field;
+#include "runtime/counters.def"
+#undef GRAY_COUNTER
+    sum->latency_sum_us += from->latency_sum_us;
+    for (i = 0; i < GRAY_LATENCY_BUCKETS; i++) {
+        sum->latency[i] += from->latency[i];
+    }
+}
+
+int runtime_tally_add(struct tally *tally, const char *id, const void *bytes,
+                      size_t size, bool alive)
+{
+    struct gray_totals *totals = tally->totals;
+    const struct reader_file *file = bytes;
+    struct gray_reader_status *status;
+    void *grown;
+    uint32_t i;
+
+    if (!id_sound(id) || size != sizeof(*file) ||
+        runtime_file_header_check(&file->header, GRAY_MAGIC_READER, size, id,
+                                  NULL) != 0 ||
+        !runtime_reader_file_sound(file)) {
+        totals->bad_readers++;
+        return -EINVAL;
+    }
+    grown = realloc(totals->readers,
+                    (totals->reader_count + 1) * sizeof(*totals->readers));
+    if (grown == NULL) {
+        return -ENOMEM;
+    }
+    totals->readers = grown;
+    status = &totals->readers[totals->reader_count++];
+    memset(status, 0, sizeof(*status));
+    strncpy(status->id, id, sizeof(status->id) - 1);
+    status->pid = file->pid;
+    status->kind = file->kind;
+    status->alive = alive;
+    status->policy_generation = file->policy_generation;
+    status->fleet_generation = file->fleet_generation;
+    status->word_epoch = file->word_epoch;
+    memcpy(status->refusal, file->refusal, sizeof(status->refusal));
+    for (i = 0; i < 256; i++) {
+        totals->reasons[i] += file->reasons[i];
+    }
+    for (i = 0; i < 32; i++) {
+        totals->events[i] += file->events[i];
+    }
+    for (i = 0; i < GRAY_SERIES_MAX; i++) {
+        if (file->series[i].series != 0) {
+            add_series(tally, &file->series[i], alive);
+        }
+    }
+    return 0;
+}
+
+/* Our own copy of a reader's file; what changes while we read is the
+ * counters' own business, what is checked afterwards is the copy. */
+static void read_one(struct tally *tally, int dirfd, const char *id,
+                     void *buffer)
+{
+    CLEANUP_FD int fd =
+        openat(dirfd, id, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    struct stat status;
+    size_t done = 0;
+
+    if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) ||
+        status.st_size != sizeof(struct reader_file)) {
+        tally->totals->bad_readers++;
+        return;
+    }
+    while (done < sizeof(struct reader_file)) {
+        ssize_t got = pread(fd, (char *)buffer + done,
+                            sizeof(struct reader_file) - done, (off_t)done);
+
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got <= 0) {
+            tally->totals->bad_readers++; /* it shrank */
+            return;
+        }
+        done += (size_t)got;
+    }
+    runtime_tally_add(tally, id, buffer, done, runtime_reader_alive(fd));
+}
+
+static int read_all(struct tally *tally, int folder_fd,
+                    struct gray_problem *ret_problem)
+{
+    void *buffer = malloc(sizeof(struct reader_file));
+    int fd = openat(folder_fd, "readers",
+                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    struct dirent *entry;
+    uint32_t seen = 0, files = 0;
+
+    if (buffer == NULL || dir == NULL) {
+        int error = buffer == NULL ? ENOMEM : errno;
+
+        free(buffer);
+        if (dir != NULL) {
+            closedir(dir);
+        } else {
+            runtime_fd_close(&fd);
+        }
+        return runtime_problem_set(ret_problem, error, "io", "readers/: %s.",
+                                   strerror(error));
+    }
+    while (seen++ < GRAY_READERS_MAX * 2 + FILE_SLACK &&
+           files < GRAY_READERS_MAX && (entry = readdir(dir)) != NULL) {
+        if (entry->d_name[0] == '.' ||
+            runtime_name_ends(entry->d_name, ".wake") ||
+            runtime_name_ends(entry->d_name, ".new")) {
+            continue;
+        }
+        files++;
+        read_one(tally, fd, entry->d_name, buffer);
+    }
+    closedir(dir);
+    free(buffer);
+    return 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct gray_series *x = a, *y = b;
+    int order = strcmp(x->service, y->service);
+
+    order = order != 0 ? order : strcmp(x->version, y->version);
+    order = order != 0 ? order : strcmp(x->lane, y->lane);
+    order = order != 0 ? order : strcmp(x->arm, y->arm);
+    if (order == 0 && x->traffic_class != y->traffic_class) {
+        order = x->traffic_class < y->traffic_class ? -1 : 1;
+    }
+    return order != 0 ? order : x->series < y->series ? -1 : 1;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const struct gray_reader_status *x = a, *y = b;
+
+    return strcmp(x->id, y->id);
+}
+
+int runtime_totals_of_dir(int folder_fd, struct gray_totals *ret_totals,
+                          struct gray_problem *ret_problem)
+{
+    struct gray_totals totals;
+    struct tally *tally = calloc(1, sizeof(*tally));
+    int error;
+
+    memset(&totals, 0, sizeof(totals));
+    if (tally == NULL) {
+        return runtime_problem_set(ret_problem, ENOMEM, "memory",
+                                   "Out of memory.");
+    }
+    tally->totals = &totals;
+    error = read_all(tally, folder_fd, ret_problem);
+    free(tally);
+    if (error != 0) {
+        gray_totals_free(&totals);
+        return error;
+    }
+    if (totals.series_count > 0) {
+        qsort(totals.series, totals.series_count, sizeof(*totals.series),
+              by_name);
+    }
+    if (totals.reader_count > 0) {
+        qsort(totals.readers, totals.reader_count, sizeof(*totals.readers),
+              by_id);
+    }
+    *ret_totals = totals;
+    return 0;
+}
+
+int gray_totals_read(const char *folder, struct gray_totals *ret_totals,
+                     struct gray_problem *ret_problem)
+{
+    CLEANUP_FD int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return runtime_problem_set(
+            ret_problem, errno, "no-folder",
+            "%.80s cannot be opened: %s. gray publish makes it.", folder,
+            strerror(errno));
+    }
+    return runtime_totals_of_dir(fd, ret_totals, ret_problem);
+}
+
+void gray_totals_free(struct gray_totals *totals)
+{
+    free(totals->series);
+    free(totals->readers);
+    memset(totals, 0, sizeof(*totals));
+}

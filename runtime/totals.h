@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * totals.h - adding up readers' files, one at a time; see totals.c.
+ *
+ * Why: the fuzzer feeds bytes to the very function that status uses.
+ */
+#ifndef GRAY_RUNTIME_TOTALS_H
+#define GRAY_RUNTIME_TOTALS_H
+
+#include "runtime/internal.h"
+
+#define TOTAL_SERIES_MAX 16384u /* distinct series; the rest is left out */
+#define TALLY_INDEX 32768u      /* power of two, above 2 * that - 1 */
+struct tally {
+    struct gray_totals *totals;
+    size_t capacity;
+    uint16_t index[TALLY_INDEX];
+};
+/* Adds the bytes of readers/<id> to tally->totals, or counts them as bad. */
+int runtime_tally_add(struct tally *tally, const char *id, const void *bytes,
+                      size_t size, bool alive);
+int runtime_totals_of_dir(int folder_fd, struct gray_totals *ret_totals,
+                          struct gray_problem *ret_problem);
+
+#endif
