@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * decide.c - the colour of a request: its lane, and the arms it is in.
+ *
+ * Why: one request may meet many releases.  What it was told at an earlier
+ * hop is kept (else a chain would answer with two tongues), what this
+ * entrance asks for is decided here, and only admitted arms travel, so that a
+ * request that is in nothing stays as it came.
+ * Read next: release.c (one release), choose.c (what a colour leads to).
+ */
+#include <string.h>
+
+#include "engine/program.h"
+#include "engine/release.h"
+#include "engine/view.h"
+
+/* Keeps the arms sorted by release number, which is descending priority, and
+ * the ones of highest priority when there are too many. */
+static void insert_arm(struct gray_colour *colour,
+                       const struct gray_verdict *verdict)
+{
+    uint32_t at = colour->arm_count;
+    while (at > 0 && colour->arms[at - 1].release > verdict->release) {
+        at--;
+    }
+    if (at == GRAY_ARMS_MAX) {
+        return;
+    }
+    uint32_t last = colour->arm_count;
+    if (last == GRAY_ARMS_MAX) {
+        last--;
+    } else {
+        colour->arm_count++;
+    }
+    if (last > at) {
+        memmove(&colour->arms[at + 1], &colour->arms[at],
+                (last - at) * sizeof(colour->arms[0]));
+    }
+    colour->arms[at] = *verdict;
+}
+
+/* What was refused, for the case that nothing else gives a reason: the
+ * refusal of the highest priority. */
+static void note_refusal(struct gray_verdict *refusal,
+                         const struct gray_verdict *verdict)
+{
+    if (refusal->release == GRAY_NONE || verdict->release < refusal->release) {
+        *refusal = *verdict;
+    }
+}
+
+/* "cart-2" or "pay-7:b"; false when this policy has no such arm. */
+static bool read_arm(const struct gray_snapshot *s, struct gray_str text,
+                     uint32_t *ret_release, uint8_t *ret_variant)
+{
+    struct gray_str name = text, variant = { NULL, 0 };
+    const char *colon = memchr(text.data, ':', text.length);
+    if (colon != NULL) {
+        name.length = (uint32_t)(colon - text.data);
+        variant = (struct gray_str){ colon + 1, text.length - name.length - 1 };
+    }
+    uint32_t number = gray_find_release(s, name);
+    const struct gray_release *release =
+        VIEW_AT(s, releases, gray_release, number);
+    if (release == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < release->variants.count; i++) {
+        const struct gray_variant *own = VIEW_AT(s, variants, gray_variant,
+                                                 release->variants.first + i);
+        if (own != NULL && same_bytes(view_text(s, own->name), variant)) {
+            *ret_release = number;
+            *ret_variant = (uint8_t)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool carries(const struct gray_colour *colour, uint32_t release)
+{
+    for (uint32_t i = 0; i < colour->arm_count; i++) {
+        if (colour->arms[i].release == release) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The arms that came in are obeyed, but for those of a stopped release. */
+static void carry_arms(const struct gray_view *view,
+                       const struct gray_input *in, struct gray_colour *colour,
+                       struct gray_verdict *refusal, struct gray_trace *trace)
+{
+    const char *at = in->arms.data, *end = at + in->arms.length;
+    while (at < end) {
+        const char *stop = memchr(at, ',', (size_t)(end - at));
+        if (stop == NULL) {
+            stop = end;
+        }
+        struct gray_verdict verdict = { .release = GRAY_NONE,
+                                        .rule = GRAY_NONE,
+                                        .bucket = GRAY_NONE,
+                                        .reason = GRAY_REASON_COLOUR,
+                                        .in = 1 };
+        struct gray_str text = { at, (uint32_t)(stop - at) };
+        at = stop + 1;
+        if (!read_arm(view->policy, text, &verdict.release,
+                      &verdict.variant) ||
+            carries(colour, verdict.release)) {
+            continue;
+        }
+        enum gray_word word = release_word(
+            view,
+            VIEW_AT(view->policy, releases, gray_release, verdict.release));
+        if (word == GRAY_WORD_BASELINE || word == GRAY_WORD_KILLED) {
+            verdict.in = 0;
+            verdict.variant = 0;
+            verdict.reason = release_word_reason(word);
+            note_refusal(refusal, &verdict);
+            colour->fresh = 1;
+        } else {
+            insert_arm(colour, &verdict);
+        }
+        trace_verdict(trace, &verdict);
+    }
+}
+
+/* The releases of this entrance that the request is not in yet. */
+static void decide_arms(const struct gray_view *view,
+                        const struct gray_entrance *entrance,
+                        struct gray_input *in, gray_mark_fn marks,
+                        void *marks_context, struct gray_colour *colour,
+                        struct gray_verdict *refusal, struct gray_trace *trace)
+{
+    const uint32_t *releases =
+        VIEW_NUMBERS(view->policy, entrance_releases, entrance->releases);
+    if (releases == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < entrance->releases.count; i++) {
+        struct gray_verdict verdict;
+        if (colour->arm_count != 0 && carries(colour, releases[i])) {
+            continue;
+        }
+        gray_decide_release(view, releases[i], in, marks, marks_context,
+                            &verdict, trace);
+        if (verdict.in) {
+            insert_arm(colour, &verdict);
+            colour->fresh = 1;
+        } else {
+            note_refusal(refusal, &verdict);
+        }
+    }
+}
+
+/* SEMANTICS 7: the colour that came in, else the first rule of the entrance,
+ * else the lane of the own instance. */
+static void decide_lane(const struct gray_view *view,
+                        const struct gray_entrance *entrance,
+                        const struct gray_input *in, struct gray_colour *colour,
+                        struct gray_trace *trace)
+{
+    const struct gray_snapshot *s = view->policy;
+    if (in->lane.length != 0) {
+        colour->lane = gray_find_lane(s, in->lane);
+        colour->lane_reason = GRAY_REASON_COLOUR;
+        return;
+    }
+    if (entrance != NULL && entrance->lane_rules != GRAY_NONE) {
+        struct program run = { .view = view,
+                               .policy = s,
+                               .in = in,
+                               .trace = trace,
+                               .release = GRAY_NONE,
+                               .rule = GRAY_NONE };
+        uint32_t number = ruleset_first(&run, entrance->lane_rules);
+        const struct gray_rule *rule = VIEW_AT(s, rules, gray_rule, number);
+        if (rule != NULL && rule->action < s->policy->lanes.count) {
+            colour->lane = rule->action;
+            colour->lane_rule = number;
+            colour->lane_reason = GRAY_REASON_LANE_RULE;
+            colour->fresh = 1;
+            return;
+        }
+    }
+    if (in->own_lane.length != 0) {
+        colour->lane = gray_find_lane(s, in->own_lane);
+        if (colour->lane != GRAY_NONE) {
+            colour->lane_reason = GRAY_REASON_LANE_LABEL;
+            colour->fresh = 1;
+        }
+    }
+}
+
+static void give_reason(struct gray_colour *colour,
+                        const struct gray_verdict *from)
+{
+    colour->reason = from->reason;
+    colour->rule = from->rule;
+    colour->bucket = from->bucket;
+    colour->release = from->release;
+}
+
+static void begin_colour(struct gray_colour *colour,
+                         const struct gray_input *in)
+{
+    memset(colour, 0, offsetof(struct gray_colour, arms));
+    colour->lane = GRAY_NONE;
+    colour->lane_rule = GRAY_NONE;
+    colour->rule = GRAY_NONE;
+    colour->bucket = GRAY_NONE;
+    colour->release = GRAY_NONE;
+    colour->traffic_class = in->traffic_class;
+}
+
+void gray_decide(const struct gray_view *view, uint32_t entrance,
+                 struct gray_input *in, gray_mark_fn marks,
+                 void *marks_context, struct gray_colour *ret_colour,
+                 struct gray_trace *trace)
+{
+    struct gray_verdict refusal = { .release = GRAY_NONE,
+                                    .rule = GRAY_NONE,
+                                    .bucket = GRAY_NONE };
+    const struct gray_entrance *own =
+        VIEW_AT(view->policy, entrances, gray_entrance, entrance);
+    begin_colour(ret_colour, in);
+    if (__builtin_expect(in->overflow, 0)) {
+        ret_colour->reason = GRAY_REASON_INPUT_TOO_LARGE;
+        ret_colour->fresh = in->lane.length != 0 || in->arms.length != 0;
+        return;
+    }
+    decide_lane(view, own, in, ret_colour, trace);
+    if (in->arms.length != 0) {
+        carry_arms(view, in, ret_colour, &refusal, trace);
+    }
+    if (own != NULL) {
+        decide_arms(view, own, in, marks, marks_context, ret_colour, &refusal,
+                    trace);
+    }
+    if (ret_colour->arm_count != 0) {
+        give_reason(ret_colour, &ret_colour->arms[0]);
+    } else if (ret_colour->lane_reason != GRAY_REASON_NONE) {
+        ret_colour->reason = ret_colour->lane_reason;
+        ret_colour->rule = ret_colour->lane_rule;
+    } else if (refusal.release != GRAY_NONE) {
+        give_reason(ret_colour, &refusal);
+    }
+}

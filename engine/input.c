@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * input.c - what a decision wants to know of one request.
+ *
+ * Why: a policy looks at a handful of attributes, a request carries dozens.
+ * Here only those that some rule looks at are picked out, once, as pairs of
+ * slot and bytes that still lie where the caller has them; a source that no
+ * rule looks at costs one test of a bit.
+ * Read next: view.h (slots), program.c (who reads the values), address.c.
+ */
+#include <string.h>
+
+#include "engine/address.h"
+#include "engine/engine.h"
+#include "engine/view.h"
+
+/* gray_hash_name() of the two headers that are taken apart; the test of this
+ * file computes them again. */
+#define HASH_COOKIE 0xaf400a64u
+#define HASH_CONTENT_TYPE 0x2ed4600eu
+
+void gray_input_begin(struct gray_input *in, const struct gray_snapshot *policy,
+                      int64_t now_ms, uint64_t random)
+{
+    in->policy = policy;
+    in->now = now_ms;
+    in->random = random;
+    in->value_count = 0;
+    in->scratch_used = 0;
+    in->traffic_class = GRAY_CLASS_LIVE;
+    in->overflow = false;
+    in->grpc = false;
+    in->too_long = 0;
+    in->address.known = false;
+    in->path = (struct gray_str){ NULL, 0 };
+    in->lane = (struct gray_str){ NULL, 0 };
+    in->arms = (struct gray_str){ NULL, 0 };
+    in->own_lane = (struct gray_str){ NULL, 0 };
+    in->anonymous = (struct gray_str){ NULL, 0 };
+    in->anonymous_used = false;
+}
+
+static void add_value(struct gray_input *in, uint32_t slot, const char *data,
+                      uint32_t length)
+{
+    if (in->value_count == GRAY_VALUES_MAX) {
+        in->overflow = true;
+        return;
+    }
+    if (length > GRAY_VALUE_MAX && in->too_long < UINT16_MAX) {
+        in->too_long++;
+    }
+    in->values[in->value_count++] =
+        (struct gray_value){ .data = data, .slot = slot, .length = length };
+}
+
+static bool has_value(const struct gray_input *in, uint32_t slot)
+{
+    for (uint32_t i = 0; i < in->value_count; i++) {
+        if (in->values[i].slot == slot) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A source without a name, such as the method. */
+static void add_unnamed(struct gray_input *in, enum gray_source source,
+                        struct gray_str value)
+{
+    if (view_needs(in->policy, source)) {
+        uint32_t slot = view_slot(in->policy, source, 0, "", 0);
+        if (slot != GRAY_NONE) {
+            add_value(in, slot, value.data, value.length);
+        }
+    }
+}
+
+void gray_input_method(struct gray_input *in, struct gray_str method)
+{
+    add_unnamed(in, GRAY_SOURCE_METHOD, method);
+}
+
+/* Room of the scratch; NULL when it is used up. */
+static char *take_scratch(struct gray_input *in, uint32_t length)
+{
+    if (length > sizeof(in->scratch) - in->scratch_used) {
+        return NULL;
+    }
+    char *room = in->scratch + in->scratch_used;
+    in->scratch_used += length;
+    return room;
+}
+
+void gray_input_host(struct gray_input *in, struct gray_str host)
+{
+    if (!view_needs(in->policy, GRAY_SOURCE_HOST) || host.length == 0) {
+        return;
+    }
+    const char *end = NULL;
+    if (host.data[0] == '[') {
+        end = memchr(host.data, ']', host.length);
+        end = end == NULL ? NULL : end + 1;
+    } else {
+        end = memchr(host.data, ':', host.length);
+    }
+    if (end != NULL) {
+        host.length = (uint32_t)(end - host.data);
+    }
+    if (host.length > 0 && host.data[host.length - 1] == '.') {
+        host.length--;
+    }
+    uint32_t i = 0;
+    while (i < host.length &&
+           view_lower((uint8_t)host.data[i]) == (uint8_t)host.data[i]) {
+        i++;
+    }
+    if (i < host.length && host.length <= GRAY_VALUE_MAX) {
+        char *lower = take_scratch(in, host.length);
+        if (lower == NULL) {
+            host.length = GRAY_VALUE_MAX + 1; /* unknown: matches nothing */
+        } else {
+            for (i = 0; i < host.length; i++) {
+                lower[i] = (char)view_lower((uint8_t)host.data[i]);
+            }
+            host.data = lower;
+        }
+    }
+    add_unnamed(in, GRAY_SOURCE_HOST, host);
+}
+
+/* "/a//b/" has the segments a, (empty), b: what ends the path with a slash is
+ * no segment. */
+static void feed_segments(struct gray_input *in)
+{
+    const char *at = in->path.data, *end = at + in->path.length;
+    if (at == end || *at != '/') {
+        return;
+    }
+    at++;
+    for (uint32_t n = 1; at < end && n <= GRAY_SEGMENTS_MAX; n++) {
+        const char *stop = memchr(at, '/', (size_t)(end - at));
+        if (stop == NULL) {
+            stop = end;
+        }
+        char name[2];
+        uint32_t digits = n < 10 ? 1 : 2;
+        name[0] = (char)('0' + (digits == 1 ? n : n / 10));
+        name[1] = (char)('0' + n % 10);
+        uint32_t slot = view_slot(in->policy, GRAY_SOURCE_SEGMENT,
+                                  gray_hash_name(name, digits), name, digits);
+        if (slot != GRAY_NONE) {
+            add_value(in, slot, at, (uint32_t)(stop - at));
+        }
+        at = stop + 1;
+    }
+}
+
+/* "/package.Service/Method", once both the path and the content type are
+ * known to be of a gRPC call. */
+static void feed_grpc(struct gray_input *in)
+{
+    if (!in->grpc || in->path.length < 2 || in->path.data[0] != '/') {
+        return;
+    }
+    const char *name = in->path.data + 1;
+    const char *end = in->path.data + in->path.length;
+    const char *slash = memchr(name, '/', (size_t)(end - name));
+    if (slash == NULL) {
+        return;
+    }
+    add_unnamed(in, GRAY_SOURCE_GRPC_SERVICE,
+                (struct gray_str){ name, (uint32_t)(slash - name) });
+    add_unnamed(in, GRAY_SOURCE_GRPC_METHOD,
+                (struct gray_str){ slash + 1, (uint32_t)(end - slash - 1) });
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The byte at `at`, percent-decoded; what is no escape stands for itself. */
+static const char *decode_byte(const char *at, const char *end, uint8_t *ret)
+{
+    if (*at == '%' && end - at >= 3) {
+        int high = hex_digit(at[1]), low = hex_digit(at[2]);
+        if (high >= 0 && low >= 0) {
+            *ret = (uint8_t)(high << 4 | low);
+            return at + 3;
+        }
+    }
+    *ret = (uint8_t)*at;
+    return at + 1;
+}
+
+static void add_decoded(struct gray_input *in, uint32_t slot, const char *at,
+                        const char *end)
+{
+    size_t length = (size_t)(end - at);
+    if (length == 0 || memchr(at, '%', length) == NULL) {
+        add_value(in, slot, at, (uint32_t)length);
+        return;
+    }
+    char *room = in->scratch + in->scratch_used;
+    uint32_t used = 0, left = (uint32_t)sizeof(in->scratch) - in->scratch_used;
+    while (at < end && used < left && used <= GRAY_VALUE_MAX) {
+        uint8_t byte;
+        at = decode_byte(at, end, &byte);
+        room[used++] = (char)byte;
+    }
+    if (at < end || used > GRAY_VALUE_MAX) {
+        add_value(in, slot, room, GRAY_VALUE_MAX + 1);
+        return;
+    }
+    in->scratch_used += used;
+    add_value(in, slot, room, used);
+}
+
+/* Slot of a query argument whose name still is encoded. */
+static uint32_t query_slot(const struct gray_input *in, const char *name,
+                           const char *end)
+{
+    char decoded[256];
+    uint32_t length = 0, hash = 0;
+    bool plain = true;
+    for (const char *at = name; at < end;) {
+        uint8_t byte;
+        if (length == sizeof(decoded)) {
+            return GRAY_NONE; /* longer than any name of a policy */
+        }
+        plain &= *at != '%';
+        at = decode_byte(at, end, &byte);
+        decoded[length++] = (char)byte;
+        hash = hash * 31 + view_lower(byte);
+    }
+    return view_slot(in->policy, GRAY_SOURCE_QUERY, hash,
+                     plain ? name : decoded, length);
+}
+
+static void feed_query(struct gray_input *in, const char *at, const char *end)
+{
+    while (at < end) {
+        const char *stop = memchr(at, '&', (size_t)(end - at));
+        if (stop == NULL) {
+            stop = end;
+        }
+        const char *equals = memchr(at, '=', (size_t)(stop - at));
+        const char *name_end = equals == NULL ? stop : equals;
+        if (name_end > at) {
+            uint32_t slot = query_slot(in, at, name_end);
+            if (slot != GRAY_NONE && !has_value(in, slot)) {
+                add_decoded(in, slot, equals == NULL ? stop : equals + 1, stop);
+            }
+        }
+        at = stop + 1;
+    }
+}
+
+void gray_input_target(struct gray_input *in, struct gray_str target)
+{
+    const uint32_t asked = 1u << GRAY_SOURCE_PATH | 1u << GRAY_SOURCE_SEGMENT |
+                           1u << GRAY_SOURCE_QUERY |
+                           1u << GRAY_SOURCE_GRPC_SERVICE |
+                           1u << GRAY_SOURCE_GRPC_METHOD;
+    if ((in->policy->policy->needs & asked) == 0 || target.length == 0) {
+        return;
+    }
+    const char *end = memchr(target.data, '#', target.length);
+    if (end == NULL) {
+        end = target.data + target.length;
+    }
+    const char *query = memchr(target.data, '?', (size_t)(end - target.data));
+    in->path = (struct gray_str){
+        target.data, (uint32_t)((query == NULL ? end : query) - target.data)
+    };
+    add_unnamed(in, GRAY_SOURCE_PATH, in->path);
+    if (view_needs(in->policy, GRAY_SOURCE_SEGMENT)) {
+        feed_segments(in);
+    }
+    if (query != NULL && view_needs(in->policy, GRAY_SOURCE_QUERY)) {
+        feed_query(in, query + 1, end);
+    }
+    feed_grpc(in);
+}
+
+/* "a=1; b=2": undecoded; the first value of a name counts, also over several
+ * Cookie headers. */
+static void feed_cookies(struct gray_input *in, struct gray_str cookies)
+{
+    const char *at = cookies.data, *end = at + cookies.length;
+    while (at < end) {
+        if (*at == ' ' || *at == '\t' || *at == ';') {
+            at++;
+            continue;
+        }
+        const char *name = at;
+        uint32_t hash = 0;
+        while (at < end && *at != '=' && *at != ';') {
+            hash = hash * 31 + view_lower((uint8_t)*at++);
+        }
+        if (at == end || *at == ';') {
+            continue; /* no name */
+        }
+        uint32_t length = (uint32_t)(at - name);
+        const char *value = ++at;
+        at = memchr(value, ';', (size_t)(end - value));
+        if (at == NULL) {
+            at = end;
+        }
+        uint32_t slot =
+            view_slot(in->policy, GRAY_SOURCE_COOKIE, hash, name, length);
+        if (slot == GRAY_NONE || has_value(in, slot)) {
+            continue;
+        }
+        const char *stop = at;
+        while (stop > value && (stop[-1] == ' ' || stop[-1] == '\t')) {
+            stop--;
+        }
+        add_value(in, slot, value, (uint32_t)(stop - value));
+    }
+}
+
+static bool is_name(struct gray_str name, const char *lower, uint32_t length)
+{
+    return name.length == length && view_same_nocase(lower, name.data, length);
+}
+
+void gray_input_header(struct gray_input *in, uint32_t hash,
+                       struct gray_str name, struct gray_str value)
+{
+    static const char grpc[] = "application/grpc";
+    const struct gray_snapshot *policy = in->policy;
+    if (view_needs(policy, GRAY_SOURCE_HEADER)) {
+        uint32_t slot = view_slot(policy, GRAY_SOURCE_HEADER, hash, name.data,
+                                  name.length);
+        if (slot != GRAY_NONE) {
+            add_value(in, slot, value.data, value.length);
+        }
+    }
+    if (hash == HASH_COOKIE && view_needs(policy, GRAY_SOURCE_COOKIE) &&
+        is_name(name, "cookie", 6)) {
+        feed_cookies(in, value);
+    } else if (hash == HASH_CONTENT_TYPE && !in->grpc &&
+               is_name(name, "content-type", 12) &&
+               value.length >= sizeof(grpc) - 1 &&
+               view_same_nocase(grpc, value.data, sizeof(grpc) - 1)) {
+        in->grpc = true;
+        feed_grpc(in);
+    }
+}
+
+void gray_input_address(struct gray_input *in, const uint8_t bytes[16])
+{
+    memcpy(in->address.bytes, bytes, 16);
+    in->address.known = true;
+    if (!view_needs(in->policy, GRAY_SOURCE_ADDRESS)) {
+        return;
+    }
+    /* A unit may be the address, and people write it as text. */
+    char *room = take_scratch(in, ADDRESS_TEXT_MAX);
+    if (room == NULL) {
+        in->overflow = true;
+        return;
+    }
+    uint32_t length = address_write(bytes, room);
+    add_unnamed(in, GRAY_SOURCE_ADDRESS, (struct gray_str){ room, length });
+}
+
+void gray_input_named(struct gray_input *in, enum gray_source source,
+                      struct gray_str name, struct gray_str value)
+{
+    switch (source) {
+    case GRAY_SOURCE_UNIT:
+        in->anonymous = value;
+        return;
+    case GRAY_SOURCE_LABEL:
+        if (name.length == 4 && memcmp(name.data, "lane", 4) == 0) {
+            in->own_lane = value;
+        }
+        break;
+    case GRAY_SOURCE_ATTR:
+    case GRAY_SOURCE_CALLER:
+        break;
+    default:
+        return; /* every other source has a function of its own */
+    }
+    if (view_needs(in->policy, source)) {
+        uint32_t slot = view_slot(in->policy, source,
+                                  gray_hash_name(name.data, name.length),
+                                  name.data, name.length);
+        if (slot != GRAY_NONE) {
+            add_value(in, slot, value.data, value.length);
+        }
+    }
+}
+
+void gray_input_colour(struct gray_input *in, struct gray_str lane,
+                       struct gray_str arms, enum gray_class traffic_class)
+{
+    in->lane = lane;
+    in->arms = arms;
+    in->traffic_class = (uint8_t)traffic_class;
+}
