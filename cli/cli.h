@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cli.h - what the files of `gray` share.
+ *
+ * Why: one table (commands.def) says what exists; each command is one function
+ * in a file of its noun, which reads its arguments, asks the engine, policy or
+ * runtime, and prints facts to standard output and messages to standard error.
+ * No command keeps state, so one header is enough.
+ * Read next: commands.def (the table), main.c, policy_load.c.
+ */
+#ifndef GRAY_CLI_H
+#define GRAY_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <jansson.h>
+
+#include "engine/engine.h"
+#include "policy/model.h"
+#include "policy/policy.h"
+#include "runtime/runtime.h"
+
+#define CLI_CLEANUP(function) __attribute__((cleanup(function)))
+#define CLI_PRINTF(text, first) __attribute__((format(printf, text, first)))
+
+/* Limits of one command line. */
+#define CLI_VALUES_MAX 256u  /* options given */
+#define CLI_OPERANDS_MAX 8u
+#define CLI_WAIT_MAX 3600.0  /* seconds */
+#define CLI_IDS_MAX 10000000u /* ids of `keys check` */
+
+/* ---- the table (args.c) --------------------------------------------------- */
+
+enum cli_exit {
+#define CLI_EXIT(NAME, number, sentence) CLI_EXIT_##NAME = number,
+#include "cli/commands.def"
+};
+enum cli_option_number {
+#define CLI_OPTION(NAME, letter, word, ARGUMENT, values, text) \
+    CLI_NUMBER_##NAME,
+#include "cli/commands.def"
+    CLI_OPTION_COUNT
+};
+enum cli_option_bit {
+#define CLI_OPTION(NAME, letter, word, ARGUMENT, values, text) \
+    CLI_##NAME = UINT64_C(1) << CLI_NUMBER_##NAME,
+#include "cli/commands.def"
+};
+
+struct arguments;
+struct cli_exit_code {
+    int number;
+    const char *name, *sentence;
+};
+struct cli_option {
+    char letter;
+    const char *word, *argument, *values, *text;
+};
+struct cli_command {
+    const char *words, *operands;
+    unsigned least, most;
+    uint64_t options;
+    const char *summary, *details, *example;
+    int (*run)(const struct arguments *arguments);
+};
+extern const struct cli_exit_code cli_exit_codes[];
+extern const size_t cli_exit_code_count;
+extern const struct cli_option cli_options[];
+extern const struct cli_command cli_commands[];
+extern const size_t cli_command_count;
+
+/* A command line that fits the table. Points into argv. */
+struct arguments {
+    const struct cli_command *command;
+    const char *operands[CLI_OPERANDS_MAX];
+    size_t operand_count;
+    struct {
+        uint64_t option;
+        const char *value; /* "" of a switch */
+    } values[CLI_VALUES_MAX];
+    size_t value_count;
+};
+/* Parses argv[1..]. 0, or an exit code after having said what is wrong and
+ * which words are valid. */
+int arguments_parse(struct arguments *ret_arguments, int argc,
+                    char *const *argv);
+bool arguments_has(const struct arguments *arguments, uint64_t option);
+/* The value given last; NULL when the option was not given. */
+const char *arguments_get(const struct arguments *arguments, uint64_t option);
+/* The next value of a repeated option from *position on; NULL at the end. */
+const char *arguments_next(const struct arguments *arguments, uint64_t option,
+                           size_t *position);
+bool arguments_json(const struct arguments *arguments);
+/* A number within [least, most]; *ret_number is untouched when the option was
+ * not given. 0, or an exit code after having said what is wrong. */
+int arguments_number(const struct arguments *arguments, uint64_t option,
+                     double least, double most, double *ret_number);
+const char *arguments_runtime(const struct arguments *arguments);
+/* The command of these words; NULL when there is none. */
+const struct cli_command *command_find(const char *first, const char *second);
+/* Says which of `names` is meant by a wrong word, and lists them all. */
+void words_suggest(const char *wrong, const char *const *names, size_t count);
+/* Edits between two words (Levenshtein); more than 63 bytes are cut. */
+unsigned words_distance(const char *a, const char *b);
+
+/* ---- printing (print.c) --------------------------------------------------- */
+
+/* "gray: ..." and a line end to standard error. */
+void complain(const char *format, ...) CLI_PRINTF(1, 2);
+void complain_problem(const char *what, const struct gray_problem *problem);
+
+/* Rows of cells, aligned when printed. Cells are copied. */
+struct table;
+struct table *table_new(size_t columns);
+void table_free(struct table *table);
+void table_cell(struct table *table, const char *format, ...)
+    CLI_PRINTF(2, 3);
+/* A column whose cells stand to the right. */
+void table_right(struct table *table, size_t column);
+void table_print(const struct table *table, FILE *out);
+void table_freep(struct table **table);
+
+/* Prints and frees. Returns 0, or CLI_EXIT_SYSTEM when the output is gone. */
+int json_print(json_t *value, size_t flags);
+void json_freep(json_t **value);
+json_t *json_str(struct gray_str text);
+/* Millionths as a percentage: "12.5 %". */
+const char *share_text(uint32_t share, char buffer[32]);
+/* Flushes standard output; CLI_EXIT_SYSTEM when that fails. */
+int output_finish(int status);
+void string_freep(char **text);
+void file_closep(FILE **file);
+
+/* ---- the ports: clock, sleep, terminal (port.c) ---------------------------- */
+
+int64_t port_now_ms(void);       /* since the epoch */
+int64_t port_monotonic_ms(void);
+void port_sleep_ms(int64_t milliseconds);
+/* Who runs this: $SUDO_USER, else the name or number of the user. */
+const char *port_actor(char buffer[64]);
+/* Opens for reading; "-" is standard input. NULL after having complained. */
+FILE *port_open(const char *path);
+
+/* ---- policies (policy_load.c) ---------------------------------------------- */
+
+/* Something to decide by: from documents, or the runtime folder. */
+struct policy {
+    struct gray_findings findings;
+    struct gray_model *model;        /* of documents only */
+    struct gray_compiled compiled;
+    struct gray_snapshot snapshot;
+    struct gray_fleet fleet;
+    struct gray_link link;
+    struct gray_list *lists;
+    void *link_memory;
+    struct gray_runtime *runtime;    /* of a folder only */
+    struct gray_view own;
+    const struct gray_view *view;    /* what to decide by */
+};
+/* Adds documents of every value of `option`. NULL with findings. */
+struct gray_model *model_load(const struct arguments *arguments,
+                              uint64_t option, struct gray_findings *findings);
+/* Compiles a model and makes a view of it; all words open. */
+int policy_compile(struct policy *policy,
+                   const struct gray_compile_options *options);
+/* By -f, else by the runtime folder. 0, or an exit code after complaining. */
+int policy_load(struct policy *ret_policy, const struct arguments *arguments);
+void policy_free(struct policy *policy);
+
+/* The policy in force of a folder, read and checked, bypassed or not. */
+struct in_force {
+    uint64_t generation;
+    uint8_t *data;
+    struct gray_snapshot snapshot;
+    struct gray_model *model; /* NULL until in_force_model() */
+};
+/* 0; 1 when the folder has no policy or is not there; -1 with *ret_problem,
+ * then only the generation may be known. */
+int in_force_read(struct in_force *ret_in_force, const char *folder,
+                  struct gray_problem *ret_problem);
+/* Checks the documents that the snapshot carries. -1 with findings. */
+int in_force_model(struct in_force *in_force, struct gray_findings *findings);
+void in_force_free(struct in_force *in_force);
+/* Number of a release; GRAY_NONE after having listed the names. */
+uint32_t release_find(const struct gray_snapshot *snapshot, const char *name);
+struct gray_str release_name(const struct gray_snapshot *snapshot,
+                             uint32_t release);
+/* Rows of releases: name, priority, share, word, services. `words` NULL: all
+ * open. */
+json_t *releases_json(const struct gray_snapshot *snapshot,
+                      const struct gray_control *control);
+void releases_print(const struct gray_snapshot *snapshot,
+                    const struct gray_control *control, FILE *out);
+/* "open", "no-admit", "baseline", "killed". */
+const char *word_text(uint32_t word);
+/* A release's word in `control`; OPEN when it has none. */
+uint32_t word_of_release(const struct gray_control *control,
+                         const struct gray_release *release);
+json_t *findings_value(const struct gray_findings *findings);
+
+/* ---- waiting for readers (wait.c) ------------------------------------------ */
+
+struct wait_result {
+    size_t live, acknowledged;
+    json_t *laggards; /* [{id, pid, policyGeneration, ..., refusal}] */
+};
+/* Looks until every live reader acknowledged these numbers (0: any), or the
+ * time is over. 0 or an exit code (SYSTEM). */
+int wait_readers(const char *folder, uint64_t policy_generation,
+                 uint64_t fleet_generation, uint64_t word_epoch,
+                 double seconds, struct wait_result *ret_result);
+void wait_result_free(struct wait_result *result);
+json_t *wait_json(const struct wait_result *result);
+/* Says who did not acknowledge; the exit code that follows from it. */
+int wait_report(const struct wait_result *result, FILE *out);
+
+/* ---- who did what (actions.c) ------------------------------------------------ */
+
+#define ACTIONS_FILE "actions.log" /* in the runtime folder: JSON lines */
+#define ACTIONS_BYTES_MAX (1u << 20) /* then it becomes actions.log.1 */
+#define ACTION_REASON_MAX 400u
+struct action {
+    const char *action, *release, *before, *after, *reason; /* NULL: none */
+    uint64_t revision;                                      /* 0: none */
+};
+/* Adds a line with moment and person. Nothing depends on it: a failure is
+ * said and no more. */
+void action_record(const char *folder, const struct action *action);
+/* The newest line of each release, and of the folder itself ("" is its name),
+ * as an object by name. */
+json_t *actions_read(const char *folder);
+/* RFC 3339 in UTC. */
+const char *moment_text(int64_t ms, char buffer[40]);
+
+/* ---- requests (requests.c) -------------------------------------------------- */
+
+#define REQUEST_LINE_MAX 262144u /* bytes of one line */
+#define REQUEST_HEADERS_MAX 1000u /* header values of one request */
+#define REQUEST_NAME_MAX 255u    /* bytes of a header's name */
+
+/* One request line, checked. */
+struct request {
+    json_t *root; /* owns every string below */
+    const char *method, *host, *path, *caller, *entrance, *lane, *arms;
+    const char *anonymous; /* id issued to a client without a unit */
+    json_t *headers, *attrs, *labels; /* NULL: none */
+    uint8_t address[16];
+    bool has_address, has_now;
+    uint8_t traffic_class;
+    int64_t now;
+    uint64_t random;
+};
+struct request_problem {
+    const char *code;   /* "bad-json", see requests.c */
+    char sentence[200];
+};
+/* Parses `length` bytes. 0, or -1 with *ret_problem. */
+int request_parse(struct request *ret_request, const char *line, size_t length,
+                  struct request_problem *ret_problem);
+/* The same from a value that is already parsed; takes a reference. */
+int request_from_json(struct request *ret_request, json_t *root,
+                      struct request_problem *ret_problem);
+void request_free(struct request *request);
+/* Feeds the request as the gateway would. `now_ms` where it names none. The
+ * request must outlive the input. Returns the entrance. */
+uint32_t request_feed(const struct request *request,
+                      const struct gray_snapshot *policy, int64_t now_ms,
+                      struct gray_input *ret_input);
+/* A request of the options of explain and sample. */
+json_t *request_options(const struct arguments *arguments);
+/* RFC 3339 to milliseconds since the epoch. */
+int request_moment(const char *text, int64_t *ret_ms);
+
+/* ---- reference texts (help.c) ----------------------------------------------- */
+
+void help_command(const struct cli_command *command, FILE *out);
+void help_usage(FILE *out);
+
+/* ---- commands ---------------------------------------------------------------- */
+
+#define CLI_COMMAND(name, words, OPERANDS, least, most, options, summary, \
+                    details, example)                                     \
+    int command_##name(const struct arguments *arguments);
+#include "cli/commands.def"
+
+#endif

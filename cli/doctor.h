@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * doctor.h - one line of `gray doctor`, shared by its two files.
+ *
+ * Why: what concerns nginx (doctor_nginx.c) starts processes, the rest only
+ * looks; both add lines to one list.
+ */
+#ifndef GRAY_CLI_DOCTOR_H
+#define GRAY_CLI_DOCTOR_H
+
+#include "cli/cli.h"
+
+enum doctor_level { DOCTOR_OK, DOCTOR_WARN, DOCTOR_FAIL };
+
+struct doctor {
+    const struct arguments *arguments;
+    const char *folder;
+    json_t *lines;
+    bool failed;
+};
+/* Adds "check: sentence" and advice ("" when it is ok). */
+void doctor_add(struct doctor *doctor, const char *check,
+                enum doctor_level level, const char *advice,
+                const char *format, ...) CLI_PRINTF(5, 6);
+/* nginx: there, new enough, loads the module. */
+void doctor_nginx(struct doctor *doctor);
+
+#endif

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * explain.c - `gray explain`: what is decided for requests, and why.
+ *
+ * Why: the same line comes out here, in the gateway's header and in libgray,
+ * for it is the engine that writes it; we only read requests and print.  A
+ * million requests pass in seconds: one buffer in, one out.
+ * Read next: requests.c, engine/explain.c.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+#define OUT_BLOCK (1u << 20)
+#define EXPLAIN_FIRST 65536u
+#define EXPLAIN_MAX (16u << 20)
+
+struct explainer {
+    struct policy policy;
+    bool json;
+    bool first;      /* table: no empty line before */
+    int64_t now;
+    char *buffer;
+    size_t size;
+    struct gray_input input;
+    FILE *file;
+    char *line;
+    size_t line_size;
+    const char *name; /* of the file, for messages */
+    int status;
+};
+
+static void explainer_free(struct explainer *e)
+{
+    policy_free(&e->policy);
+    free(e->buffer);
+    free(e->line);
+    file_closep(&e->file);
+}
+
+/* ---- the table form ------------------------------------------------------------ */
+
+static const char *string_in(json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text != NULL ? text : "";
+}
+
+static void print_releases(json_t *root)
+{
+    CLI_CLEANUP(table_freep) struct table *table = table_new(8);
+    const char *const heads[] = { "RELEASE", "IN", "REASON", "RULE", "BUCKET",
+                                  "SHARE", "UNIT", "WORD" };
+    json_t *rows = json_object_get(root, "releases");
+    json_t *row;
+    size_t i;
+
+    if (json_array_size(rows) == 0) {
+        return;
+    }
+    for (i = 0; i < 8; i++) {
+        table_cell(table, "%s", heads[i]);
+    }
+    table_right(table, 4);
+    table_right(table, 5);
+    json_array_foreach(rows, i, row) {
+        const char *variant = string_in(row, "variant");
+        json_t *bucket = json_object_get(row, "bucket");
+
+        table_cell(table, "%s%s%s", string_in(row, "release"),
+                   *variant != '\0' ? ":" : "", variant);
+        table_cell(table, "%s",
+                   json_is_true(json_object_get(row, "in")) ? "in" : "out");
+        table_cell(table, "%s", string_in(row, "reason"));
+        table_cell(table, "%s", string_in(row, "rule"));
+        if (json_is_integer(bucket)) {
+            table_cell(table, "%lld", (long long)json_integer_value(bucket));
+        } else {
+            table_cell(table, "-");
+        }
+        table_cell(table, "%lld",
+                   (long long)json_integer_value(
+                       json_object_get(row, "share")));
+        table_cell(table, "%s", string_in(row, "unit"));
+        table_cell(table, "%s", string_in(row, "word"));
+    }
+    table_print(table, stdout);
+}
+
+static void print_trace(json_t *root)
+{
+    CLI_CLEANUP(table_freep) struct table *table = table_new(7);
+    const char *const heads[] = { "TRIED", "STEP", "RULE", "CONDITION",
+                                  "OPERAND", "VALUE", "RESULT" };
+    json_t *rows = json_object_get(root, "trace");
+    json_t *row;
+    size_t i;
+
+    if (json_array_size(rows) == 0) {
+        return;
+    }
+    for (i = 0; i < 7; i++) {
+        table_cell(table, "%s", heads[i]);
+    }
+    json_array_foreach(rows, i, row) {
+        const char *name = string_in(row, "name");
+
+        table_cell(table, "%s", string_in(row, "release"));
+        table_cell(table, "%s", string_in(row, "step"));
+        table_cell(table, "%s", string_in(row, "rule"));
+        table_cell(table, "%s%s%s%s%s", string_in(row, "source"),
+                   *name != '\0' ? " " : "", name,
+                   *string_in(row, "condition") != '\0' ? " " : "",
+                   string_in(row, "condition"));
+        table_cell(table, "%s", string_in(row, "operand"));
+        table_cell(table, "%s", string_in(row, "value"));
+        table_cell(table, "%s",
+                   json_is_true(json_object_get(row, "result")) ? "yes"
+                                                                : "no");
+    }
+    table_print(table, stdout);
+}
+
+static void print_answer(const char *text)
+{
+    CLI_CLEANUP(json_freep) json_t *root = json_loads(text, 0, NULL);
+    json_t *versions = json_object_get(root, "version");
+    const char *service;
+    json_t *version;
+
+    if (root == NULL) {
+        complain("an answer that is no JSON: %s", text);
+        return;
+    }
+    printf("%s [%s] (revision %lld)\n", string_in(root, "sentence"),
+           string_in(root, "reason"),
+           (long long)json_integer_value(json_object_get(root, "revision")));
+    printf("release %s  rule %s  lane %s  arms %s\n",
+           *string_in(root, "release") != '\0' ? string_in(root, "release")
+                                               : "-",
+           *string_in(root, "rule") != '\0' ? string_in(root, "rule") : "-",
+           *string_in(root, "lane") != '\0' ? string_in(root, "lane") : "-",
+           *string_in(root, "arms") != '\0' ? string_in(root, "arms") : "-");
+    printf("served by");
+    json_object_foreach(versions, service, version) {
+        printf(" %s=%s", service, json_string_value(version));
+    }
+    printf("%s\n", json_object_size(versions) == 0 ? " baseline" : "");
+    print_releases(root);
+    print_trace(root);
+}
+
+/* ---- one request ----------------------------------------------------------------- */
+
+static int answer(struct explainer *e, const struct request *request)
+{
+    uint32_t entrance;
+    size_t length;
+
+    for (;;) {
+        entrance = request_feed(request, e->policy.view->policy, e->now,
+                                &e->input);
+        length = gray_explain(e->policy.view, entrance, &e->input, NULL, NULL,
+                              e->buffer, e->size);
+        if (length < e->size) {
+            break;
+        }
+        if (length >= EXPLAIN_MAX) {
+            complain("an answer of %zu bytes", length);
+            return CLI_EXIT_SYSTEM;
+        }
+        free(e->buffer);
+        e->size = length + 1;
+        e->buffer = malloc(e->size);
+        if (e->buffer == NULL) {
+            complain("out of memory");
+            return CLI_EXIT_SYSTEM;
+        }
+    }
+    if (e->json) {
+        e->buffer[length] = '\n';
+        return fwrite(e->buffer, 1, length + 1, stdout) == length + 1
+                   ? 0
+                   : CLI_EXIT_SYSTEM;
+    }
+    printf("%s", e->first ? "" : "\n");
+    e->first = false;
+    print_answer(e->buffer);
+    return 0;
+}
+
+static int answer_line(struct explainer *e, size_t length, uint64_t number)
+{
+    struct request request;
+    struct request_problem problem;
+    int status;
+
+    if (request_parse(&request, e->line, length, &problem) != 0) {
+        fprintf(stderr, "%s:%llu: error: %s [%s]\n", e->name,
+                (unsigned long long)number, problem.sentence, problem.code);
+        e->status = CLI_EXIT_REFUSED;
+        return 0;
+    }
+    status = answer(e, &request);
+    request_free(&request);
+    return status;
+}
+
+static int answer_file(struct explainer *e)
+{
+    uint64_t number = 0;
+    ssize_t length;
+
+    e->file = port_open(e->name);
+    if (e->file == NULL) {
+        return CLI_EXIT_SYSTEM;
+    }
+    setvbuf(e->file, NULL, _IOFBF, OUT_BLOCK);
+    errno = 0;
+    while ((length = getline(&e->line, &e->line_size, e->file)) >= 0) {
+        int status;
+
+        number++;
+        while (length > 0 && strchr("\r\n \t", e->line[length - 1]) != NULL &&
+               e->line[length - 1] != '\0') {
+            length--;
+        }
+        if (length == 0) {
+            continue; /* an empty line is no request */
+        }
+        status = answer_line(e, (size_t)length, number);
+        if (status != 0) {
+            return status;
+        }
+    }
+    if (ferror(e->file)) {
+        complain("%s: %s", e->name, strerror(errno));
+        return CLI_EXIT_SYSTEM;
+    }
+    return e->status;
+}
+
+static int answer_options(struct explainer *e,
+                          const struct arguments *arguments)
+{
+    CLI_CLEANUP(json_freep) json_t *root = request_options(arguments);
+    struct request request;
+    struct request_problem problem;
+    int status;
+
+    if (request_from_json(&request, root, &problem) != 0) {
+        complain("%s [%s]", problem.sentence, problem.code);
+        return CLI_EXIT_USAGE;
+    }
+    status = answer(e, &request);
+    request_free(&request);
+    return status;
+}
+
+int command_explain(const struct arguments *arguments)
+{
+    CLI_CLEANUP(explainer_free) struct explainer e = {
+        .json = arguments_json(arguments),
+        .first = true,
+        .now = port_now_ms(),
+        .name = arguments_get(arguments, CLI_REQUESTS),
+        .buffer = malloc(EXPLAIN_FIRST),
+        .size = EXPLAIN_FIRST,
+    };
+    int status;
+
+    if (e.buffer == NULL) {
+        complain("out of memory");
+        return CLI_EXIT_SYSTEM;
+    }
+    for (size_t i = 0; e.name != NULL && i < arguments->value_count; i++) {
+        if ((arguments->values[i].option & CLI_REQUEST) != 0) {
+            complain("--requests names whole requests: no other option of a "
+                     "request beside it");
+            return CLI_EXIT_USAGE;
+        }
+    }
+    status = policy_load(&e.policy, arguments);
+    if (status == 0) {
+        setvbuf(stdout, NULL, _IOFBF, OUT_BLOCK);
+        status = e.name != NULL ? answer_file(&e)
+                                : answer_options(&e, arguments);
+    }
+    return status;
+}

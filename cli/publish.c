@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * publish.c - `gray publish`: documents into force, without any daemon.
+ *
+ * Why: everything is read and checked before the first byte is written (gates
+ * 1 to 5 against the documents that the policy in force carries within), so a
+ * refusal changes nothing.  What came into force is said with the readers who
+ * took it, for a publication that nobody took is none.
+ * Read next: runtime/publish.c, wait.c.
+ */
+#include <grp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+struct publication {
+    const struct arguments *arguments;
+    const char *folder;
+    struct policy policy;
+    struct in_force before;
+    bool had_before;
+    struct gray_folder open; /* control NULL: not there */
+    struct gray_compile_options options;
+    gid_t group;
+    double wait;
+    struct gray_published done;
+    struct wait_result readers;
+};
+
+static void publication_free(struct publication *p)
+{
+    policy_free(&p->policy);
+    in_force_free(&p->before);
+    if (p->open.control != NULL) {
+        gray_folder_close(&p->open);
+    }
+    wait_result_free(&p->readers);
+}
+
+static int find_group(struct publication *p)
+{
+    const char *name = arguments_get(p->arguments, CLI_GROUP);
+    const struct group *entry;
+
+    p->group = (gid_t)-1;
+    if (name == NULL) {
+        return 0;
+    }
+    entry = getgrnam(name);
+    if (entry == NULL) {
+        complain("no such group: %s", name);
+        return CLI_EXIT_NOT_FOUND;
+    }
+    p->group = entry->gr_gid;
+    return 0;
+}
+
+/* The policy in force and its documents; none is no fault. */
+static int read_before(struct publication *p)
+{
+    struct gray_problem problem = { 0 };
+    int found = in_force_read(&p->before, p->folder, &problem);
+
+    p->had_before = found == 0;
+    if (found == 1 ||
+        (found == 0 && in_force_model(&p->before, &p->policy.findings) == 0)) {
+        return 0;
+    }
+    if (found < 0) {
+        complain_problem(p->folder, &problem);
+    }
+    if (arguments_has(p->arguments, CLI_IGNORE_UNREADABLE)) {
+        gray_findings_free(&p->policy.findings);
+        memset(&p->policy.findings, 0, sizeof(p->policy.findings));
+        complain("gates 4 and 5 had nothing to compare with");
+        return 0;
+    }
+    complain("the policy in force cannot be read back, so nobody can say who "
+             "would fall out; publish again with --ignore-unreadable if that "
+             "may be");
+    return CLI_EXIT_SYSTEM;
+}
+
+/* A snapshot that cannot be read still had a number: generations never fall,
+ * and no revision was ever above them. */
+static uint64_t next_revision(const struct publication *p)
+{
+    return p->had_before ? p->before.snapshot.header->revision + 1
+                         : p->before.generation + 1;
+}
+
+static int write_folder(struct publication *p)
+{
+    const struct gray_compiled *compiled = &p->policy.compiled;
+    struct gray_publish what = {
+        .policy = compiled->policy.data,
+        .policy_size = compiled->policy.size,
+        .fleet = compiled->fleet.data,
+        .fleet_size = compiled->fleet.size,
+        .list_count = compiled->list_count,
+        .group = p->group,
+    };
+    struct gray_publish_list *lists =
+        calloc(compiled->list_count + 1, sizeof(*lists));
+    struct gray_problem problem = { 0 };
+    int status = CLI_EXIT_OK;
+
+    for (size_t i = 0; lists != NULL && i < compiled->list_count; i++) {
+        lists[i].name = compiled->lists[i].name;
+        lists[i].data = compiled->lists[i].data;
+        lists[i].size = compiled->lists[i].size;
+    }
+    what.lists = lists;
+    if (lists == NULL) {
+        complain("out of memory");
+        status = CLI_EXIT_SYSTEM;
+    } else if (gray_publish(p->folder, &what, &p->done, &problem) != 0) {
+        complain_problem(p->folder, &problem);
+        status = CLI_EXIT_SYSTEM;
+    }
+    free(lists);
+    return status;
+}
+
+static int prepare(struct publication *p)
+{
+    int status = arguments_number(p->arguments, CLI_WAIT, 0, CLI_WAIT_MAX,
+                                  &p->wait);
+
+    status = status != 0 ? status : find_group(p);
+    if (status != 0) {
+        return status;
+    }
+    p->policy.model = model_load(p->arguments, CLI_FILE, &p->policy.findings);
+    if (p->policy.model == NULL) {
+        return CLI_EXIT_REFUSED;
+    }
+    status = read_before(p);
+    if (status == 0 &&
+        gray_gates_compare(p->before.model, p->policy.model,
+                           &p->policy.findings) != 0) {
+        status = CLI_EXIT_REFUSED;
+    }
+    return status;
+}
+
+/* What the words say now, for the table; without them all are open. */
+static void look_at_words(struct publication *p)
+{
+    struct gray_problem problem = { 0 };
+
+    if (gray_folder_open(&p->open, p->folder, false, &problem) != 0) {
+        p->open.control = NULL;
+    }
+}
+
+static int carry_out(struct publication *p)
+{
+    bool dry = arguments_has(p->arguments, CLI_DRY_RUN);
+    int status;
+
+    p->options.now = port_now_ms();
+    p->options.revision = next_revision(p);
+    /* Word numbers are those of the folder: runtime sets them. */
+    status = policy_compile(&p->policy, &p->options);
+    if (status == 0 && !dry) {
+        status = write_folder(p);
+    }
+    if (status == 0) {
+        look_at_words(p);
+    }
+    if (status != 0 || dry) {
+        return status;
+    }
+    action_record(p->folder, &(struct action) {
+                                 .action = "publish",
+                                 .revision = p->options.revision });
+    return wait_readers(p->folder, p->done.policy_generation,
+                        p->done.fleet_generation, 0, p->wait, &p->readers);
+}
+
+static void print_json(const struct publication *p, int status)
+{
+    bool dry = arguments_has(p->arguments, CLI_DRY_RUN);
+    json_t *root = json_pack("{s:b,s:b,s:o}", "published",
+                             status == 0 && !dry, "dryRun", dry, "findings",
+                             findings_value(&p->policy.findings));
+
+    if (status == 0) {
+        json_object_set_new(root, "revision",
+                            json_integer((json_int_t)p->options.revision));
+        json_object_set_new(
+            root, "costBoundNs",
+            json_integer((json_int_t)p->policy.compiled.cost_bound_ns));
+        json_object_set_new(
+            root, "releases",
+            releases_json(&p->policy.snapshot, p->open.control));
+    }
+    if (status == 0 && !dry) {
+        json_t *readers = wait_json(&p->readers);
+
+        json_object_set_new(
+            root, "generation",
+            json_integer((json_int_t)p->done.policy_generation));
+        json_object_set_new(
+            root, "fleetGeneration",
+            json_integer((json_int_t)p->done.fleet_generation));
+        json_object_set_new(readers, "woken",
+                            json_integer((json_int_t)p->done.woken));
+        json_object_set_new(root, "readers", readers);
+    }
+    json_print(root, JSON_INDENT(2));
+}
+
+static void print_table(const struct publication *p)
+{
+    if (arguments_has(p->arguments, CLI_DRY_RUN)) {
+        printf("would come into force: revision %llu (nothing was written)\n",
+               (unsigned long long)p->options.revision);
+    } else {
+        printf("in force: generation %llu, revision %llu\n",
+               (unsigned long long)p->done.policy_generation,
+               (unsigned long long)p->options.revision);
+    }
+    releases_print(&p->policy.snapshot, p->open.control, stdout);
+    if (!arguments_has(p->arguments, CLI_DRY_RUN)) {
+        printf("readers: %u live, %u woken, %zu acknowledged\n",
+               p->done.readers, p->done.woken, p->readers.acknowledged);
+    }
+}
+
+int command_publish(const struct arguments *arguments)
+{
+    CLI_CLEANUP(publication_free) struct publication p = {
+        .arguments = arguments,
+        .folder = arguments_runtime(arguments),
+    };
+    int status;
+
+    if (!arguments_has(arguments, CLI_FILE)) {
+        complain("publish needs -f DOCS");
+        return CLI_EXIT_USAGE;
+    }
+    status = prepare(&p);
+    status = status != 0 ? status : carry_out(&p);
+    gray_findings_print(&p.policy.findings, stderr);
+    if (arguments_json(arguments) && status != CLI_EXIT_USAGE) {
+        print_json(&p, status);
+    } else if (status == 0) {
+        print_table(&p);
+    }
+    if (status == CLI_EXIT_REFUSED) {
+        complain("refused; nothing was changed");
+    }
+    if (status == 0 && p.readers.laggards != NULL &&
+        arguments_has(arguments, CLI_WAIT)) {
+        status = wait_report(&p.readers, NULL);
+    }
+    return status;
+}

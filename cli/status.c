@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * status.c - `gray status`: what is in force here, and who obeys it.
+ *
+ * Why: the first question of every night shift.  Facts come from the folder
+ * itself: `control`, the policy in force, and each reader's own file; who did
+ * what last comes from actions.log.
+ * Read next: releases.c, wait.c, top.c (the same counters, live).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/latency.h"
+
+struct status {
+    const char *folder;
+    struct gray_folder open;
+    struct in_force in_force;
+    bool has_policy;
+    struct gray_problem problem; /* why the policy cannot be read */
+    struct gray_totals totals;
+    json_t *actions;
+};
+
+static void status_free(struct status *s)
+{
+    if (s->open.control != NULL) {
+        gray_folder_close(&s->open);
+    }
+    in_force_free(&s->in_force);
+    gray_totals_free(&s->totals);
+    json_decref(s->actions);
+}
+
+static int status_read(struct status *s)
+{
+    struct gray_problem problem = { 0 };
+    int found;
+
+    if (gray_folder_open(&s->open, s->folder, false, &problem) != 0) {
+        s->open.control = NULL;
+        complain_problem(s->folder, &problem);
+        return CLI_EXIT_SYSTEM;
+    }
+    found = in_force_read(&s->in_force, s->folder, &s->problem);
+    s->has_policy = found == 0;
+    if (gray_totals_read(s->folder, &s->totals, &problem) != 0) {
+        complain_problem(s->folder, &problem);
+        return CLI_EXIT_SYSTEM;
+    }
+    s->actions = actions_read(s->folder);
+    if (found < 0) {
+        complain_problem(s->folder, &s->problem);
+        return CLI_EXIT_SYSTEM;
+    }
+    return CLI_EXIT_OK;
+}
+
+static const char *kind_text(uint32_t kind)
+{
+    static const char *const texts[] = { "?", "nginx", "library", "cli" };
+
+    return texts[kind < 4 ? kind : 0];
+}
+
+static const struct {
+    unsigned number;
+    const char *word;
+} events[] = {
+#define GRAY_EVENT(NAME, number, word, doc) { number, word },
+#include "runtime/events.def"
+#undef GRAY_EVENT
+};
+#define EVENT_COUNT (sizeof(events) / sizeof(events[0]))
+
+/* ---- JSON ----------------------------------------------------------------------------- */
+
+static json_t *readers_json(const struct gray_totals *totals)
+{
+    json_t *rows = json_array();
+
+    for (size_t i = 0; i < totals->reader_count; i++) {
+        const struct gray_reader_status *reader = &totals->readers[i];
+
+        json_array_append_new(
+            rows,
+            json_pack("{s:s,s:s,s:i,s:b,s:I,s:I,s:I,s:s}", "id", reader->id,
+                      "kind", kind_text(reader->kind), "pid",
+                      (int)reader->pid, "alive", (int)reader->alive,
+                      "policyGeneration",
+                      (json_int_t)reader->policy_generation,
+                      "fleetGeneration", (json_int_t)reader->fleet_generation,
+                      "wordEpoch", (json_int_t)reader->word_epoch, "refusal",
+                      reader->refusal));
+    }
+    return rows;
+}
+
+static json_t *series_json(const struct gray_series *series)
+{
+    json_t *row = json_pack(
+        "{s:s,s:s,s:s,s:s,s:s,s:i,s:f,s:f}", "service", series->service,
+        "version", series->version, "lane", series->lane, "arm", series->arm,
+        "class", class_text(series->traffic_class), "inFlight",
+        (int)series->in_flight, "p50Ms",
+        latency_quantile(series->latency, NULL, 0.5), "p99Ms",
+        latency_quantile(series->latency, NULL, 0.99));
+
+#define GRAY_COUNTER(NAME, field, metric, doc) \
+    json_object_set_new(row, #field, json_integer((json_int_t)series->field));
+#include "runtime/counters.def"
+#undef GRAY_COUNTER
+    return row;
+}
+
+static json_t *counts_json(const struct gray_totals *totals,
+                           json_t **ret_reasons)
+{
+    json_t *counts = json_object();
+
+    *ret_reasons = json_object();
+    for (size_t i = 0; i < EVENT_COUNT; i++) {
+        json_object_set_new(
+            counts, events[i].word,
+            json_integer((json_int_t)totals->events[events[i].number]));
+    }
+    for (unsigned i = 0; i < 256; i++) {
+        if (totals->reasons[i] > 0) {
+            json_object_set_new(*ret_reasons,
+                                gray_reason_code((enum gray_reason)i),
+                                json_integer((json_int_t)totals->reasons[i]));
+        }
+    }
+    return counts;
+}
+
+static int status_json(const struct status *s)
+{
+    const struct gray_control *control = s->open.control;
+    const struct gray_file_header *header =
+        s->has_policy ? s->in_force.snapshot.header : NULL;
+    json_t *series = json_array(), *reasons, *counts;
+
+    for (size_t i = 0; i < s->totals.series_count; i++) {
+        json_array_append_new(series, series_json(&s->totals.series[i]));
+    }
+    counts = counts_json(&s->totals, &reasons);
+    return json_print(
+        json_pack("{s:s,s:I,s:I,s:I,s:I,s:b,s:I,s:o,s:o,s:I,s:o,s:o,s:o,s:O}",
+                  "folder", s->folder, "generation",
+                  (json_int_t)control->policy_generation, "fleetGeneration",
+                  (json_int_t)control->fleet_generation, "revision",
+                  header != NULL ? (json_int_t)header->revision : (json_int_t)0,
+                  "effectiveAt",
+                  header != NULL ? (json_int_t)header->effective_at
+                                 : (json_int_t)0,
+                  "bypass", (int)control->bypass, "wordEpoch",
+                  (json_int_t)control->word_epoch, "releases",
+                  s->has_policy ? releases_json(&s->in_force.snapshot, control)
+                                : json_array(),
+                  "readers", readers_json(&s->totals), "badReaders",
+                  (json_int_t)s->totals.bad_readers, "series", series,
+                  "events", counts, "reasons", reasons, "lastActions",
+                  s->actions),
+        JSON_INDENT(2));
+}
+
+/* ---- tables ----------------------------------------------------------------------------- */
+
+static const char *text_in(json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text != NULL ? text : "";
+}
+
+static void print_actions(const struct status *s)
+{
+    const char *release;
+    json_t *line;
+
+    json_object_foreach(s->actions, release, line) {
+        printf("last: %s %s%s%s by %s%s%s\n", text_in(line, "at"),
+               text_in(line, "action"), *release != '\0' ? " " : "", release,
+               text_in(line, "actor"),
+               *text_in(line, "reason") != '\0' ? ": " : "",
+               text_in(line, "reason"));
+    }
+}
+
+static void print_readers(const struct status *s)
+{
+    CLI_CLEANUP(table_freep) struct table *table = table_new(8);
+    const char *const heads[] = { "READER", "KIND", "PID", "STATE", "POLICY",
+                                  "FLEET", "WORDS", "REFUSED" };
+
+    if (s->totals.reader_count == 0) {
+        printf("no reader has looked at this folder yet\n");
+        return;
+    }
+    for (int i = 0; i < 8; i++) {
+        table_cell(table, "%s", heads[i]);
+    }
+    for (size_t i = 0; i < s->totals.reader_count; i++) {
+        const struct gray_reader_status *reader = &s->totals.readers[i];
+
+        table_cell(table, "%s", reader->id);
+        table_cell(table, "%s", kind_text(reader->kind));
+        table_cell(table, "%d", (int)reader->pid);
+        table_cell(table, "%s", reader->alive ? "alive" : "gone");
+        table_cell(table, "%llu",
+                   (unsigned long long)reader->policy_generation);
+        table_cell(table, "%llu",
+                   (unsigned long long)reader->fleet_generation);
+        table_cell(table, "%llu", (unsigned long long)reader->word_epoch);
+        table_cell(table, "%s", reader->refusal);
+    }
+    table_print(table, stdout);
+}
+
+static void print_series(const struct status *s)
+{
+    CLI_CLEANUP(table_freep) struct table *table = table_new(11);
+    const char *const heads[] = { "SERVICE", "VERSION", "LANE", "ARM", "CLASS",
+                                  "STARTED", "2XX", "4XX", "5XX", "P50 MS",
+                                  "P99 MS" };
+
+    if (s->totals.series_count == 0) {
+        return;
+    }
+    for (unsigned i = 0; i < 11; i++) {
+        table_cell(table, "%s", heads[i]);
+    }
+    for (unsigned i = 5; i < 11; i++) {
+        table_right(table, i);
+    }
+    for (size_t i = 0; i < s->totals.series_count; i++) {
+        const struct gray_series *series = &s->totals.series[i];
+
+        table_cell(table, "%s", series->service);
+        table_cell(table, "%s", series->version);
+        table_cell(table, "%s", series->lane);
+        table_cell(table, "%s", series->arm);
+        table_cell(table, "%s", class_text(series->traffic_class));
+        table_cell(table, "%llu", (unsigned long long)series->started);
+        table_cell(table, "%llu", (unsigned long long)series->status_2xx);
+        table_cell(table, "%llu", (unsigned long long)series->status_4xx);
+        table_cell(table, "%llu", (unsigned long long)series_errors(series));
+        table_cell(table, "%.2f",
+                   latency_quantile(series->latency, NULL, 0.5));
+        table_cell(table, "%.2f",
+                   latency_quantile(series->latency, NULL, 0.99));
+    }
+    table_print(table, stdout);
+}
+
+static void print_events(const struct status *s)
+{
+    for (size_t i = 0; i < EVENT_COUNT; i++) {
+        uint64_t count = s->totals.events[events[i].number];
+
+        if (count > 0) {
+            printf("event %s: %llu\n", events[i].word,
+                   (unsigned long long)count);
+        }
+    }
+    for (unsigned i = 0; i < 256; i++) {
+        if (s->totals.reasons[i] > 0) {
+            printf("decisions %s: %llu\n",
+                   gray_reason_code((enum gray_reason)i),
+                   (unsigned long long)s->totals.reasons[i]);
+        }
+    }
+}
+
+static void status_print(const struct status *s)
+{
+    const struct gray_control *control = s->open.control;
+    char moment[40];
+
+    printf("%s: generation %llu", s->folder,
+           (unsigned long long)control->policy_generation);
+    if (s->has_policy) {
+        const struct gray_file_header *header = s->in_force.snapshot.header;
+
+        printf(", revision %llu", (unsigned long long)header->revision);
+        if (header->effective_at != 0) {
+            printf(", effective at %s",
+                   moment_text(header->effective_at, moment));
+        }
+    }
+    printf(", fleet %llu, words %llu\n",
+           (unsigned long long)control->fleet_generation,
+           (unsigned long long)control->word_epoch);
+    if (control->bypass) {
+        printf("bypass is on: every request goes to the baseline "
+               "(gray bypass off)\n");
+    }
+    if (s->has_policy) {
+        releases_print(&s->in_force.snapshot, control, stdout);
+    } else {
+        printf("no policy is in force (gray publish -f DOCS)\n");
+    }
+    print_actions(s);
+    print_readers(s);
+    if (s->totals.bad_readers > 0) {
+        printf("%zu files in readers/ were not believed\n",
+               s->totals.bad_readers);
+    }
+    print_series(s);
+    print_events(s);
+}
+
+int command_status(const struct arguments *arguments)
+{
+    CLI_CLEANUP(status_free) struct status s = {
+        .folder = arguments_runtime(arguments), .open = { .dirfd = -1 }
+    };
+    int status = status_read(&s);
+
+    if (s.open.control == NULL) {
+        return status;
+    }
+    if (arguments_json(arguments)) {
+        status_json(&s);
+    } else {
+        status_print(&s);
+    }
+    return status;
+}
