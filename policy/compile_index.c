@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * compile_index.c - which rules of a large set can hold at all.
+ *
+ * Why: the cost of a decision must follow the attributes of the request, not
+ * the number of rules.  Each rule is filed under one condition that is
+ * necessary for it: "x-user is alice", "the path begins with /cart", "there is
+ * a cookie of this name".  Of several such conditions the one with the fewest
+ * rules under it is taken, so frequencies are counted over all rules first.
+ * A key is a hash; a collision only adds a candidate that then fails.
+ * Read next: cost.c (what this means for gate 3), ../engine/index.c.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/compile.h"
+
+static const uint32_t prefix_lengths[INDEX_PREFIXES] = GRAY_PREFIX_LENGTHS;
+
+/* The alternatives under which a condition stands; count 0: it has none. */
+struct choice {
+    uint64_t score; /* the worst of its postings; smaller is better */
+    uint32_t count;
+    struct index_key keys[INDEX_KEYS_MAX];
+};
+
+struct indexer {
+    struct build *build;
+    struct map frequency; /* hash to how many conditions have it */
+    struct bytes entries; /* struct index_entry */
+    struct bytes always;  /* uint32_t */
+    bool coarse;          /* only PRESENT keys: see choose_any() */
+};
+
+/* ---- keys of one test ---------------------------------------------------- */
+
+static struct index_key key_of(uint8_t kind, uint32_t slot, const char *bytes,
+                               uint32_t length)
+{
+    struct index_key key = {gray_hash_key(kind, slot, bytes, length), slot,
+                            kind, 0};
+
+    return key;
+}
+
+static bool exact_key(const struct cond *test, uint32_t slot,
+                      struct model_text text, struct index_key *ret_key)
+{
+    if (text.length > GRAY_VALUE_MAX) {
+        return false;
+    }
+    *ret_key = key_of(test->ignore_case ? GRAY_KEY_EXACT_NOCASE
+                                        : GRAY_KEY_EXACT,
+                      slot, text.data, text.length);
+    return true;
+}
+
+static bool prefix_key(const struct cond *test, uint32_t slot,
+                       struct index_key *ret_key)
+{
+    uint8_t i = INDEX_PREFIXES;
+
+    if (test->ignore_case) {
+        return false;
+    }
+    while (i > 0 && prefix_lengths[i - 1] > test->text.length) {
+        i--;
+    }
+    if (i == 0) {
+        return false;
+    }
+    *ret_key = key_of(GRAY_KEY_PREFIX, slot, test->text.data,
+                      prefix_lengths[i - 1]);
+    ret_key->prefix = (uint8_t)(i - 1);
+    return true;
+}
+
+/* Keys of a test: all its alternatives, or none at all.  The address and the
+ * moment are no values of the request's table; absence cannot be looked up. */
+static uint32_t test_keys(const struct indexer *indexer,
+                          const struct cond *test, struct index_key *keys)
+{
+    uint32_t slot, i;
+
+    if (test->source == GRAY_SOURCE_TIME ||
+        test->source == GRAY_SOURCE_ADDRESS ||
+        test->op == GRAY_CONDITION_ABSENT ||
+        test->op == GRAY_CONDITION_BLANK ||
+        test->op == GRAY_CONDITION_NOT_IN) {
+        return 0;
+    }
+    slot = build_slot(indexer->build, test->source, test->name);
+    if (!indexer->coarse) {
+        if (test->op == GRAY_CONDITION_EXACT &&
+            exact_key(test, slot, test->text, &keys[0])) {
+            return 1;
+        }
+        if (test->op == GRAY_CONDITION_PREFIX &&
+            prefix_key(test, slot, &keys[0])) {
+            return 1;
+        }
+        if (test->op == GRAY_CONDITION_IN &&
+            test->text_count <= INDEX_KEYS_MAX) {
+            for (i = 0; i < test->text_count; i++) {
+                if (!exact_key(test, slot, test->texts[i], &keys[i])) {
+                    break;
+                }
+            }
+            if (i == test->text_count && i != 0) {
+                return i;
+            }
+        }
+    }
+    keys[0] = key_of(GRAY_KEY_PRESENT, slot, "", 0);
+    return 1;
+}
+
+/* ---- frequencies --------------------------------------------------------- */
+
+static struct map_cell *frequency(struct indexer *indexer, uint32_t hash)
+{
+    struct map *map = &indexer->frequency;
+    uint32_t i = hash & (map->size - 1);
+
+    if (map->size == 0) {
+        return NULL;
+    }
+    while (map->cells[i].value != GRAY_NONE && map->cells[i].hash != hash) {
+        i = (i + 1) & (map->size - 1);
+    }
+    return map->cells[i].value == GRAY_NONE ? NULL : &map->cells[i];
+}
+
+static int count_keys(struct indexer *indexer, const struct cond *cond)
+{
+    struct index_key keys[INDEX_KEYS_MAX];
+    uint32_t i, count;
+
+    if (cond == NULL || cond->kind == COND_NOT) {
+        return 0;
+    }
+    if (cond->kind != COND_TEST) {
+        for (i = 0; i < cond->child_count; i++) {
+            if (count_keys(indexer, &cond->children[i]) != 0) {
+                return -1;
+            }
+        }
+        return 0;
+    }
+    count = test_keys(indexer, cond, keys);
+    for (i = 0; i < count; i++) {
+        struct map_cell *cell = frequency(indexer, keys[i].hash);
+
+        if (cell != NULL) {
+            cell->value++;
+        } else if (map_add(indexer->build, &indexer->frequency, keys[i].hash,
+                           1) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* ---- the choice ---------------------------------------------------------- */
+
+/* A posting under PRESENT is paid for by every request that has the attribute,
+ * one under a prefix by more requests than one under a whole value. */
+static uint64_t score_of(struct indexer *indexer, const struct index_key *key)
+{
+    const struct map_cell *cell = frequency(indexer, key->hash);
+    uint64_t count = cell == NULL ? 1 : cell->value;
+
+    switch (key->kind) {
+    case GRAY_KEY_PRESENT:
+        return count * 8;
+    case GRAY_KEY_PREFIX:
+        return count * 2 + 1;
+    default:
+        return count;
+    }
+}
+
+static void choose(struct indexer *indexer, const struct cond *cond,
+                   struct choice *best);
+
+static void choose_test(struct indexer *indexer, const struct cond *cond,
+                        struct choice *best)
+{
+    uint64_t score;
+    uint32_t i;
+
+    best->count = test_keys(indexer, cond, best->keys);
+    best->score = 0;
+    for (i = 0; i < best->count; i++) {
+        score = score_of(indexer, &best->keys[i]);
+        if (score > best->score) {
+            best->score = score;
+        }
+    }
+}
+
+/* Any one child will do: the one with the smallest posting. */
+static void choose_all(struct indexer *indexer, const struct cond *cond,
+                       struct choice *best)
+{
+    struct choice other;
+    uint32_t i;
+
+    best->count = 0;
+    for (i = 0; i < cond->child_count; i++) {
+        choose(indexer, &cond->children[i], &other);
+        if (other.count != 0 &&
+            (best->count == 0 || other.score < best->score)) {
+            *best = other;
+        }
+    }
+}
+
+/* Every child must stand somewhere, or the rule could be missed. */
+static void choose_any(struct indexer *indexer, const struct cond *cond,
+                       struct choice *best)
+{
+    struct choice other;
+    uint32_t i, k, known;
+
+    best->count = 0;
+    best->score = 0;
+    for (i = 0; i < cond->child_count; i++) {
+        choose(indexer, &cond->children[i], &other);
+        for (k = 0; k < other.count; k++) {
+            for (known = 0; known < best->count; known++) {
+                if (best->keys[known].hash == other.keys[k].hash &&
+                    best->keys[known].slot == other.keys[k].slot &&
+                    best->keys[known].kind == other.keys[k].kind) {
+                    break;
+                }
+            }
+            if (known == INDEX_KEYS_MAX) {
+                best->count = 0;
+                return;
+            }
+            best->keys[known] = other.keys[k];
+            best->count += known == best->count;
+        }
+        if (other.count == 0) {
+            best->count = 0;
+            return;
+        }
+        if (other.score > best->score) {
+            best->score = other.score;
+        }
+    }
+}
+
+static void choose(struct indexer *indexer, const struct cond *cond,
+                   struct choice *best)
+{
+    best->count = 0;
+    switch (cond->kind) {
+    case COND_TEST:
+        choose_test(indexer, cond, best);
+        break;
+    case COND_ALL:
+        choose_all(indexer, cond, best);
+        break;
+    case COND_ANY:
+        choose_any(indexer, cond, best);
+        break;
+    case COND_NOT:
+        break;
+    }
+}
+
+static int file_rule(struct indexer *indexer, const struct cond *cond,
+                     uint32_t rule)
+{
+    struct build *build = indexer->build;
+    struct index_entry *entries;
+    struct choice best;
+    uint32_t i, *always;
+
+    best.count = 0;
+    if (cond != NULL) {
+        choose(indexer, cond, &best);
+        if (best.count == 0) {
+            indexer->coarse = true;
+            choose(indexer, cond, &best);
+            indexer->coarse = false;
+        }
+    }
+    if (best.count == 0) {
+        always = bytes_add(build, &indexer->always, sizeof(*always));
+        if (always == NULL) {
+            return -1;
+        }
+        *always = rule;
+        return 0;
+    }
+    entries = bytes_add(build, &indexer->entries,
+                        best.count * sizeof(*entries));
+    if (entries == NULL) {
+        return -1;
+    }
+    for (i = 0; i < best.count; i++) {
+        entries[i].key = best.keys[i];
+        entries[i].rule = rule;
+    }
+    return 0;
+}
+
+/* ---- laying it down ------------------------------------------------------ */
+
+static int by_number(uint32_t a, uint32_t b)
+{
+    return a < b ? -1 : a > b;
+}
+
+static int by_hash(const void *left, const void *right)
+{
+    const struct index_entry *a = left, *b = right;
+    int order = by_number(a->key.hash, b->key.hash);
+
+    return order != 0 ? order : by_number(a->rule, b->rule);
+}
+
+static int by_slot(const void *left, const void *right)
+{
+    const struct index_entry *a = left, *b = right;
+    int order = by_number(a->key.slot, b->key.slot);
+
+    if (order == 0) {
+        order = by_number(a->key.kind, b->key.kind);
+    }
+    if (order == 0) {
+        order = by_number(a->key.prefix, b->key.prefix);
+    }
+    return order != 0 ? order : by_hash(left, right);
+}
+
+static int put_numbers(struct build *build, const uint32_t *numbers,
+                       uint32_t count, struct gray_span *ret_span)
+{
+    uint32_t first = COUNT(build->numbers, uint32_t);
+    uint32_t *out =
+        bytes_add(build, &build->numbers, count * sizeof(*numbers));
+
+    if (out == NULL) {
+        return -1;
+    }
+    if (count != 0) {
+        memcpy(out, numbers, count * sizeof(*numbers));
+    }
+    ret_span->first = first;
+    ret_span->count = count;
+    return 0;
+}
+
+/* One posting for each hash; entries are sorted by it. */
+static int put_posting(struct build *build, const struct index_entry *entries,
+                       uint32_t count, struct gray_span *ret_span)
+{
+    uint32_t i, *out;
+
+    ret_span->first = COUNT(build->numbers, uint32_t);
+    ret_span->count = 0;
+    for (i = 0; i < count; i++) {
+        if (i > 0 && entries[i].rule == entries[i - 1].rule) {
+            continue;
+        }
+        out = bytes_add(build, &build->numbers, sizeof(*out));
+        if (out == NULL) {
+            return -1;
+        }
+        *out = entries[i].rule;
+        ret_span->count++;
+    }
+    return 0;
+}
+
+static int put_postings(struct build *build, const struct index_entry *entries,
+                        uint32_t count, struct gray_span *ret_buckets)
+{
+    uint32_t i, next, keys = 0, size = 2, at, first;
+    struct gray_posting *buckets;
+    struct gray_span span;
+
+    for (i = 0; i < count; i++) {
+        keys += i == 0 || entries[i].key.hash != entries[i - 1].key.hash;
+    }
+    while (size < 2 * keys) {
+        size *= 2;
+    }
+    first = COUNT(build->postings, struct gray_posting);
+    if (bytes_add(build, &build->postings,
+                  (size_t)size * sizeof(*buckets)) == NULL) {
+        return -1;
+    }
+    buckets = TABLE(build->postings, struct gray_posting) + first;
+    for (i = 0; i < count; i = next) {
+        next = i + 1;
+        while (next < count &&
+               entries[next].key.hash == entries[i].key.hash) {
+            next++;
+        }
+        if (put_posting(build, &entries[i], next - i, &span) != 0) {
+            return -1;
+        }
+        at = entries[i].key.hash & (size - 1);
+        while (buckets[at].used) {
+            at = (at + 1) & (size - 1);
+        }
+        buckets[at].hash = entries[i].key.hash;
+        buckets[at].used = 1;
+        buckets[at].rules = span;
+    }
+    ret_buckets->first = first;
+    ret_buckets->count = size;
+    return 0;
+}
+
+/* Entries are sorted by slot. */
+static int put_slots(struct build *build, const struct index_entry *entries,
+                     uint32_t count, struct gray_span *ret_slots)
+{
+    struct gray_index_slot *slot = NULL;
+    uint32_t i;
+
+    ret_slots->first = COUNT(build->index_slots, struct gray_index_slot);
+    ret_slots->count = 0;
+    for (i = 0; i < count; i++) {
+        if (i == 0 || entries[i].key.slot != entries[i - 1].key.slot) {
+            slot = bytes_add(build, &build->index_slots, sizeof(*slot));
+            if (slot == NULL) {
+                return -1;
+            }
+            slot->slot = entries[i].key.slot;
+            ret_slots->count++;
+        }
+        slot->keys |= entries[i].key.kind;
+        if (entries[i].key.kind == GRAY_KEY_PREFIX) {
+            slot->prefixes |= (uint8_t)(1u << entries[i].key.prefix);
+        }
+    }
+    return 0;
+}
+
+static int put_index(struct indexer *indexer, struct gray_ruleset *set,
+                     struct set_cost *ret_cost)
+{
+    struct build *build = indexer->build;
+    struct index_entry *entries = TABLE(indexer->entries, struct index_entry);
+    uint32_t count = COUNT(indexer->entries, struct index_entry);
+    struct gray_index index = {{0}}, *out;
+
+    if (put_numbers(build, TABLE(indexer->always, uint32_t),
+                    COUNT(indexer->always, uint32_t), &index.always) != 0) {
+        return -1;
+    }
+    if (count > 1) {
+        qsort(entries, count, sizeof(*entries), by_hash);
+    }
+    if (put_postings(build, entries, count, &index.buckets) != 0) {
+        return -1;
+    }
+    if (count > 1) {
+        qsort(entries, count, sizeof(*entries), by_slot);
+    }
+    if (put_slots(build, entries, count, &index.slots) != 0) {
+        return -1;
+    }
+    out = bytes_add(build, &build->indexes, sizeof(*out));
+    if (out == NULL) {
+        return -1;
+    }
+    *out = index;
+    set->index = COUNT(build->indexes, struct gray_index) - 1;
+    return cost_of_index(build, set, entries, count, &index.always, ret_cost);
+}
+
+int build_index(struct build *build, struct gray_ruleset *set,
+                const struct cond *const *conds, struct set_cost *ret_cost)
+{
+    struct indexer indexer = {build};
+    uint32_t i;
+    int result = 0;
+
+    for (i = 0; i < set->rules.count && result == 0; i++) {
+        result = count_keys(&indexer, conds[i]);
+    }
+    for (i = 0; i < set->rules.count && result == 0; i++) {
+        result = file_rule(&indexer, conds[i], i);
+    }
+    if (result == 0) {
+        result = put_index(&indexer, set, ret_cost);
+    }
+    free(indexer.frequency.cells);
+    bytes_free(&indexer.entries);
+    bytes_free(&indexer.always);
+    return result;
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * compile_release.c - releases, their variants, and the entrances.
+ *
+ * Why: these tables are the model's own records with names as references and
+ * rules as programs.  The model has them in the order in which they are asked
+ * (descending priority), so their numbers are the order of decisions.
+ * Read next: compile_routes.c (what a release governs), ../engine/decide.c.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/compile.h"
+
+static uint32_t word_of(struct build *build, const struct gray_release *release,
+                        uint32_t number)
+{
+    const struct gray_compile_options *options = build->options;
+    uint32_t word;
+
+    if (options->word_of == NULL) {
+        return number;
+    }
+    word = options->word_of(options->word_context, release->scope);
+    if (word == GRAY_NONE) {
+        build_finding(build, GRAY_ERROR, GRAY_PROBLEM_TOO_MANY, "",
+                      "The runtime folder has no scope word left for this "
+                      "release; it keeps one for each release it ever saw.");
+    }
+    return word;
+}
+
+/* Signed priorities in their order as unsigned ones. */
+static uint32_t biased(int32_t priority)
+{
+    return (uint32_t)priority ^ 0x80000000u;
+}
+
+static int put_variants(struct build *build, const struct model_release *from,
+                        struct gray_span *ret_variants)
+{
+    struct gray_variant *variant;
+    struct gray_ref name;
+    uint32_t i;
+
+    ret_variants->first = COUNT(build->variants, struct gray_variant);
+    ret_variants->count = from->variant_count;
+    for (i = 0; i < from->variant_count; i++) {
+        name = build_name(build, from->variants[i].name);
+        variant = bytes_add(build, &build->variants, sizeof(*variant));
+        if (variant == NULL) {
+            return -1;
+        }
+        variant->name = name;
+        variant->upto = from->variants[i].upto;
+    }
+    return 0;
+}
+
+static int put_rules(struct build *build, const struct model_release *from,
+                     struct gray_release *out)
+{
+    if (build_ruleset(build, from->deny, from->deny_count, false,
+                      &out->deny) != 0 ||
+        build_ruleset(build, from->allow, from->allow_count, false,
+                      &out->allow) != 0 ||
+        build_program(build, from->require, &out->require_insn,
+                      &out->require_count) != 0) {
+        return -1;
+    }
+    return build_ruleset(build, from->match, from->match_count, false,
+                         &out->match);
+}
+
+static int put_release(struct build *build, const struct model_release *from,
+                       uint32_t number)
+{
+    struct gray_release out, *room;
+    uint32_t i;
+
+    memset(&out, 0, sizeof(out));
+    out.name = build_name(build, from->name);
+    out.salt = build_name(build, from->salt);
+    out.scope = gray_hash_scope(from->name, strlen(from->name));
+    out.word = word_of(build, &out, number);
+    out.priority = biased(from->priority);
+    out.share = from->share;
+    out.holdback = from->holdback;
+    memcpy(out.order, from->order, sizeof(out.order));
+    out.stickiness = from->stickiness;
+    out.data_compat = from->data_compat;
+    out.anonymous = from->anonymous;
+    out.hash_version = GRAY_HASH_MURMUR3;
+    out.attempt = from->attempt;
+    for (i = 0; i < GRAY_UNIT_SLOTS; i++) {
+        out.unit_slots[i] = i < from->unit_count
+                                ? build_slot(build, from->units[i].source,
+                                             from->units[i].name)
+                                : GRAY_NONE;
+    }
+    if (put_rules(build, from, &out) != 0 ||
+        put_variants(build, from, &out.variants) != 0) {
+        return -1;
+    }
+    room = bytes_add(build, &build->releases, sizeof(*room));
+    if (room == NULL) {
+        return -1;
+    }
+    *room = out;
+    return 0;
+}
+
+int build_releases(struct build *build)
+{
+    const struct gray_model *model = build->model;
+    uint32_t i;
+
+    for (i = 0; i < model->release_count; i++) {
+        build->kind = "Release";
+        build->document = model->releases[i].name;
+        if (put_release(build, &model->releases[i], i) != 0) {
+            return -1;
+        }
+    }
+    build->kind = build->document = NULL;
+    return 0;
+}
+
+static int put_entrance(struct build *build, const struct model_entrance *from)
+{
+    struct gray_entrance out = {{0}}, *room;
+    uint32_t *numbers;
+
+    out.name = build_name(build, from->name);
+    if (build_ruleset(build, from->lane_rules, from->lane_rule_count, true,
+                      &out.lane_rules) != 0) {
+        return -1;
+    }
+    out.releases.first = COUNT(build->entrance_releases, uint32_t);
+    out.releases.count = from->release_count;
+    numbers = bytes_add(build, &build->entrance_releases,
+                        from->release_count * sizeof(*numbers));
+    if (numbers == NULL) {
+        return -1;
+    }
+    if (from->release_count != 0) {
+        memcpy(numbers, from->releases,
+               from->release_count * sizeof(*numbers));
+    }
+    room = bytes_add(build, &build->entrances, sizeof(*room));
+    if (room == NULL) {
+        return -1;
+    }
+    *room = out;
+    return 0;
+}
+
+int build_entrances(struct build *build)
+{
+    const struct gray_model *model = build->model;
+    uint32_t i;
+
+    for (i = 0; i < model->entrance_count; i++) {
+        if (put_entrance(build, &model->entrances[i]) != 0) {
+            return -1;
+        }
+    }
+    build->kind = build->document = NULL;
+    return 0;
+}
