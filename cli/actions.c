@@ -11,24 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
 
 #define TAIL_BYTES 262144
-
-const char *moment_text(int64_t ms, char buffer[40])
-{
-    time_t seconds = (time_t)(ms / 1000);
-    struct tm parts;
-
-    if (gmtime_r(&seconds, &parts) == NULL ||
-        strftime(buffer, 40, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0) {
-        snprintf(buffer, 40, "%lld", (long long)ms);
-    }
-    return buffer;
-}
 
 static void add(json_t *line, const char *key, const char *value)
 {

@@ -230,8 +230,13 @@ void action_record(const char *folder, const struct action *action);
 /* The newest line of each release, and of the folder itself ("" is its name),
  * as an object by name. */
 json_t *actions_read(const char *folder);
+
+/* ---- moments (moment.c) ------------------------------------------------------ */
+
 /* RFC 3339 in UTC. */
 const char *moment_text(int64_t ms, char buffer[40]);
+/* RFC 3339 to milliseconds since the epoch. 0, or -1. */
+int moment_parse(const char *text, int64_t *ret_ms);
 
 /* ---- requests (requests.c) -------------------------------------------------- */
 
@@ -258,10 +263,14 @@ struct request_problem {
 /* Parses `length` bytes. 0, or -1 with *ret_problem. */
 int request_parse(struct request *ret_request, const char *line, size_t length,
                   struct request_problem *ret_problem);
-/* The same from a value that is already parsed; takes a reference. */
+/* The same from a value that is already parsed; takes a reference, and strips
+ * its baggage. */
 int request_from_json(struct request *ret_request, json_t *root,
                       struct request_problem *ret_problem);
 void request_free(struct request *request);
+/* A header's value may be a string or a list of strings. */
+size_t values_count(json_t *values);
+json_t *values_at(json_t *values, size_t number);
 /* Feeds the request as the gateway would. `now_ms` where it names none. The
  * request must outlive the input. Returns the entrance. */
 uint32_t request_feed(const struct request *request,
@@ -269,8 +278,6 @@ uint32_t request_feed(const struct request *request,
                       struct gray_input *ret_input);
 /* A request of the options of explain and sample. */
 json_t *request_options(const struct arguments *arguments);
-/* RFC 3339 to milliseconds since the epoch. */
-int request_moment(const char *text, int64_t *ret_ms);
 
 /* ---- reference texts (help.c) ----------------------------------------------- */
 
