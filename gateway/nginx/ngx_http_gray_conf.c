@@ -1,0 +1,635 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ngx_http_gray_conf.c - what the directives do when they are read.
+ *
+ * Why: whatever can be refused is refused by `nginx -t`, in a sentence; the
+ * worst mistake, a cache that hands a gray answer to everyone, among it.  The
+ * text of a cache's key is not to be had from nginx afterwards, so while the
+ * configuration is read we look over the shoulder of the three directives
+ * that set one, and leave nothing behind.
+ * Read next: ngx_http_gray_module.c (the table), docs/gateway.md.
+ */
+
+
+#include "ngx_http_gray_module.h"
+
+
+/* a *_cache_key directive while we listen to it */
+
+typedef struct {
+    ngx_command_t               *cmd;
+    char                      *(*set)(ngx_conf_t *cf, ngx_command_t *cmd,
+                                      void *conf);
+    ngx_uint_t                   slot;
+} ngx_http_gray_hook_t;
+
+
+static char *ngx_http_gray_cache_key(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+
+static char  *ngx_http_gray_caching[] = {
+    "ngx_http_proxy_module",
+    "ngx_http_fastcgi_module",
+    "ngx_http_uwsgi_module"
+};
+
+
+/* Names of documents: GRAY_NAME_MAX bytes of a-z 0-9 . _ - */
+
+static ngx_int_t
+ngx_http_gray_check_name(ngx_conf_t *cf, ngx_command_t *cmd, ngx_str_t *name)
+{
+    u_char      c;
+    ngx_uint_t  i;
+
+    if (name->len == 0 || name->len > GRAY_NAME_MAX) {
+        goto invalid;
+    }
+
+    for (i = 0; i < name->len; i++) {
+        c = name->data[i];
+
+        if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) {
+            continue;
+        }
+
+        if (i != 0 && (c == '.' || c == '_' || c == '-')) {
+            continue;
+        }
+
+        goto invalid;
+    }
+
+    return NGX_OK;
+
+invalid:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid name \"%V\" in \"%V\": 1 to %ui bytes of "
+                       "a-z 0-9 . _ -, a letter or digit first",
+                       name, &cmd->name, (ngx_uint_t) GRAY_NAME_MAX);
+
+    return NGX_ERROR;
+}
+
+
+static void
+ngx_http_gray_use_here(ngx_conf_t *cf)
+{
+    ngx_http_gray_srv_conf_t   *gscf;
+    ngx_http_gray_main_conf_t  *gmcf;
+
+    gmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_gray_module);
+    gscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_gray_module);
+
+    gmcf->used = 1;
+    gscf->used = 1;
+}
+
+
+char *
+ngx_http_gray_runtime(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_gray_main_conf_t  *gmcf = conf;
+
+    char           *rv;
+    ngx_str_t      *value, *args;
+    ngx_uint_t      i;
+    ngx_array_t    *saved, words;
+    ngx_module_t   *module;
+    ngx_command_t  *tp;
+
+    if (gmcf->path.len) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0 || value[1].data[0] != '/') {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"gray_runtime\" needs an absolute path, "
+                           "not \"%V\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    gmcf->path = value[1];
+
+    /*
+     * a thread pool of our own, by the very directive: the number of
+     * threads cannot be given to ngx_thread_pool_add()
+     */
+
+    for (i = 0; cf->cycle->modules[i]; i++) {
+        module = cf->cycle->modules[i];
+
+        if (ngx_strcmp(module->name, "ngx_thread_pool_module") != 0) {
+            continue;
+        }
+
+        tp = module->commands;
+
+        if (ngx_array_init(&words, cf->temp_pool, 3, sizeof(ngx_str_t))
+            != NGX_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
+
+        args = ngx_array_push_n(&words, 3);
+        ngx_str_set(&args[0], "thread_pool");
+        ngx_str_set(&args[1], "gray_runtime");
+        ngx_str_set(&args[2], "threads=1");
+
+        saved = cf->args;
+        cf->args = &words;
+        rv = tp->set(cf, tp, NULL);
+        cf->args = saved;
+
+        if (rv != NGX_CONF_OK) {
+            return NGX_CONF_ERROR;
+        }
+
+        gmcf->thread_pool = ngx_thread_pool_add(cf, &args[1]);
+
+        return gmcf->thread_pool ? NGX_CONF_OK : NGX_CONF_ERROR;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "\"gray_runtime\" needs an nginx built "
+                       "with --with-threads");
+
+    return NGX_CONF_ERROR;
+}
+
+
+char *
+ngx_http_gray_entrance(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_gray_srv_conf_t  *gscf = conf;
+
+    ngx_str_t                  *value;
+    ngx_http_gray_main_conf_t  *gmcf;
+
+    if (gscf->entrance != NGX_CONF_UNSET) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        gscf->entrance = 0;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strcmp(value[1].data, "on") != 0) {
+
+        if (ngx_http_gray_check_name(cf, cmd, &value[1]) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+
+        gscf->entrance_name = value[1];
+    }
+
+    gscf->entrance = 1;
+
+    gmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_gray_module);
+    gmcf->used = 1;
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_gray_service(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_gray_loc_conf_t  *glcf = conf;
+
+    ngx_str_t  *value;
+
+    if (glcf->service.data) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_http_gray_check_name(cf, cmd, &value[1]) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    glcf->service = value[1];
+
+    ngx_http_gray_use_here(cf);
+
+    return NGX_CONF_OK;
+}
+
+
+/* gray_attr NAME VALUE, gray_label NAME VALUE */
+
+char *
+ngx_http_gray_attr(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char  *p = conf;
+
+    ngx_str_t                          *value;
+    ngx_uint_t                          i;
+    ngx_array_t                       **attrs;
+    ngx_http_gray_attr_t               *attr;
+    ngx_http_compile_complex_value_t    ccv;
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0 || value[1].len > GRAY_NAME_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "the name in \"%V\" must have 1 to %ui bytes",
+                           &cmd->name, (ngx_uint_t) GRAY_NAME_MAX);
+        return NGX_CONF_ERROR;
+    }
+
+    attrs = (ngx_array_t **) (p + cmd->offset);
+
+    if (*attrs == NGX_CONF_UNSET_PTR) {
+        *attrs = ngx_array_create(cf->pool, 4, sizeof(ngx_http_gray_attr_t));
+        if (*attrs == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    attr = (*attrs)->elts;
+
+    for (i = 0; i < (*attrs)->nelts; i++) {
+        if (attr[i].name.len == value[1].len
+            && ngx_strncmp(attr[i].name.data, value[1].data, value[1].len)
+               == 0)
+        {
+            return "has a name that was given before";
+        }
+    }
+
+    attr = ngx_array_push(*attrs);
+    if (attr == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    attr->name = value[1];
+
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+    ccv.cf = cf;
+    ccv.value = &value[2];
+    ccv.complex_value = &attr->value;
+
+    if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_gray_trust(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_gray_srv_conf_t  *gscf = conf;
+
+    ngx_int_t                   rc;
+    ngx_str_t                  *value;
+    ngx_uint_t                  i;
+    ngx_cidr_t                 *cidr;
+    ngx_http_gray_main_conf_t  *gmcf;
+
+    if (gscf->trust == NGX_CONF_UNSET_PTR) {
+        gscf->trust = ngx_array_create(cf->pool, 4, sizeof(ngx_cidr_t));
+        if (gscf->trust == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        cidr = ngx_array_push(gscf->trust);
+        if (cidr == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        if (ngx_strcmp(value[i].data, "unix:") == 0) {
+            ngx_memzero(cidr, sizeof(ngx_cidr_t));
+            cidr->family = AF_UNIX;
+            continue;
+        }
+
+        rc = ngx_ptocidr(&value[i], cidr);
+
+        if (rc == NGX_ERROR) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid network \"%V\" in \"gray_trust\": "
+                               "an address, ADDRESS/BITS or unix:",
+                               &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        if (rc == NGX_DONE) {
+            ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                               "low address bits of %V are meaningless",
+                               &value[i]);
+        }
+    }
+
+    gmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_gray_module);
+    gmcf->used = 1;
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_gray_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_gray_srv_conf_t  *gscf = conf;
+
+    ngx_str_t  *value, s;
+
+    if (gscf->cookie != NGX_CONF_UNSET) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "on") == 0) {
+        gscf->cookie = 1;
+
+    } else if (ngx_strcmp(value[1].data, "off") == 0) {
+        gscf->cookie = 0;
+
+    } else {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"gray_cookie\" must be \"on\" or \"off\", "
+                           "not \"%V\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (cf->args->nelts == 3) {
+
+        if (ngx_strncmp(value[2].data, "max_age=", 8) != 0) {
+            goto invalid;
+        }
+
+        s.data = value[2].data + 8;
+        s.len = value[2].len - 8;
+
+        gscf->cookie_age = ngx_parse_time(&s, 1);
+
+        if (gscf->cookie_age == (time_t) NGX_ERROR || gscf->cookie_age == 0) {
+            goto invalid;
+        }
+    }
+
+    return NGX_CONF_OK;
+
+invalid:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid parameter \"%V\" of \"gray_cookie\": "
+                       "max_age=TIME, above zero", &value[2]);
+
+    return NGX_CONF_ERROR;
+}
+
+
+/* gray_explain on|off|$variable: anything but "", "0" and "off" is on */
+
+char *
+ngx_http_gray_value(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "on") != 0
+        && ngx_strcmp(value[1].data, "off") != 0
+        && ngx_strlchr(value[1].data, value[1].data + value[1].len, '$')
+           == NULL)
+    {
+        return "must be \"on\", \"off\" or hold a variable";
+    }
+
+    return ngx_http_set_complex_value_slot(cf, cmd, conf);
+}
+
+
+static void
+ngx_http_gray_unhook_cleanup(void *data)
+{
+    ngx_http_gray_unhook_keys(data);
+}
+
+
+ngx_int_t
+ngx_http_gray_hook_keys(ngx_conf_t *cf)
+{
+    ngx_uint_t                  i, n;
+    ngx_module_t               *module;
+    ngx_command_t              *cmd;
+    ngx_pool_cleanup_t         *cln;
+    ngx_http_gray_hook_t       *hook;
+    ngx_http_gray_main_conf_t  *gmcf;
+
+    gmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_gray_module);
+
+    if (ngx_array_init(&gmcf->hooks, cf->pool, 4,
+                       sizeof(ngx_http_gray_hook_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* a configuration that is refused half way must not leave us in there */
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_http_gray_unhook_cleanup;
+    cln->data = gmcf;
+
+    for (i = 0; cf->cycle->modules[i]; i++) {
+        module = cf->cycle->modules[i];
+
+        for (n = 0; n < 3; n++) {
+            if (ngx_strcmp(module->name, ngx_http_gray_caching[n]) == 0) {
+                break;
+            }
+        }
+
+        if (n == 3) {
+            continue;
+        }
+
+        for (cmd = module->commands; cmd->name.len; cmd++) {
+
+            if (cmd->name.len < 10
+                || ngx_strcmp(cmd->name.data + cmd->name.len - 10,
+                              "_cache_key")
+                   != 0)
+            {
+                continue;
+            }
+
+            hook = ngx_array_push(&gmcf->hooks);
+            if (hook == NULL) {
+                return NGX_ERROR;
+            }
+
+            hook->cmd = cmd;
+            hook->set = cmd->set;
+            hook->slot = n;
+
+            cmd->set = ngx_http_gray_cache_key;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_gray_unhook_keys(ngx_http_gray_main_conf_t *gmcf)
+{
+    ngx_uint_t             i;
+    ngx_http_gray_hook_t  *hook;
+
+    hook = gmcf->hooks.elts;
+
+    for (i = 0; i < gmcf->hooks.nelts; i++) {
+        hook[i].cmd->set = hook[i].set;
+    }
+
+    gmcf->hooks.nelts = 0;
+}
+
+
+static char *
+ngx_http_gray_cache_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_str_t                  *value;
+    ngx_uint_t                  i;
+    ngx_http_gray_hook_t       *hook;
+    ngx_http_gray_loc_conf_t   *glcf;
+    ngx_http_gray_main_conf_t  *gmcf;
+
+    gmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_gray_module);
+    glcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_gray_module);
+
+    hook = gmcf->hooks.elts;
+    value = cf->args->elts;
+
+    for (i = 0; i < gmcf->hooks.nelts; i++) {
+        if (hook[i].cmd == cmd) {
+            glcf->cache_key[hook[i].slot] = value[1];
+            return hook[i].set(cf, cmd, conf);
+        }
+    }
+
+    return NGX_CONF_ERROR;
+}
+
+
+/* Both spellings: $gray_arms and ${gray_arms}. */
+
+static ngx_uint_t
+ngx_http_gray_key_has_arms(ngx_str_t *key)
+{
+    u_char  c, *p, *last;
+
+    if (key->data == NULL) {
+        return 0;
+    }
+
+    last = key->data + key->len;
+
+    for (p = key->data; p < last; p++) {
+
+        if (*p != '$') {
+            continue;
+        }
+
+        if (last - p >= 12 && ngx_strncmp(p + 1, "{gray_arms}", 11) == 0) {
+            return 1;
+        }
+
+        if (last - p < 10 || ngx_strncmp(p + 1, "gray_arms", 9) != 0) {
+            continue;
+        }
+
+        c = last - p > 10 ? p[10] : '.';
+
+        if (c != '_' && !(c >= '0' && c <= '9')
+            && !((c | 0x20) >= 'a' && (c | 0x20) <= 'z'))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/*
+ * A cache without the arms in its key hands a gray answer to everyone.  All
+ * three modules begin their location configuration with the upstream's.
+ */
+
+char *
+ngx_http_gray_check_cache(ngx_conf_t *cf, ngx_http_gray_loc_conf_t *conf)
+{
+#if (NGX_HTTP_CACHE)
+
+    ngx_uint_t                 i, n;
+    ngx_module_t              *module;
+    ngx_http_conf_ctx_t       *ctx;
+    ngx_http_upstream_conf_t  *ucf;
+
+    if (conf->service.len == 0 || !conf->cache) {
+        return NGX_CONF_OK;
+    }
+
+    ctx = cf->ctx;
+
+    for (i = 0; cf->cycle->modules[i]; i++) {
+        module = cf->cycle->modules[i];
+
+        for (n = 0; n < 3; n++) {
+            if (ngx_strcmp(module->name, ngx_http_gray_caching[n]) == 0) {
+                break;
+            }
+        }
+
+        if (n == 3) {
+            continue;
+        }
+
+        ucf = ctx->loc_conf[module->ctx_index];
+
+        if (ucf->cache != 1
+            || ngx_http_gray_key_has_arms(&conf->cache_key[n]))
+        {
+            continue;
+        }
+
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"gray_service %V\" stands where answers are cached "
+                      "under a key without $gray_arms: gray answers would be "
+                      "served to everyone; add \"$gray_lane$gray_arms\" to "
+                      "the cache key, or say \"gray_cache off\" if no answer "
+                      "there depends on the version",
+                      &conf->service);
+
+        return NGX_CONF_ERROR;
+    }
+
+#endif
+
+    return NGX_CONF_OK;
+}

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ngx_http_gray_cookie.c - the signed cookie that shows an earlier answer.
+ *
+ * Why: a cookie costs eight thousand instructions to verify, so that is done
+ * only when the answer hangs on it, and a value that was verified once is
+ * known again by its exact bytes.  What is forgotten at every swap, since the
+ * keys may have changed, is verified once more.  A bad cookie is as if absent:
+ * nothing here can fail a request, and nothing gray is an authorisation.
+ * Read next: runtime/token.c (the bytes), SEMANTICS 4.
+ */
+
+
+#include "ngx_http_gray_module.h"
+
+
+static ngx_http_gray_remembered_t *ngx_http_gray_remember(
+    ngx_http_gray_evidence_t *evidence, const struct gray_cookie *cookie);
+static ngx_uint_t ngx_http_gray_recall_slot(ngx_http_gray_evidence_t *e);
+
+
+static struct gray_str
+ngx_http_gray_cookie_name(ngx_uint_t tls)
+{
+    struct gray_str  name;
+
+    if (tls) {
+        name.data = GRAY_COOKIE_NAME_HOST;
+        name.length = sizeof(GRAY_COOKIE_NAME_HOST) - 1;
+
+    } else {
+        name.data = GRAY_COOKIE_NAME;
+        name.length = sizeof(GRAY_COOKIE_NAME) - 1;
+    }
+
+    return name;
+}
+
+
+/* The engine's question: was this unit told IN before? */
+
+struct gray_mark
+ngx_http_gray_evidence(void *context, uint32_t release, struct gray_str unit,
+    enum gray_step step)
+{
+    ngx_http_gray_evidence_t  *evidence = context;
+
+    uint32_t                        i;
+    uint64_t                        unit_hash;
+    struct gray_mark                mark;
+    const struct gray_cookie       *cookie;
+    const struct gray_release      *r;
+    const struct gray_cookie_mark  *m;
+
+    ngx_memzero(&mark, sizeof(struct gray_mark));
+    mark.state = GRAY_MARK_ABSENT;
+
+    if (step != GRAY_STEP_EVIDENCE || evidence->value.len == 0) {
+        return mark;
+    }
+
+    cookie = ngx_http_gray_read_cookie(evidence);
+    r = gray_release_at(evidence->policy, release);
+
+    if (cookie == NULL || r == NULL) {
+        return mark;
+    }
+
+    unit_hash = gray_unit_hash(unit);
+
+    for (i = 0; i < cookie->mark_count; i++) {
+        m = &cookie->marks[i];
+
+        if (m->scope == r->scope && m->unit_hash == unit_hash) {
+            mark.state = m->state;
+            mark.variant = m->variant;
+            mark.attempt = m->attempt;
+            mark.revision = m->revision;
+            break;
+        }
+    }
+
+    return mark;
+}
+
+
+/* NULL: none, or one that proves nothing. Good until the next event. */
+
+const struct gray_cookie *
+ngx_http_gray_read_cookie(ngx_http_gray_evidence_t *evidence)
+{
+    ngx_uint_t                   slot;
+    struct gray_cookie           cookie;
+    ngx_http_gray_worker_t      *w;
+    ngx_http_gray_remembered_t  *known;
+
+    if (evidence->read) {
+        return evidence->cookie;
+    }
+
+    evidence->read = 1;
+    w = evidence->worker;
+
+    if (evidence->value.len == 0 || evidence->value.len > GRAY_COOKIE_MAX) {
+        return NULL;
+    }
+
+    slot = ngx_http_gray_recall_slot(evidence);
+    known = w->remembered[slot];
+
+    if (known && known->len == evidence->value.len
+        && known->host == evidence->tls
+        && ngx_memcmp(known->value, evidence->value.data, known->len) == 0)
+    {
+        ngx_http_gray_event(w, GRAY_EVENT_COOKIE_REMEMBERED);
+
+        if (known->cookie.expires > (int64_t) ngx_time()) {
+            evidence->cookie = &known->cookie;
+        }
+
+        return evidence->cookie;
+    }
+
+    if (gray_cookie_read(w->runtime, ngx_http_gray_cookie_name(evidence->tls),
+                         ngx_http_gray_str(evidence->value),
+                         (int64_t) ngx_time(), &cookie)
+        != 0)
+    {
+        ngx_http_gray_event(w, GRAY_EVENT_BAD_COOKIE);
+        return NULL;
+    }
+
+    ngx_http_gray_event(w, GRAY_EVENT_COOKIE_VERIFIED);
+
+    known = ngx_http_gray_remember(evidence, &cookie);
+
+    if (known) {
+        if (w->remembered[slot]) {
+            ngx_free(w->remembered[slot]);
+        }
+
+        w->remembered[slot] = known;
+        evidence->cookie = &known->cookie;
+    }
+
+    return evidence->cookie;
+}
+
+
+static ngx_uint_t
+ngx_http_gray_recall_slot(ngx_http_gray_evidence_t *e)
+{
+    uint32_t  hash;
+    size_t    n;
+
+    /* the MAC stands last, and is as good as random */
+
+    n = ngx_min(e->value.len, 16);
+    hash = gray_murmur3_32(e->value.data + e->value.len - n, n, 0);
+
+    return hash % NGX_HTTP_GRAY_REMEMBERED;
+}
+
+
+static ngx_http_gray_remembered_t *
+ngx_http_gray_remember(ngx_http_gray_evidence_t *evidence,
+    const struct gray_cookie *cookie)
+{
+    ngx_http_gray_remembered_t  *known;
+
+    known = ngx_alloc(offsetof(ngx_http_gray_remembered_t, value)
+                      + evidence->value.len, evidence->worker->log);
+    if (known == NULL) {
+        return NULL;
+    }
+
+    known->len = evidence->value.len;
+    known->host = evidence->tls;
+    known->cookie = *cookie;
+    ngx_memcpy(known->value, evidence->value.data, evidence->value.len);
+
+    return known;
+}
+
+
+void
+ngx_http_gray_forget(ngx_http_gray_worker_t *w)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_HTTP_GRAY_REMEMBERED; i++) {
+        if (w->remembered[i]) {
+            ngx_free(w->remembered[i]);
+            w->remembered[i] = NULL;
+        }
+    }
+}
+
+
+/* Adds the verdict's mark, or replaces what its scope had; 1: it is new. */
+
+static ngx_uint_t
+ngx_http_gray_add_mark(struct gray_cookie *cookie,
+    const struct gray_release *release, const struct gray_verdict *verdict,
+    uint64_t unit_hash, uint32_t revision)
+{
+    uint32_t                  i;
+    struct gray_cookie_mark  *m;
+
+    for (i = 0; i < cookie->mark_count; i++) {
+        m = &cookie->marks[i];
+
+        if (m->scope != release->scope) {
+            continue;
+        }
+
+        if (m->unit_hash == unit_hash && m->state == GRAY_MARK_IN
+            && m->variant == verdict->variant
+            && m->attempt == (uint16_t) release->attempt)
+        {
+            return 0;
+        }
+
+        break;
+    }
+
+    if (i == GRAY_ARMS_MAX) {
+
+        /* full: the oldest goes */
+
+        i--;
+        ngx_memmove(&cookie->marks[0], &cookie->marks[1],
+                    i * sizeof(struct gray_cookie_mark));
+
+    } else if (i == cookie->mark_count) {
+        cookie->mark_count++;
+    }
+
+    m = &cookie->marks[i];
+
+    ngx_memzero(m, sizeof(struct gray_cookie_mark));
+
+    m->scope = release->scope;
+    m->unit_hash = unit_hash;
+    m->revision = revision;
+    m->attempt = (uint16_t) release->attempt;
+    m->state = GRAY_MARK_IN;
+    m->variant = verdict->variant;
+
+    return 1;
+}
+
+
+/*
+ * Prepares Set-Cookie when a unit was admitted here, or an id issued, and
+ * the request does not already carry a cookie that says the same.
+ */
+
+ngx_int_t
+ngx_http_gray_issue(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx,
+    ngx_http_gray_srv_conf_t *gscf, const struct gray_view *view,
+    struct gray_input *in, const struct gray_colour *colour,
+    ngx_http_gray_evidence_t *evidence, uint64_t anonymous)
+{
+    char                        value[GRAY_COOKIE_MAX];
+    time_t                      now;
+    size_t                      len;
+    u_char                     *p;
+    uint32_t                    i;
+    ngx_uint_t                  changed;
+    struct gray_str             unit, name;
+    struct gray_cookie          cookie;
+    const struct gray_cookie   *before;
+    const struct gray_release  *release;
+    const struct gray_verdict  *verdict;
+
+    changed = 0;
+
+    for (i = 0; i < colour->arm_count; i++) {
+        if (colour->arms[i].admit) {
+            changed = 1;
+        }
+    }
+
+    if (!changed && !in->anonymous_used) {
+        return NGX_OK;
+    }
+
+    changed = 0;
+    now = ngx_time();
+
+    before = ngx_http_gray_read_cookie(evidence);
+
+    if (before) {
+        cookie = *before;
+
+        /* half of its life is over: prolong */
+
+        if (cookie.expires - now < gscf->cookie_age / 2) {
+            changed = 1;
+        }
+
+    } else {
+        ngx_memzero(&cookie, sizeof(struct gray_cookie));
+    }
+
+    for (i = 0; i < colour->arm_count; i++) {
+        verdict = &colour->arms[i];
+
+        if (!verdict->admit) {
+            continue;
+        }
+
+        release = gray_release_at(view->policy, verdict->release);
+        unit = gray_unit(view, verdict->release, in);
+
+        if (release == NULL || unit.length == 0) {
+            continue;
+        }
+
+        if (ngx_http_gray_add_mark(&cookie, release, verdict,
+                                   gray_unit_hash(unit),
+                                   (uint32_t) view->policy->header->revision))
+        {
+            changed = 1;
+            ctx->admitted = 1;
+        }
+    }
+
+    if (in->anonymous_used && cookie.anonymous != anonymous) {
+        cookie.anonymous = anonymous;
+        changed = 1;
+    }
+
+    if (!changed) {
+        return NGX_OK;
+    }
+
+    cookie.issued = now;
+    cookie.expires = now + gscf->cookie_age;
+
+    name = ngx_http_gray_cookie_name(evidence->tls);
+
+    len = gray_cookie_write(evidence->worker->runtime, name, &cookie, value,
+                            sizeof(value));
+    if (len == 0) {
+
+        /* no key in this folder: shares answer alike without a cookie */
+
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, name.length + 1 + len
+                    + sizeof("; Path=/; Max-Age=; HttpOnly; Secure"
+                             "; SameSite=Lax")
+                    + NGX_TIME_T_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->set_cookie.data = p;
+
+    p = ngx_cpymem(p, name.data, name.length);
+    *p++ = '=';
+    p = ngx_cpymem(p, value, len);
+    p = ngx_sprintf(p, "; Path=/; Max-Age=%T; HttpOnly%s; SameSite=Lax",
+                    gscf->cookie_age, evidence->tls ? "; Secure" : "");
+
+    ctx->set_cookie.len = p - ctx->set_cookie.data;
+
+    return NGX_OK;
+}

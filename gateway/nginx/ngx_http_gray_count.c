@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ngx_http_gray_count.c - what became of a request, by the route it took.
+ *
+ * Why: releases are judged by these numbers, so they are counted where
+ * everything is known: in the log phase, from the states of all tries (the
+ * balancer itself never sees a plain 500), under the route really used.  A
+ * slot may have been given to another series meanwhile; then the outcome is
+ * not counted rather than counted for somebody else.
+ * Read next: runtime/counters.def, ngx_http_gray_balance.c.
+ */
+
+
+#include "ngx_http_gray_module.h"
+
+
+static void ngx_http_gray_count(ngx_http_gray_ctx_t *ctx,
+    ngx_http_gray_use_t *use, uint64_t now);
+static ngx_uint_t ngx_http_gray_count_tries(ngx_http_gray_use_t *use,
+    struct gray_series *slot);
+static ngx_uint_t ngx_http_gray_grpc_failed(ngx_http_request_t *r);
+static ngx_int_t ngx_http_gray_grpc_status(ngx_list_t *list);
+
+
+#define ngx_http_gray_add(place)                                              \
+    __atomic_store_n(&(place), (place) + 1, __ATOMIC_RELAXED)
+
+
+static uint64_t
+ngx_http_gray_clock(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
+}
+
+
+/* Begins a use, or moves it to the route of a policy that came between. */
+
+void
+ngx_http_gray_count_start(ngx_http_gray_worker_t *w,
+    const struct gray_view *view, ngx_http_gray_ctx_t *ctx,
+    ngx_http_gray_use_t *use)
+{
+    struct gray_series  *slot;
+
+    if (use->started == 0) {
+        use->started = ngx_http_gray_clock();
+        use->first_state = use->request->upstream_states
+                           ? use->request->upstream_states->nelts : 0;
+        use->next = ctx->uses;
+        ctx->uses = use;
+
+    } else if (use->slot && use->slot->series == use->series
+               && use->slot->in_flight)
+    {
+        __atomic_store_n(&use->slot->in_flight, use->slot->in_flight - 1,
+                         __ATOMIC_RELAXED);
+    }
+
+    use->slot = NULL;
+
+    if (!w->counted) {
+        return;
+    }
+
+    slot = gray_counters_series(w->runtime, use->route, ctx->traffic_class);
+    if (slot == NULL) {
+        return;
+    }
+
+    use->slot = slot;
+    use->series = slot->series;
+
+    ngx_http_gray_add(slot->started);
+    ngx_http_gray_add(slot->in_flight);
+}
+
+
+ngx_int_t
+ngx_http_gray_count_handler(ngx_http_request_t *r)
+{
+    uint64_t              now;
+    ngx_http_gray_ctx_t  *ctx;
+    ngx_http_gray_use_t  *use;
+
+    /* subrequests are counted with their main request */
+
+    if (r != r->main) {
+        return NGX_OK;
+    }
+
+    ctx = ngx_http_gray_get_ctx(r);
+
+    if (ctx == NULL || ctx->uses == NULL) {
+        return NGX_OK;
+    }
+
+    now = ngx_http_gray_clock();
+
+    for (use = ctx->uses; use; use = use->next) {
+        if (use->slot && use->slot->series == use->series) {
+            ngx_http_gray_count(ctx, use, now);
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_gray_count(ngx_http_gray_ctx_t *ctx, ngx_http_gray_use_t *use,
+    uint64_t now)
+{
+    uint32_t             bucket;
+    uint64_t             us;
+    ngx_uint_t           status;
+    struct gray_series  *slot;
+
+    slot = use->slot;
+
+    if (slot->in_flight) {
+        __atomic_store_n(&slot->in_flight, slot->in_flight - 1,
+                         __ATOMIC_RELAXED);
+    }
+
+    status = ngx_http_gray_count_tries(use, slot);
+
+    if (status == NGX_HTTP_CLIENT_CLOSED_REQUEST) {
+        ngx_http_gray_add(slot->client_gone);
+
+    } else if (status >= 500) {
+        ngx_http_gray_add(slot->status_5xx);
+
+    } else if (status >= 400) {
+        ngx_http_gray_add(slot->status_4xx);
+
+    } else if (status >= 300) {
+        ngx_http_gray_add(slot->status_3xx);
+
+    } else if (status >= 200) {
+        ngx_http_gray_add(slot->status_2xx);
+
+    } else {
+        ngx_http_gray_add(slot->status_1xx);
+    }
+
+    if (ngx_http_gray_grpc_failed(use->request)) {
+        ngx_http_gray_add(slot->grpc_failed);
+    }
+
+    if (ctx->admitted && use->arm) {
+        ngx_http_gray_add(slot->admitted);
+    }
+
+    us = now - use->started;
+    bucket = gray_latency_bucket(us);
+
+    __atomic_store_n(&slot->latency_sum_us, slot->latency_sum_us + us,
+                     __ATOMIC_RELAXED);
+    ngx_http_gray_add(slot->latency[bucket]);
+}
+
+
+/* The status of the last try; the failed ones are counted. */
+
+static ngx_uint_t
+ngx_http_gray_count_tries(ngx_http_gray_use_t *use, struct gray_series *slot)
+{
+    ngx_uint_t                  i, last, status;
+    ngx_array_t                *states;
+    ngx_http_request_t         *r;
+    ngx_http_upstream_state_t  *state;
+
+    r = use->request;
+    states = r->upstream_states;
+    status = 0;
+
+    if (states) {
+        state = states->elts;
+        last = states->nelts;
+
+        for (i = use->first_state; i < last; i++) {
+
+            /* a state without a peer divides this use from the next one */
+
+            if (state[i].peer == NULL) {
+                if (i == use->first_state) {
+                    continue;
+                }
+
+                break;
+            }
+
+            status = state[i].status;
+
+            if (status >= 500
+                || (status == 0
+                    && r->main->headers_out.status
+                       != NGX_HTTP_CLIENT_CLOSED_REQUEST))
+            {
+                ngx_http_gray_add(slot->try_failed);
+            }
+        }
+    }
+
+    if (status == 0) {
+
+        /* no answer came: what nginx said instead */
+
+        status = r->main->headers_out.status;
+        status = status ? status : NGX_HTTP_BAD_GATEWAY;
+    }
+
+    return status;
+}
+
+
+/* grpc-status 2, 4, 8, 12 to 15: the server's fault, as 5xx is. */
+
+static ngx_uint_t
+ngx_http_gray_grpc_failed(ngx_http_request_t *r)
+{
+    ngx_int_t  status;
+
+    if (r->headers_out.content_type.len < 16
+        || ngx_strncmp(r->headers_out.content_type.data, "application/grpc",
+                       16)
+           != 0)
+    {
+        return 0;
+    }
+
+    status = ngx_http_gray_grpc_status(&r->headers_out.trailers);
+
+    if (status == NGX_ERROR) {
+        status = ngx_http_gray_grpc_status(&r->headers_out.headers);
+    }
+
+    return status == 2 || status == 4 || status == 8
+           || (status >= 12 && status <= 15);
+}
+
+
+static ngx_int_t
+ngx_http_gray_grpc_status(ngx_list_t *list)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    part = &list->part;
+    h = part->elts;
+
+    for (i = 0; /* void */; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                break;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (h[i].key.len == 11
+            && ngx_strncasecmp(h[i].key.data, (u_char *) "grpc-status", 11)
+               == 0)
+        {
+            return ngx_atoi(h[i].value.data, h[i].value.len);
+        }
+    }
+
+    return NGX_ERROR;
+}

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ngx_http_gray_module.h - what the files of the gateway module share.
+ *
+ * Why: nginx knows HTTP, the engine knows decisions; this module only hands
+ * one to the other.  Two moments matter: *colour*, once in SERVER_REWRITE of
+ * the main request, and *choose*, in peer.init of whatever upstream the
+ * location ends in.  What both leave behind lies in one record in the
+ * request's pool, so that nothing of a request points into a mapping.
+ *
+ *   _module.c   directives, configurations, phases     _conf.c     directives' work
+ *   _colour.c   strip, decide, colour                  _headers.c  lists of headers
+ *   _balance.c  choose, endpoints, retries             _cookie.c   signed cookie
+ *   _filter.c   headers of the answer                  _count.c    counters
+ *   _log.c      decision log                           _status.c   status location
+ *   _worker.c   the runtime folder in a worker         _variables.c
+ * Read next: ngx_http_gray_module.c, docs/gateway.md.
+ */
+
+
+#ifndef _NGX_HTTP_GRAY_MODULE_H_INCLUDED_
+#define _NGX_HTTP_GRAY_MODULE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_http.h>
+
+#include "engine/engine.h"
+#include "runtime/runtime.h"
+
+
+#define NGX_HTTP_GRAY_LOG_BUFFER     65536
+#define NGX_HTTP_GRAY_LINE           16384
+#define NGX_HTTP_GRAY_REMEMBERED     1024
+#define NGX_HTTP_GRAY_COOKIE_AGE     (30 * 24 * 60 * 60)
+#define NGX_HTTP_GRAY_POLL           1000
+
+#define ngx_http_gray_str(s)                                                  \
+    (struct gray_str) { (const char *) (s).data, (uint32_t) (s).len }
+
+
+typedef struct ngx_http_gray_log_s     ngx_http_gray_log_t;
+typedef struct ngx_http_gray_worker_s  ngx_http_gray_worker_t;
+typedef struct ngx_http_gray_use_s     ngx_http_gray_use_t;
+
+
+/* one gray_log file; its buffers belong to the worker */
+
+struct ngx_http_gray_log_s {
+    ngx_open_file_t             *file;
+    ngx_uint_t                   sample;
+    ngx_uint_t                   seen;
+
+    ngx_http_gray_worker_t      *worker;
+    ngx_event_t                  timer;
+    ngx_thread_task_t           *task;
+
+    u_char                      *buffer[2];
+    size_t                       used[2];
+    ngx_uint_t                   active;
+
+    unsigned                     writing:1;
+};
+
+
+/* a cookie that was verified before, known by its exact bytes */
+
+typedef struct {
+    size_t                       len;
+    unsigned                     host:1;
+    struct gray_cookie           cookie;
+    u_char                       value[1];
+} ngx_http_gray_remembered_t;
+
+
+struct ngx_http_gray_worker_s {
+    struct gray_runtime         *runtime;
+    ngx_str_t                    path;
+    ngx_pool_t                  *pool;
+    ngx_log_t                   *log;
+
+    ngx_connection_t            *wake;
+    ngx_event_t                  poll;
+
+    ngx_thread_pool_t           *thread_pool;
+    ngx_thread_task_t           *task;
+
+    uint64_t                     epoch;      /* raised by every swap */
+    uint64_t                     prepared;   /* epoch that the rest fits */
+    uint64_t                     fleet_generation;
+    uint64_t                     load_serial;
+    uint32_t                    *load;       /* by endpoint: in flight */
+    uint32_t                     load_count;
+
+    uint64_t                     random;
+
+    ngx_http_gray_remembered_t **remembered;
+
+    unsigned                     loading:1;
+    unsigned                     again:1;
+    unsigned                     anonymous:1; /* a release issues ids */
+    unsigned                     counted:1;
+    unsigned                     said:1;
+};
+
+
+typedef struct {
+    ngx_str_t                    path;
+    ngx_thread_pool_t           *thread_pool;
+    ngx_array_t                  logs;       /* of ngx_http_gray_log_t * */
+    ngx_array_t                  balanced;   /* of upstream srv_conf_t * */
+    ngx_array_t                  hooks;      /* of ngx_http_gray_hook_t */
+    ngx_str_t                    hostname;
+    ngx_http_gray_worker_t      *worker;
+    ngx_uint_t                   used;       /* a directive needs a runtime */
+} ngx_http_gray_main_conf_t;
+
+
+typedef struct {
+    ngx_str_t                    name;
+    ngx_http_complex_value_t     value;
+} ngx_http_gray_attr_t;
+
+
+typedef struct {
+    ngx_flag_t                   entrance;
+    ngx_str_t                    entrance_name;
+
+    ngx_flag_t                   cookie;
+    time_t                       cookie_age;
+
+    ngx_array_t                 *trust;      /* of ngx_cidr_t */
+
+    ngx_array_t                 *attrs;      /* of ngx_http_gray_attr_t */
+    ngx_array_t                 *labels;     /* of ngx_http_gray_attr_t */
+    ngx_http_complex_value_t    *caller;
+    ngx_http_complex_value_t    *explain;
+    ngx_http_gray_log_t         *log;
+
+    ngx_uint_t                   used;       /* gray does anything here */
+
+    uint64_t                     epoch;      /* the number is of this epoch */
+    uint32_t                     entrance_number;
+
+    /* of an upstream */
+    ngx_uint_t                   balance;
+    ngx_uint_t                   balance_ready;
+    ngx_uint_t                   fallback;   /* has servers of its own */
+} ngx_http_gray_srv_conf_t;
+
+
+typedef struct {
+    ngx_str_t                    service;
+    ngx_flag_t                   cache;
+    ngx_str_t                    cache_key[3];
+
+    uint64_t                     epoch;      /* the number is of this epoch */
+    uint32_t                     number;
+} ngx_http_gray_loc_conf_t;
+
+
+/* one use of a service: a proxied request, all its tries together */
+
+struct ngx_http_gray_use_s {
+    ngx_http_gray_use_t         *next;
+    ngx_http_request_t          *request;
+
+    struct gray_series          *slot;       /* in our own readers/ file */
+    uint64_t                     series;
+    uint64_t                     started;    /* us, monotonic */
+    ngx_uint_t                   first_state;
+    ngx_str_t                    version;
+
+    /* of the choice, numbers of `epoch` */
+    uint64_t                     epoch;
+    uint64_t                     load_serial;
+    uint64_t                     tried;
+    uint32_t                     service;
+    uint32_t                     route;
+    uint32_t                     endpoint;
+    uint8_t                      reason;
+    unsigned                     taken:1;    /* load was raised */
+    unsigned                     arm:1;
+};
+
+
+/* what colour and choice leave with a request; in its pool */
+
+typedef struct {
+    struct gray_colour          *colour;     /* NULL: none */
+    uint64_t                     epoch;      /* its numbers are of this one */
+
+    ngx_str_t                    lane;
+    ngx_str_t                    arms;
+
+    ngx_str_t                    set_cookie;
+    ngx_str_t                    explain;
+
+    ngx_http_gray_use_t         *uses;
+
+    uint32_t                     bucket;
+    uint8_t                      reason;
+    uint8_t                      traffic_class;
+    unsigned                     bypass:1;
+    unsigned                     admitted:1;
+    unsigned                     refused:1;
+    unsigned                     has_reason:1;
+} ngx_http_gray_ctx_t;
+
+
+/* headers of ours, as one pass over the request's finds them */
+
+typedef struct {
+    ngx_http_request_t          *request;
+    ngx_http_gray_srv_conf_t    *conf;
+    struct gray_input           *input;      /* NULL: nothing to decide */
+
+    ngx_table_elt_t             *lane;
+    ngx_table_elt_t             *context;
+    ngx_table_elt_t             *alias;
+    ngx_table_elt_t             *baggage;    /* the one with gray members */
+    ngx_table_elt_t             *carrier;    /* the first baggage */
+
+    ngx_str_t                    cookie;     /* value of our own cookie */
+    ngx_array_t                 *forged;     /* of ngx_table_elt_t * */
+
+    ngx_uint_t                   dropped;
+
+    unsigned                     tls:1;
+    unsigned                     duplicate:1;
+    unsigned                     trust_known:1;
+    unsigned                     trusted:1;
+    unsigned                     stripped:1;
+
+    struct gray_carried          carried;    /* last: not cleared */
+} ngx_http_gray_scan_t;
+
+
+/* what the engine asks about earlier admissions */
+
+typedef struct {
+    ngx_http_gray_worker_t      *worker;
+    const struct gray_snapshot  *policy;
+    ngx_str_t                    value;
+    const struct gray_cookie    *cookie;     /* NULL: none, or a bad one */
+    unsigned                     tls:1;
+    unsigned                     read:1;
+} ngx_http_gray_evidence_t;
+
+
+extern ngx_module_t               ngx_http_gray_module;
+extern const struct gray_colour   ngx_http_gray_no_colour;
+
+
+/* ngx_http_gray_conf.c */
+
+char *ngx_http_gray_runtime(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_gray_entrance(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_gray_service(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_gray_attr(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_gray_trust(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_gray_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_gray_value(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+ngx_int_t ngx_http_gray_hook_keys(ngx_conf_t *cf);
+void ngx_http_gray_unhook_keys(ngx_http_gray_main_conf_t *gmcf);
+char *ngx_http_gray_check_cache(ngx_conf_t *cf,
+    ngx_http_gray_loc_conf_t *conf);
+
+/* ngx_http_gray_worker.c */
+
+ngx_int_t ngx_http_gray_init_process(ngx_cycle_t *cycle);
+void ngx_http_gray_exit_process(ngx_cycle_t *cycle);
+const struct gray_view *ngx_http_gray_view(ngx_http_gray_worker_t *w,
+    enum gray_reason *reason);
+const struct gray_view *ngx_http_gray_loaded_view(ngx_http_gray_worker_t *w);
+void ngx_http_gray_event(ngx_http_gray_worker_t *w, enum gray_event event);
+uint64_t ngx_http_gray_random(ngx_http_gray_worker_t *w);
+int64_t ngx_http_gray_now(void);
+
+/* ngx_http_gray_headers.c */
+
+ngx_int_t ngx_http_gray_scan(ngx_http_gray_scan_t *scan);
+ngx_uint_t ngx_http_gray_trusted(ngx_http_gray_scan_t *scan);
+void ngx_http_gray_drop(ngx_http_gray_scan_t *scan, ngx_table_elt_t *h);
+ngx_int_t ngx_http_gray_rebuild(ngx_http_gray_scan_t *scan);
+ngx_int_t ngx_http_gray_set_lane(ngx_http_gray_scan_t *scan, ngx_str_t *lane);
+ngx_int_t ngx_http_gray_set_baggage(ngx_http_gray_scan_t *scan,
+    ngx_str_t *lane, ngx_str_t *arms, enum gray_class traffic_class);
+
+/* ngx_http_gray_colour.c */
+
+ngx_int_t ngx_http_gray_colour_handler(ngx_http_request_t *r);
+ngx_http_gray_ctx_t *ngx_http_gray_get_ctx(ngx_http_request_t *r);
+ngx_http_gray_ctx_t *ngx_http_gray_create_ctx(ngx_http_request_t *r);
+const struct gray_colour *ngx_http_gray_colour(ngx_http_gray_worker_t *w,
+    const struct gray_view *view, ngx_http_request_t *r,
+    ngx_http_gray_ctx_t *ctx);
+ngx_str_t ngx_http_gray_copy(ngx_pool_t *pool, struct gray_str text);
+
+/* ngx_http_gray_balance.c */
+
+char *ngx_http_gray_balance(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+ngx_int_t ngx_http_gray_check_balance(ngx_conf_t *cf,
+    ngx_http_gray_main_conf_t *gmcf);
+ngx_int_t ngx_http_gray_preaccess_handler(ngx_http_request_t *r);
+uint32_t ngx_http_gray_service_number(ngx_http_gray_worker_t *w,
+    const struct gray_view *view, ngx_http_gray_loc_conf_t *glcf);
+
+/* ngx_http_gray_cookie.c */
+
+struct gray_mark ngx_http_gray_evidence(void *context, uint32_t release,
+    struct gray_str unit, enum gray_step step);
+const struct gray_cookie *ngx_http_gray_read_cookie(
+    ngx_http_gray_evidence_t *evidence);
+void ngx_http_gray_forget(ngx_http_gray_worker_t *w);
+ngx_int_t ngx_http_gray_issue(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx,
+    ngx_http_gray_srv_conf_t *gscf, const struct gray_view *view,
+    struct gray_input *in, const struct gray_colour *colour,
+    ngx_http_gray_evidence_t *evidence, uint64_t anonymous);
+
+/* ngx_http_gray_filter.c */
+
+ngx_int_t ngx_http_gray_filter_init(ngx_conf_t *cf);
+
+/* ngx_http_gray_count.c */
+
+void ngx_http_gray_count_start(ngx_http_gray_worker_t *w,
+    const struct gray_view *view, ngx_http_gray_ctx_t *ctx,
+    ngx_http_gray_use_t *use);
+ngx_int_t ngx_http_gray_count_handler(ngx_http_request_t *r);
+
+/* ngx_http_gray_log.c */
+
+char *ngx_http_gray_log(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+ngx_int_t ngx_http_gray_log_init(ngx_http_gray_log_t *log,
+    ngx_http_gray_worker_t *w);
+void ngx_http_gray_log_exit(ngx_http_gray_log_t *log);
+const char *ngx_http_gray_log_wants(ngx_http_gray_log_t *log,
+    const struct gray_colour *colour);
+void ngx_http_gray_log_decision(ngx_http_request_t *r,
+    ngx_http_gray_log_t *log, const char *event, const u_char *explain,
+    size_t len);
+void ngx_http_gray_log_refusal(ngx_http_request_t *r,
+    ngx_http_gray_log_t *log, const char *what, ngx_str_t *service,
+    ngx_http_gray_ctx_t *ctx);
+
+/* ngx_http_gray_status.c */
+
+char *ngx_http_gray_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* ngx_http_gray_variables.c */
+
+ngx_int_t ngx_http_gray_add_variables(ngx_conf_t *cf);
+
+
+#endif /* _NGX_HTTP_GRAY_MODULE_H_INCLUDED_ */
