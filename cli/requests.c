@@ -105,7 +105,7 @@ static int check_header(const char *name, json_t *values, size_t *count,
     }
     for (size_t i = 0; i < size; i++) {
         json_t *value = values_at(values, i);
-        const char *text;
+        const char *text = NULL;
 
         if (read_text(&text, value, "a header's value", ret_problem) != 0) {
             return -1;
@@ -141,7 +141,7 @@ static int read_headers(json_t **ret_headers, json_t *value,
 static int read_pairs(json_t **ret_pairs, json_t *value, const char *key,
                       struct request_problem *ret_problem)
 {
-    const char *name, *text;
+    const char *name, *text = NULL;
     json_t *one;
 
     if (!json_is_object(value)) {
@@ -159,7 +159,7 @@ static int read_pairs(json_t **ret_pairs, json_t *value, const char *key,
 static int read_source(struct request *request, json_t *value,
                        struct request_problem *ret_problem)
 {
-    const char *text;
+    const char *text = NULL;
 
     if (read_text(&text, value, "source", ret_problem) != 0) {
         return -1;
@@ -180,7 +180,7 @@ static int read_class(struct request *request, json_t *value,
 {
     static const char *const words[GRAY_CLASS_COUNT] = { "live", "shadow",
                                                          "load", "rehearsal" };
-    const char *text;
+    const char *text = NULL;
 
     if (read_text(&text, value, "class", ret_problem) != 0) {
         return -1;
