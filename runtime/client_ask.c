@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * client_ask.c - the questions of libgray, answered by the engine.
+ *
+ * Why: every answer is copied into the caller's record while the state it came
+ * from cannot go away, so that nothing handed out ever dangles.
+ * Read next: client_input.c, libgray.c.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "runtime/client.h"
+
+static void text_copy(char *ret, size_t size, struct gray_str text)
+{
+    size_t length = text.length < size ? text.length : size - 1;
+
+    if (length > 0) {
+        memcpy(ret, text.data, length);
+    }
+    ret[length] = '\0';
+}
+
+/* What decides now; NULL with a reason under bypass or without a policy. */
+static const struct gray_view *view_of(const struct gray_client *client,
+                                       struct client_hold hold,
+                                       enum gray_reason *ret_reason)
+{
+    if (__atomic_load_n(&client->runtime->control->bypass, __ATOMIC_RELAXED)) {
+        *ret_reason = GRAY_REASON_BYPASS;
+        return NULL;
+    }
+    *ret_reason = GRAY_REASON_NO_SNAPSHOT;
+    return hold.set != NULL && hold.set->policy != NULL ? &hold.set->view
+                                                        : NULL;
+}
+
+static uint64_t revision_of(struct client_hold hold)
+{
+    return hold.set != NULL && hold.set->policy != NULL
+               ? hold.set->policy->policy.header->revision
+               : 0;
+}
+
+static int32_t bucket_of(uint32_t bucket)
+{
+    return bucket < GRAY_SHARE_ALL ? (int32_t)bucket : -1;
+}
+
+static void answer_reason(struct gray_client_answer *answer,
+                          enum gray_reason reason)
+{
+    answer->reason = gray_reason_code(reason);
+    answer->sentence = gray_reason_sentence(reason);
+}
+
+static void answer_fill(const struct gray_view *view,
+                        const struct gray_input *in,
+                        const struct gray_colour *colour,
+                        struct gray_client_answer *answer)
+{
+    const struct gray_lane *lane = gray_lane_at(view->policy, colour->lane);
+    const struct gray_release *release =
+        gray_release_at(view->policy, colour->release);
+    size_t length;
+
+    /* A lane that this policy does not know is passed on as it came. */
+    text_copy(answer->lane, sizeof(answer->lane),
+              lane != NULL ? gray_text(view->policy, lane->name) : in->lane);
+    length = gray_arms_write(view, colour, in->arms, answer->arms,
+                             sizeof(answer->arms) - 1);
+    answer->arms[length < sizeof(answer->arms) ? length : 0] = '\0';
+    if (release != NULL) {
+        text_copy(answer->release, sizeof(answer->release),
+                  gray_text(view->policy, release->name));
+    }
+    answer->bucket = bucket_of(colour->bucket);
+    answer_reason(answer, (enum gray_reason)colour->reason);
+}
+
+int gray_client_ask(struct gray_client *client,
+                    const struct gray_client_request *request,
+                    struct gray_client_answer *ret_answer)
+{
+    struct gray_client_answer answer = {.size = sizeof(answer), .bucket = -1};
+    enum gray_reason reason;
+    const struct gray_view *view;
+    struct gray_colour colour;
+    struct client_hold hold;
+    struct gray_input in;
+    int error = 0;
+
+    if (ret_answer->size != sizeof(*ret_answer) ||
+        request->size != sizeof(*request)) {
+        return -EINVAL;
+    }
+    runtime_client_refresh(client);
+    hold = runtime_client_enter(client);
+    answer.revision = revision_of(hold);
+    view = view_of(client, hold, &reason);
+    if (view == NULL) {
+        answer_reason(&answer, reason);
+    } else {
+        error = runtime_client_input(client, view->policy, request, &in);
+        if (error == 0) {
+            gray_decide(view, runtime_client_entrance(view->policy, request),
+                        &in, NULL, NULL, &colour, NULL);
+            answer_fill(view, &in, &colour, &answer);
+            reason = (enum gray_reason)colour.reason;
+        }
+    }
+    runtime_client_leave(hold);
+    if (error == 0) {
+        gray_counters_reason(client->runtime, reason);
+        *ret_answer = answer;
+    }
+    return error;
+}
+
+static void verdict_fill(const struct gray_view *view,
+                         const struct gray_verdict *verdict,
+                         struct gray_client_verdict *ret)
+{
+    const struct gray_release *release =
+        gray_release_at(view->policy, verdict->release);
+    const struct gray_variant *variant =
+        release != NULL && verdict->in &&
+                verdict->variant < release->variants.count
+            ? gray_variant_at(view->policy,
+                              release->variants.first + verdict->variant)
+            : NULL;
+
+    ret->in = verdict->in;
+    ret->bucket = bucket_of(verdict->bucket);
+    ret->reason = gray_reason_code((enum gray_reason)verdict->reason);
+    ret->sentence = gray_reason_sentence((enum gray_reason)verdict->reason);
+    if (variant != NULL) {
+        text_copy(ret->variant, sizeof(ret->variant),
+                  gray_text(view->policy, variant->name));
+    }
+}
+
+int gray_client_release(struct gray_client *client, const char *release,
+                        const struct gray_client_request *request,
+                        struct gray_client_verdict *ret_verdict)
+{
+    struct gray_client_verdict answer = {.size = sizeof(answer), .bucket = -1};
+    struct gray_str name = {release, (uint32_t)strnlen(release, 4096)};
+    enum gray_reason reason;
+    const struct gray_view *view;
+    struct gray_verdict verdict;
+    struct client_hold hold;
+    struct gray_input in;
+    int error = 0;
+
+    if (ret_verdict->size != sizeof(*ret_verdict) ||
+        request->size != sizeof(*request)) {
+        return -EINVAL;
+    }
+    runtime_client_refresh(client);
+    hold = runtime_client_enter(client);
+    answer.revision = revision_of(hold);
+    view = view_of(client, hold, &reason);
+    if (view != NULL) {
+        uint32_t number = gray_find_release(view->policy, name);
+
+        error = runtime_client_input(client, view->policy, request, &in);
+        reason = GRAY_REASON_NONE;
+        if (error == 0 && number == GRAY_NONE) {
+            error = -ENOENT;
+        } else if (error == 0) {
+            gray_decide_release(view, number, &in, NULL, NULL, &verdict, NULL);
+            verdict_fill(view, &verdict, &answer);
+            reason = (enum gray_reason)verdict.reason;
+        }
+    }
+    runtime_client_leave(hold);
+    if (answer.reason == NULL) {
+        answer.reason = gray_reason_code(reason);
+        answer.sentence = gray_reason_sentence(reason);
+    }
+    if (error == 0) {
+        gray_counters_reason(client->runtime, reason);
+    }
+    if (error == 0 || error == -ENOENT) {
+        *ret_verdict = answer;
+    }
+    return error;
+}
+
+static void version_fill(const struct gray_view *view,
+                         const struct gray_choice *choice, uint64_t random,
+                         struct gray_client_version *ret)
+{
+    const struct gray_route *route = gray_route_at(view->policy, choice->route);
+    const struct gray_endpoint *endpoint = NULL;
+
+    ret->refuse = choice->refuse;
+    ret->reason = gray_reason_code((enum gray_reason)choice->reason);
+    ret->sentence = gray_reason_sentence((enum gray_reason)choice->reason);
+    if (route == NULL) {
+        return;
+    }
+    text_copy(ret->version, sizeof(ret->version),
+              gray_text(view->policy, route->version));
+    if (view->fleet != NULL) {
+        uint32_t picked = gray_pick(view, choice->route, NULL, 0, random);
+
+        endpoint = gray_endpoint_at(view->fleet, picked);
+    }
+    if (endpoint != NULL) {
+        text_copy(ret->endpoint, sizeof(ret->endpoint),
+                  gray_fleet_text(view->fleet, endpoint->text));
+    }
+}
+
+int gray_client_choose(struct gray_client *client, const char *service,
+                       const char *lane, const char *arms,
+                       struct gray_client_version *ret_version)
+{
+    struct gray_client_version answer = {.size = sizeof(answer)};
+    struct gray_client_request request = {
+        .size = sizeof(request), .lane = lane, .arms = arms};
+    struct gray_str name = {service, (uint32_t)strnlen(service, 4096)};
+    enum gray_reason reason;
+    const struct gray_view *view;
+    struct gray_choice choice;
+    struct gray_colour colour;
+    struct client_hold hold;
+    struct gray_input in;
+
+    if (ret_version->size != sizeof(*ret_version)) {
+        return -EINVAL;
+    }
+    runtime_client_refresh(client);
+    hold = runtime_client_enter(client);
+    view = view_of(client, hold, &reason);
+    if (view == NULL && reason == GRAY_REASON_BYPASS && hold.set != NULL &&
+        hold.set->policy != NULL) {
+        /* Bypass decides nothing, but the baseline still has an address. */
+        view = &hold.set->view;
+        request.lane = request.arms = NULL;
+    }
+    if (view != NULL) {
+        uint32_t number = gray_find_service(view->policy, name);
+
+        runtime_client_input(client, view->policy, &request, &in);
+        gray_decide(view, GRAY_NONE, &in, NULL, NULL, &colour, NULL);
+        gray_choose(view, number, &colour, &choice);
+        version_fill(view, &choice, runtime_client_random(client), &answer);
+    } else {
+        answer.reason = gray_reason_code(reason);
+        answer.sentence = gray_reason_sentence(reason);
+    }
+    runtime_client_leave(hold);
+    *ret_version = answer;
+    return 0;
+}
+
+size_t gray_client_explain(struct gray_client *client,
+                           const struct gray_client_request *request,
+                           char *buffer, size_t size)
+{
+    enum gray_reason reason;
+    const struct gray_view *view;
+    struct client_hold hold;
+    struct gray_input in;
+    size_t length = 0;
+
+    if (request->size != sizeof(*request)) {
+        return 0;
+    }
+    runtime_client_refresh(client);
+    hold = runtime_client_enter(client);
+    view = view_of(client, hold, &reason);
+    if (view != NULL &&
+        runtime_client_input(client, view->policy, request, &in) == 0) {
+        length =
+            gray_explain(view, runtime_client_entrance(view->policy, request),
+                         &in, NULL, NULL, buffer, size);
+    }
+    runtime_client_leave(hold);
+    return length;
+}
+
+size_t gray_client_baggage(const char *incoming, const char *lane,
+                           const char *arms, char *buffer, size_t size)
+{
+    struct gray_str parts[3];
+    const char *texts[3] = {incoming, lane, arms};
+    size_t length, i;
+
+    for (i = 0; i < 3; i++) {
+        parts[i].data = texts[i] != NULL ? texts[i] : "";
+        parts[i].length = (uint32_t)strnlen(parts[i].data, 65536);
+    }
+    if (size == 0) {
+        return 0;
+    }
+    length = gray_baggage_write(parts[0], parts[1], parts[2], GRAY_CLASS_LIVE,
+                                buffer, size - 1);
+    buffer[length] = '\0';
+    return length;
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * gray.h - libgray: ask, inside your program, what Graylane decided.
+ *
+ * The library maps the runtime folder of this host (`gray publish` or grayd
+ * write it) and answers from memory: no network, no daemon, no system call
+ * but the clock's.  The gateway, the CLI and this library give the same
+ * answer to the same request.
+ *
+ *     struct gray_client *client;
+ *     struct gray_client_problem problem;
+ *     if (gray_client_open(&client, "/run/graylane", &problem) != 0) {
+ *         fprintf(stderr, "%s\n", problem.sentence);
+ *     }
+ *     struct gray_client_pair headers[] = {{"cookie", "uid=alice"}};
+ *     struct gray_client_request request = {
+ *         .size = sizeof(request), .target = "/cart", .headers = headers,
+ *         .header_count = 1 };
+ *     struct gray_client_answer answer = { .size = sizeof(answer) };
+ *     gray_client_ask(client, &request, &answer);
+ *     if (strstr(answer.arms, "cart-2")) ...
+ *
+ * What will hurt you, first:
+ *   - Nothing gray is ever an authorisation: it says which version serves,
+ *     not who may.
+ *   - Open after fork(), never before: a handle belongs to one process.
+ *   - When there is no folder, no good policy, or the bypass is on, answers
+ *     are the baseline, with a reason; that is not an error.
+ *
+ * Strings end in NUL, NULL stands for "not there"; they are UTF-8 or any other
+ * bytes but NUL.  Everything handed in is only looked at during the call;
+ * everything handed out is copied into the caller's record or static.
+ *
+ * Threads: one handle may be used by any number of threads at once, without a
+ * lock: an answer marks itself as reading in one of 16 counters, by phase,
+ * and a reload waits until the readers of the state before it have left
+ * (read-copy-update in the manner of McKenney's sleepable RCU).  A reload
+ * happens inside the first call that finds the folder changed; the others go
+ * on with the state before it.  Who wants it elsewhere calls
+ * gray_client_poll() from a thread that waits on gray_client_fd().
+ * gray_client_close() must be the last call.
+ *
+ * Errors: 0, or a negative errno value; records are untouched on failure.
+ * The records begin with their own size, so that they can grow: a program and
+ * a library of different ages understand each other.
+ */
+#ifndef GRAY_H
+#define GRAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define GRAY_CLIENT_FOLDER "/run/graylane"
+#define GRAY_CLIENT_NAME_MAX 63 /* bytes of a name: lane, release, version */
+#define GRAY_CLIENT_ARMS_MAX 2048 /* bytes of `arms`, with its NUL */
+
+#ifdef GRAY_CLIENT_BUILD
+#define GRAY_CLIENT_API __attribute__((visibility("default")))
+#else
+#define GRAY_CLIENT_API
+#endif
+
+struct gray_client;
+
+/* Why something went wrong: a stable code ("no-folder", "bad-checksum"), and
+ * a sentence for people. */
+struct gray_client_problem {
+    const char *code; /* static; NULL: nothing is wrong */
+    char sentence[160];
+};
+
+/* ---- a handle -------------------------------------------------------------- */
+
+/* Opens a folder; NULL: GRAY_CLIENT_FOLDER.  0, or negative: -ENOENT there is
+ * no such folder, -EPERM others than its owner could change it, -EINVAL it is
+ * damaged or of another version, -ENOMEM.  A folder whose policy is missing or
+ * bad opens; *ret_problem (may be NULL) then says what is wrong, else its code
+ * is NULL.  The caller owns *ret_client until gray_client_close(). */
+GRAY_CLIENT_API
+int gray_client_open(struct gray_client **ret_client, const char *folder,
+                     struct gray_client_problem *ret_problem);
+
+/* NULL is allowed.  No other thread may be inside a call. */
+GRAY_CLIENT_API
+void gray_client_close(struct gray_client *client);
+
+/* A descriptor that becomes readable (poll, epoll) when something changed; -1
+ * when this process could not register in the folder, then changes are seen
+ * by the next call only.  It belongs to the handle: do not read or close it. */
+GRAY_CLIENT_API
+int gray_client_fd(const struct gray_client *client);
+
+/* Takes what is new, and tells the publisher that this process has seen it.  1
+ * when the policy or the fleet changed, 0 when nothing did or another thread
+ * is at it, negative when the newest was refused: the last good one stays. */
+GRAY_CLIENT_API
+int gray_client_poll(struct gray_client *client);
+
+/* Revision (number in the history) of the policy in use; 0: none. */
+GRAY_CLIENT_API
+uint64_t gray_client_revision(struct gray_client *client);
+
+/* Why the newest policy was refused; code NULL: it was not. */
+GRAY_CLIENT_API
+void gray_client_refusal(struct gray_client *client,
+                         struct gray_client_problem *ret_problem);
+
+/* ---- a request ------------------------------------------------------------- */
+
+struct gray_client_pair {
+    const char *name, *value;
+};
+
+/* All but `size` may be zero. */
+struct gray_client_request {
+    size_t size;          /* sizeof(struct gray_client_request) */
+    const char *entrance; /* whose releases and lanes are asked; NULL: the
+                             unnamed one, "-": none, only the colour counts */
+    const char *method;
+    const char *host;
+    const char *target;   /* "/a/b?c=d", as on the wire */
+    const struct gray_client_pair *headers; /* names in any case; repeated
+                             ones stand one after the other */
+    size_t header_count;
+    const struct gray_client_pair *attrs;   /* trusted attributes */
+    size_t attr_count;
+    const struct gray_client_pair *labels;  /* of the own instance */
+    size_t label_count;
+    const char *caller;   /* name of the calling service */
+    const char *source;   /* address: "10.0.0.1", "2001:db8::1" */
+    const char *unit;     /* whom it is about: stands for whatever place each
+                             release looks for its unit */
+    const char *lane;     /* the colour that the request came with, if it is */
+    const char *arms;     /* to be believed: "red", "cart-2,pay-7:b" */
+    const char *traffic_class; /* live (NULL), shadow, load, rehearsal */
+    int64_t now_ms;       /* ms since the epoch; 0: now */
+    uint64_t random;      /* 64 random bits; 0: drawn here */
+};
+
+/* ---- answers --------------------------------------------------------------- */
+
+struct gray_client_answer {
+    size_t size;          /* sizeof(struct gray_client_answer) */
+    uint64_t revision;    /* of the policy that answered; 0: none */
+    char lane[GRAY_CLIENT_NAME_MAX + 1]; /* "" none */
+    char arms[GRAY_CLIENT_ARMS_MAX];     /* what to pass on; "" none */
+    char release[GRAY_CLIENT_NAME_MAX + 1]; /* that `reason` speaks of */
+    const char *reason;   /* static: "share", "out-of-share", "bypass" ... */
+    const char *sentence; /* static: the same for people */
+    int32_t bucket;       /* 0 .. 999,999; -1: none was computed */
+};
+/* Decides every release and lane of the entrance.  -EINVAL: a record of an
+ * unknown size, an unknown class, an address that is none. */
+GRAY_CLIENT_API
+int gray_client_ask(struct gray_client *client,
+                    const struct gray_client_request *request,
+                    struct gray_client_answer *ret_answer);
+
+struct gray_client_verdict {
+    size_t size;          /* sizeof(struct gray_client_verdict) */
+    uint64_t revision;
+    int in;               /* 1: the new version */
+    char variant[GRAY_CLIENT_NAME_MAX + 1]; /* "" of a release without */
+    const char *reason, *sentence;
+    int32_t bucket;       /* -1: none */
+};
+/* Decides one release.  -ENOENT: the policy has no such release (then `in`
+ * would be 0, and *ret_verdict says so with reason "none"). */
+GRAY_CLIENT_API
+int gray_client_release(struct gray_client *client, const char *release,
+                        const struct gray_client_request *request,
+                        struct gray_client_verdict *ret_verdict);
+
+struct gray_client_version {
+    size_t size;          /* sizeof(struct gray_client_version) */
+    char version[GRAY_CLIENT_NAME_MAX + 1]; /* "" unknown service, no policy */
+    char endpoint[128];   /* one that serves it: "127.0.0.1:9001"; "" none */
+    const char *reason, *sentence;
+    int refuse;           /* 1: a strict lane, or nothing ready: answer 503 */
+};
+/* Which version of `service`, and which of its endpoints, serves a request of
+ * this colour: `lane` and `arms` as in an answer, NULL none. */
+GRAY_CLIENT_API
+int gray_client_choose(struct gray_client *client, const char *service,
+                       const char *lane, const char *arms,
+                       struct gray_client_version *ret_version);
+
+/* The decision as one line of JSON (docs/explain.md), the same bytes as `gray
+ * explain -o json` and the gateway's explain header.  Returns the length that
+ * the text has, without its NUL; it was cut off when that is not below `size`.
+ * 0: nothing can be explained (no policy), or a bad record. */
+GRAY_CLIENT_API
+size_t gray_client_explain(struct gray_client *client,
+                           const struct gray_client_request *request,
+                           char *buffer, size_t size);
+
+/* The `baggage` header to send on: `incoming` (NULL: none) without its gray
+ * members, then lane and arms.  Returns the length, 0: send none.  8,192 bytes
+ * are always enough. */
+GRAY_CLIENT_API
+size_t gray_client_baggage(const char *incoming, const char *lane,
+                           const char *arms, char *buffer, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

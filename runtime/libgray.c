@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * libgray.c - the public library over runtime and engine; see gray.h.
+ *
+ * Why: applications have many threads, the runtime has one.  Readers of the
+ * current state stand in one of a few counters (two each, by phase); who
+ * changes the state turns the phase twice and waits for the counters of the
+ * phase before, so that no answer ever waits for a reload.
+ * Read next: client_input.c (a request into the engine's form), reader.c.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/client.h"
+
+/* ---- readers and the one writer
+ * ------------------------------------------------ */
+
+static unsigned stripe_here(void)
+{
+    uint64_t frame = (uint64_t)(uintptr_t)__builtin_frame_address(0);
+
+    /* Stacks of threads lie far apart. */
+    return (unsigned)((frame >> 16) * 0x9e3779b97f4a7c15u >> 60);
+}
+
+struct client_hold runtime_client_enter(struct gray_client *client)
+{
+    struct client_hold hold;
+    unsigned phase = __atomic_load_n(&client->phase, __ATOMIC_SEQ_CST) & 1;
+
+    hold.inside = &client->stripes[stripe_here()].inside[phase];
+    __atomic_fetch_add(hold.inside, 1, __ATOMIC_SEQ_CST);
+    /* After the count, so that whoever changed the state before sees us or we
+     * see the change. */
+    hold.set = __atomic_load_n(&client->runtime->set, __ATOMIC_SEQ_CST);
+    return hold;
+}
+
+void runtime_client_leave(struct client_hold hold)
+{
+    __atomic_fetch_sub(hold.inside, 1, __ATOMIC_RELEASE);
+}
+
+static void wait_for_readers(struct gray_client *client)
+{
+    unsigned turn, i;
+
+    for (turn = 0; turn < 2; turn++) {
+        unsigned before =
+            __atomic_fetch_add(&client->phase, 1, __ATOMIC_SEQ_CST) & 1;
+
+        for (i = 0; i < CLIENT_STRIPES; i++) {
+            while (__atomic_load_n(&client->stripes[i].inside[before],
+                                   __ATOMIC_SEQ_CST) != 0) {
+                sched_yield();
+            }
+        }
+    }
+}
+
+static int client_reload(struct gray_client *client)
+{
+    struct gray_runtime *runtime = client->runtime;
+    struct gray_runtime_set *set = NULL, *old;
+    struct gray_problem problem = {NULL, "", 0};
+    int error;
+
+    if (!gray_runtime_stale(runtime)) {
+        return 0;
+    }
+    error = gray_runtime_load(runtime, &set, &problem);
+    if (set == NULL) {
+        return error;
+    }
+    old = runtime_exchange(runtime, set);
+    wait_for_readers(client);
+    gray_runtime_set_free(old);
+    return problem.code != NULL ? -EINVAL : 1;
+}
+
+int gray_client_poll(struct gray_client *client)
+{
+    int result;
+
+    if (pthread_mutex_trylock(&client->loading) != 0) {
+        return 0;
+    }
+    gray_runtime_wake_drain(client->runtime);
+    result = client_reload(client);
+    pthread_mutex_unlock(&client->loading);
+    return result;
+}
+
+void runtime_client_refresh(struct gray_client *client)
+{
+    if (gray_runtime_stale(client->runtime)) {
+        gray_client_poll(client);
+    }
+}
+
+/* ---- the handle
+ * ------------------------------------------------------------------ */
+
+static void problem_copy(struct gray_client_problem *ret_problem,
+                         const struct gray_problem *problem)
+{
+    if (ret_problem != NULL) {
+        ret_problem->code = problem->code;
+        snprintf(ret_problem->sentence, sizeof(ret_problem->sentence), "%s",
+                 problem->code != NULL ? problem->sentence : "");
+    }
+}
+
+int gray_client_open(struct gray_client **ret_client, const char *folder,
+                     struct gray_client_problem *ret_problem)
+{
+    struct gray_problem problem = {NULL, "", 0};
+    struct gray_client *client = NULL;
+    int error;
+
+    if (posix_memalign((void **)&client, 64, sizeof(*client)) != 0) {
+        runtime_problem_set(&problem, ENOMEM, "memory", "Out of memory.");
+        problem_copy(ret_problem, &problem);
+        return -ENOMEM;
+    }
+    memset(client, 0, sizeof(*client));
+    if (runtime_file_random(&client->seed, sizeof(client->seed), NULL) != 0) {
+        client->seed = (uint64_t)(uintptr_t)client;
+    }
+    error = gray_runtime_open(&client->runtime,
+                              folder != NULL ? folder : GRAY_RUNTIME_DEFAULT,
+                              GRAY_READER_LIBRARY, true, &problem);
+    problem_copy(ret_problem, &problem);
+    if (error != 0) {
+        free(client);
+        return error;
+    }
+    pthread_mutex_init(&client->loading, NULL);
+    *ret_client = client;
+    return 0;
+}
+
+void gray_client_close(struct gray_client *client)
+{
+    if (client == NULL) {
+        return;
+    }
+    gray_runtime_close(client->runtime);
+    pthread_mutex_destroy(&client->loading);
+    free(client);
+}
+
+int gray_client_fd(const struct gray_client *client)
+{
+    return gray_runtime_wake_fd(client->runtime);
+}
+
+uint64_t gray_client_revision(struct gray_client *client)
+{
+    struct client_hold hold;
+    uint64_t revision;
+
+    runtime_client_refresh(client);
+    hold = runtime_client_enter(client);
+    revision = hold.set != NULL && hold.set->policy != NULL
+                   ? hold.set->policy->policy.header->revision
+                   : 0;
+    runtime_client_leave(hold);
+    return revision;
+}
+
+void gray_client_refusal(struct gray_client *client,
+                         struct gray_client_problem *ret_problem)
+{
+    runtime_client_refresh(client);
+    pthread_mutex_lock(&client->loading);
+    problem_copy(ret_problem, gray_runtime_refusal(client->runtime));
+    pthread_mutex_unlock(&client->loading);
+}
