@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * brute.h - the same decision by other means, to judge the engine by.
+ *
+ * Why: an index, jumps, automata and sorted keys are ways to be fast, and each
+ * can be wrong in its own way.  Here a checked model is walked as SEMANTICS
+ * says, tree by tree and string by string, with hashes, patterns and clocks of
+ * its own (murmur written down again, regex(3), localtime(3)).  Nothing of
+ * the engine is called but gray_hash_scope(), which is an identity.
+ * Read next: brute.c, brute_match.c, tests/story/agree.c (who compares).
+ */
+#ifndef GRAY_TESTS_BRUTE_H
+#define GRAY_TESTS_BRUTE_H
+
+#include "policy/model.h"
+
+#define BRUTE_PAIRS 24u
+#define BRUTE_RELEASES 64u
+#define BRUTE_OPS 32u
+
+struct brute_pair {
+    const char *name, *value;
+};
+/* One request; strings end in NUL, NULL means that there is none. */
+struct brute_request {
+    const char *method, *host, *target, *caller, *source;
+    struct brute_pair headers[BRUTE_PAIRS]; /* cookies among them */
+    struct brute_pair attrs[BRUTE_PAIRS], labels[BRUTE_PAIRS];
+    uint32_t header_count, attr_count, label_count;
+    const char *lane, *arms, *anonymous; /* anonymous: the id issued */
+    uint8_t traffic_class;
+    int64_t now;
+    uint64_t random;
+};
+
+struct brute_verdict {
+    bool asked, in, admit;
+    uint8_t reason, variant;
+    uint32_t bucket;
+    const char *rule; /* NULL: none decided */
+};
+struct brute_answer {
+    struct brute_verdict verdicts[BRUTE_RELEASES]; /* by release */
+    uint32_t arms[GRAY_ARMS_MAX];                  /* by priority */
+    uint32_t arm_count;
+    uint32_t lane; /* number in the model; GRAY_NONE */
+    uint8_t lane_reason, reason;
+    const char *lane_rule;
+    uint32_t release, bucket; /* that `reason` speaks of; GRAY_NONE */
+    const char *rule;
+};
+
+/* What the engine gets as gray_mark_fn. */
+typedef struct gray_mark (*brute_mark)(const void *context, uint32_t release,
+                                       const char *unit, bool evidence);
+
+struct brute_regex;
+struct brute {
+    const struct gray_model *model;
+    const uint8_t *words; /* enum gray_word by release; NULL: all open */
+    brute_mark marks;     /* NULL: all absent */
+    const void *marks_context;
+    /* How often each condition was found true or false. */
+    uint64_t counts[BRUTE_OPS][2];
+    struct brute_regex *regexes; /* compiled once a node */
+};
+
+void brute_init(struct brute *b, const struct gray_model *model);
+void brute_done(struct brute *b);
+/* `entrance` is a number of the model; GRAY_NONE: no entrance. */
+void brute_decide(struct brute *b, const struct brute_request *request,
+                  uint32_t entrance, struct brute_answer *ret_answer);
+
+/* ---- brute_match.c ------------------------------------------------------ */
+
+uint32_t brute_bucket(const char *salt, const char *between, const char *unit);
+/* One value against one test that looks at values. */
+bool brute_match(struct brute *b, const struct cond *test, const char *value);
+bool brute_in_network(const char *address, struct model_text network);
+bool brute_in_window(const struct cond *test, int64_t now_ms);
+
+#endif
