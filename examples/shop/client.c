@@ -285,11 +285,10 @@ static void client_run(struct client *client)
             if (client->in_length > 0 && client_parse(client)) {
                 continue;
             }
-            if (clients.draining && client->in_length == 0) {
-                client_close(client);
-                return;
-            }
             got = client_read(client);
+            if (got == 0 && clients.draining && client->in_length == 0) {
+                got = -1;
+            }
             break;
         case DROPPING_BODY:
             if (client_drop_body(client)) {
@@ -361,6 +360,7 @@ void client_drain(void)
     for (struct client *at = TAILQ_FIRST(&clients.all); at != NULL;) {
         struct client *after = TAILQ_NEXT(at, link);
         if (at->stage == READING) {
+            at->readable = true; /* what has come already is answered */
             client_run(at);
         }
         at = after;

@@ -81,6 +81,7 @@ static void drain_begin(struct watch *watch, uint32_t events)
         shop.drain_deadline != 0) {
         return;
     }
+    listener_ready(&shop.listener, EPOLLIN); /* who stands in the queue */
     shop.drain_deadline = http_clock_us() + DRAIN_US;
     close(shop.listener.fd);
     shop.listener.fd = -1;

@@ -28,6 +28,10 @@ import sys
 import tempfile
 import time
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..",
+                             "oracle"))
+import shares  # noqa: E402  tests/oracle/shares.py
+
 SKIP = 77
 ENTRANCE = """
     server {{
@@ -275,7 +279,6 @@ class Story:
         wait_until(answers, f"nobody listens on port {port}")
 
     def log_rows(self):
-        import shares  # tests/oracle
         return shares.read_logs([p for p in self.logs if os.path.exists(p)])
 
     def logged(self, count, services):
