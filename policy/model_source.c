@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * model_source.c - canonical JSON of a policy, which snapshots carry.
+ *
+ * Why: two texts that mean the same must have one source, so that a diff shows
+ * changes of meaning alone and a hash of it can be signed.  Keys are sorted,
+ * defaults left out, sets sorted, numbers in their shortest form; reading the
+ * source back gives an equal model (tests/policy/test_source.c).
+ * Read next: diff.c.
+ */
+#include "policy/check.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a value is, as far as its canonical form hangs on it. */
+enum role {
+    ROLE_PLAIN, ROLE_LANE, ROLE_LIST, ROLE_RELEASE, ROLE_SERVICE,
+    ROLE_ADMISSION, ROLE_CONDS, ROLE_COND, ROLE_TEST, ROLE_SET, ROLE_RULES,
+    ROLE_RULE, ROLE_VERSIONS, ROLE_VERSION, ROLE_ENDPOINTS, ROLE_ENDPOINT,
+    ROLE_UNIT
+};
+
+struct writer {
+    struct gray_check *check;
+    struct gray_buffer out;
+    const json_t *document;
+    const char *name;
+};
+
+struct member {
+    const char *key;
+    json_t *value;
+};
+
+static void write_value(struct writer *w, json_t *value, enum role role);
+
+/* ---- scalars --------------------------------------------------------------- */
+
+static void write_text(struct writer *w, const char *text, size_t length)
+{
+    static const char hexadecimal[] = "0123456789abcdef";
+    size_t start = 0;
+    gray_buffer_put(&w->out, "\"", 1);
+    for (size_t i = 0; i < length; i++) {
+        unsigned char b = (unsigned char)text[i];
+        if (b >= 0x20 && b != '"' && b != '\\') {
+            continue;
+        }
+        gray_buffer_put(&w->out, text + start, i - start);
+        start = i + 1;
+        if (b == '"' || b == '\\') {
+            gray_buffer_put(&w->out, "\\", 1);
+            gray_buffer_put(&w->out, text + i, 1);
+        } else {
+            char escape[6] = {'\\', 'u', '0', '0', hexadecimal[b >> 4],
+                              hexadecimal[b & 15]};
+            gray_buffer_put(&w->out, escape, sizeof(escape));
+        }
+    }
+    gray_buffer_put(&w->out, text + start, length - start);
+    gray_buffer_put(&w->out, "\"", 1);
+}
+
+/* The shortest decimal that reads back as the same number. */
+static void write_number(struct writer *w, const json_t *value)
+{
+    char text[48];
+    if (json_is_integer(value)) {
+        snprintf(text, sizeof(text), "%lld",
+                 (long long)json_integer_value(value));
+        gray_buffer_text(&w->out, text);
+        return;
+    }
+    double number = json_real_value(value);
+    if (number >= -1e15 && number <= 1e15 &&
+        number == (double)(int64_t)number) {
+        snprintf(text, sizeof(text), "%lld", (long long)number);
+        gray_buffer_text(&w->out, text);
+        return;
+    }
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof(text), "%.*g", digits, number);
+        if (strtod(text, NULL) == number) {
+            break;
+        }
+    }
+    bool real = false;
+    for (char *b = text; *b != '\0'; b++) {
+        if ((*b < '0' || *b > '9') && strchr("+-e", *b) == NULL) {
+            *b = '.'; /* whatever the locale's decimal point is */
+        }
+        real |= *b == '.' || *b == 'e';
+    }
+    gray_buffer_text(&w->out, text);
+    gray_buffer_text(&w->out, real ? "" : ".0");
+}
+
+/* ---- defaults -------------------------------------------------------------- */
+
+static bool is_text(const json_t *value, const char *text)
+{
+    return json_is_string(value) && strcmp(json_string_value(value), text) == 0;
+}
+
+static bool is_zero(const json_t *value)
+{
+    return json_is_number(value) && json_number_value(value) == 0;
+}
+
+static bool is_empty(const json_t *value)
+{
+    return json_is_array(value) && json_array_size(value) == 0;
+}
+
+static bool is_default_order(const json_t *value, bool entity)
+{
+    static const char *const plain[] = {"deny", "allow", "mark", "rules",
+                                        "evidence"};
+    static const char *const marked[] = {"mark", "deny", "allow", "rules",
+                                         "evidence"};
+    const char *const *words = entity ? marked : plain;
+    if (json_array_size(value) != 5) {
+        return false;
+    }
+    for (size_t i = 0; i < 5; i++) {
+        if (!is_text(json_array_get(value, i), words[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_entity(const struct writer *w)
+{
+    return is_text(json_object_get(w->document, "stickiness"), "entity");
+}
+
+static bool is_default_selector(const struct writer *w, const json_t *value)
+{
+    return json_object_size(value) == 1 &&
+           is_text(json_object_get(value, "lane"), w->name);
+}
+
+static bool release_default(const struct writer *w, const char *key,
+                            const json_t *value)
+{
+    if (strcmp(key, "dataCompat") == 0) {
+        return is_text(value, is_entity(w) ? "irreversible" : "stateless");
+    }
+    return (strcmp(key, "salt") == 0 && is_text(value, w->name)) ||
+           (strcmp(key, "priority") == 0 && is_zero(value)) ||
+           (strcmp(key, "entrances") == 0 && is_empty(value)) ||
+           (strcmp(key, "stickiness") == 0 && is_text(value, "monotonic"));
+}
+
+static bool lane_default(const struct writer *w, const char *key,
+                         const json_t *value)
+{
+    if (strcmp(key, "salt") == 0) {
+        return json_is_string(value) &&
+               strncmp(json_string_value(value), "lane:", 5) == 0 &&
+               strcmp(json_string_value(value) + 5, w->name) == 0;
+    }
+    return (strcmp(key, "group") == 0 && is_text(value, w->name)) ||
+           (strcmp(key, "enabled") == 0 && json_is_true(value)) ||
+           (strcmp(key, "priority") == 0 && is_zero(value)) ||
+           (strcmp(key, "mode") == 0 && is_text(value, "permissive")) ||
+           (strcmp(key, "selector") == 0 && is_default_selector(w, value)) ||
+           is_empty(value);
+}
+
+static bool admission_default(const struct writer *w, const char *key,
+                              const json_t *value)
+{
+    if (strcmp(key, "order") == 0) {
+        return is_default_order(value, is_entity(w));
+    }
+    return is_zero(value) || is_empty(value) ||
+           (strcmp(key, "anonymous") == 0 && is_text(value, "baseline"));
+}
+
+static bool is_default(const struct writer *w, enum role role,
+                       const char *key, const json_t *value)
+{
+    switch (role) {
+    case ROLE_RELEASE:
+        return release_default(w, key, value);
+    case ROLE_LANE:
+        return strcmp(key, "services") != 0 && lane_default(w, key, value);
+    case ROLE_SERVICE:
+        return strcmp(key, "protocol") == 0 && is_text(value, "http");
+    case ROLE_ADMISSION:
+        return admission_default(w, key, value);
+    case ROLE_TEST:
+        return strcmp(key, "ignoreCase") == 0 && json_is_false(value);
+    case ROLE_RULE:
+        return strcmp(key, "share") == 0 && json_is_number(value) &&
+               json_number_value(value) == 100;
+    case ROLE_ENDPOINT:
+        return strcmp(key, "weight") == 0 && json_is_number(value) &&
+               json_number_value(value) == 1;
+    default:
+        return false;
+    }
+}
+
+/* ---- roles ----------------------------------------------------------------- */
+
+static enum role release_role(const char *key)
+{
+    return strcmp(key, "admission") == 0   ? ROLE_ADMISSION
+           : strcmp(key, "entrances") == 0 ? ROLE_SET
+           : strcmp(key, "unit") == 0      ? ROLE_UNIT
+                                           : ROLE_PLAIN;
+}
+
+static enum role lane_role(const char *key)
+{
+    return strcmp(key, "rules") == 0 ? ROLE_RULES
+           : strcmp(key, "unit") == 0 ? ROLE_UNIT
+           : strcmp(key, "services") == 0 || strcmp(key, "entrances") == 0
+               ? ROLE_SET
+               : ROLE_PLAIN;
+}
+
+static enum role cond_role(const char *key)
+{
+    return strcmp(key, "all") == 0 || strcmp(key, "any") == 0 ? ROLE_CONDS
+           : strcmp(key, "not") == 0                          ? ROLE_COND
+           : strcmp(key, "idTail") == 0                       ? ROLE_SET
+                                                              : ROLE_TEST;
+}
+
+static enum role test_role(const char *key)
+{
+    return strcmp(key, "in") == 0 || strcmp(key, "notIn") == 0 ||
+                   strcmp(key, "cidr") == 0 || strcmp(key, "idTail") == 0
+               ? ROLE_SET
+               : ROLE_PLAIN;
+}
+
+static enum role child_role(enum role role, const char *key)
+{
+    switch (role) {
+    case ROLE_RELEASE:
+        return release_role(key);
+    case ROLE_LANE:
+        return lane_role(key);
+    case ROLE_SERVICE:
+        return strcmp(key, "versions") == 0 ? ROLE_VERSIONS : ROLE_PLAIN;
+    case ROLE_ADMISSION:
+        return strcmp(key, "require") == 0                            ? ROLE_COND
+               : strcmp(key, "order") == 0 || strcmp(key, "share") == 0 ? ROLE_PLAIN
+                                                                        : ROLE_CONDS;
+    case ROLE_COND:
+        return cond_role(key);
+    case ROLE_TEST:
+        return test_role(key);
+    case ROLE_RULE:
+        return strcmp(key, "when") == 0 ? ROLE_COND : ROLE_PLAIN;
+    case ROLE_VERSIONS:
+        return ROLE_VERSION;
+    case ROLE_VERSION:
+        return ROLE_ENDPOINTS;
+    default:
+        return ROLE_PLAIN;
+    }
+}
+
+static enum role item_role(enum role role)
+{
+    switch (role) {
+    case ROLE_CONDS:
+        return ROLE_COND;
+    case ROLE_RULES:
+        return ROLE_RULE;
+    case ROLE_ENDPOINTS:
+        return ROLE_ENDPOINT;
+    default:
+        return ROLE_PLAIN;
+    }
+}
+
+/* ---- maps and lists -------------------------------------------------------- */
+
+static int by_key(const void *a, const void *b)
+{
+    return strcmp(((const struct member *)a)->key,
+                  ((const struct member *)b)->key);
+}
+
+/* The members that are written, sorted. */
+static size_t members_of(struct writer *w, json_t *value, enum role role,
+                         struct member **ret_members)
+{
+    size_t count = 0;
+    struct member *members = gray_arena_array(
+        w->check->arena, json_object_size(value), sizeof(*members));
+    const char *key;
+    json_t *inner;
+    json_object_foreach (value, key, inner) {
+        if (!is_default(w, role, key, inner)) {
+            members[count++] = (struct member){key, inner};
+        }
+    }
+    if (count > 1) {
+        qsort(members, count, sizeof(*members), by_key);
+    }
+    *ret_members = members;
+    return count;
+}
+
+/* {unit: {list: x}} is {list: x}. */
+static json_t *short_form(json_t *value)
+{
+    static const char *const words[] = {"list", "idTail", "percent", "mod"};
+    json_t *unit = json_object_get(value, "unit");
+    if (unit == NULL || json_object_size(unit) != 1) {
+        return value;
+    }
+    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+        if (json_object_get(unit, words[i]) != NULL) {
+            return unit;
+        }
+    }
+    return value;
+}
+
+static void write_map(struct writer *w, json_t *value, enum role role)
+{
+    struct member *members;
+    value = role == ROLE_COND ? short_form(value) : value;
+    size_t count = members_of(w, value, role, &members);
+    if (role == ROLE_ENDPOINT && count == 1) {
+        write_value(w, members[0].value, ROLE_PLAIN);
+        return;
+    }
+    gray_buffer_put(&w->out, "{", 1);
+    bool first = true;
+    for (size_t i = 0; i < count; i++) {
+        size_t before = w->out.length;
+        gray_buffer_text(&w->out, first ? "" : ",");
+        write_text(w, members[i].key,
+                   strlen(members[i].key));
+        gray_buffer_put(&w->out, ":", 1);
+        size_t start = w->out.length;
+        enum role inner = child_role(role, members[i].key);
+        write_value(w, members[i].value, inner);
+        if (inner == ROLE_ADMISSION && w->out.length - start == 2) {
+            w->out.length = before; /* nothing but defaults */
+            continue;
+        }
+        first = false;
+    }
+    gray_buffer_put(&w->out, "}", 1);
+}
+
+static int by_text(const void *left, const void *right)
+{
+    const json_t *a = *(json_t *const *)left, *b = *(json_t *const *)right;
+    return strcmp(json_string_value(a), json_string_value(b));
+}
+
+/* A list of texts whose order means nothing. */
+static void write_set(struct writer *w, json_t *value)
+{
+    size_t count = json_array_size(value);
+    json_t **items =
+        gray_arena_array(w->check->arena, count, sizeof(*items));
+    for (size_t i = 0; i < count; i++) {
+        items[i] = json_array_get(value, i);
+    }
+    qsort(items, count, sizeof(*items), by_text);
+    gray_buffer_put(&w->out, "[", 1);
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0 && by_text(&items[i - 1], &items[i]) == 0) {
+            continue;
+        }
+        gray_buffer_text(&w->out, i == 0 ? "" : ",");
+        write_text(w, json_string_value(items[i]),
+                   json_string_length(items[i]));
+    }
+    gray_buffer_put(&w->out, "]", 1);
+}
+
+static bool all_texts(const json_t *value)
+{
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        if (!json_is_string(json_array_get(value, i))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void write_list(struct writer *w, json_t *value, enum role role)
+{
+    if (role == ROLE_SET && all_texts(value)) {
+        write_set(w, value);
+        return;
+    }
+    if (role == ROLE_UNIT && json_array_size(value) == 1) {
+        write_value(w, json_array_get(value, 0), ROLE_PLAIN);
+        return;
+    }
+    gray_buffer_put(&w->out, "[", 1);
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        gray_buffer_text(&w->out, i == 0 ? "" : ",");
+        write_value(w, json_array_get(value, i), item_role(role));
+    }
+    gray_buffer_put(&w->out, "]", 1);
+}
+
+static void write_value(struct writer *w, json_t *value, enum role role)
+{
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:
+        write_map(w, value, role);
+        break;
+    case JSON_ARRAY:
+        write_list(w, value, role);
+        break;
+    case JSON_STRING:
+        write_text(w, json_string_value(value), json_string_length(value));
+        break;
+    case JSON_INTEGER:
+    case JSON_REAL:
+        write_number(w, value);
+        break;
+    case JSON_TRUE:
+        gray_buffer_text(&w->out, "true");
+        break;
+    case JSON_FALSE:
+        gray_buffer_text(&w->out, "false");
+        break;
+    case JSON_NULL:
+        gray_buffer_text(&w->out, "null");
+        break;
+    }
+}
+
+/* ---- lists of ids ---------------------------------------------------------- */
+
+static void write_ids(struct writer *w, const struct model_list *list)
+{
+    gray_buffer_text(&w->out, "{\"ids\":[");
+    for (uint64_t i = 0; i < list->id_count; i++) {
+        gray_buffer_text(&w->out, i == 0 ? "" : ",");
+        write_text(w, list->ids[i].data, list->ids[i].length);
+    }
+    gray_buffer_text(&w->out, "]");
+}
+
+/* A large file is named and not copied: a snapshot must stay small. */
+static void write_list_document(struct writer *w,
+                                const struct model_document *document,
+                                const struct model_list *list)
+{
+    const char *file =
+        json_string_value(json_object_get(document->tree, "file"));
+    if (file == NULL || list->id_count <= GRAY_SOURCE_IDS_MAX) {
+        write_ids(w, list);
+    } else {
+        char whole[PATH_MAX];
+        const char *path =
+            file[0] == '/' ? file
+                           : gray_arena_print(w->check->arena, "%s/%s",
+                                              document->text->folder, file);
+        path = realpath(path, whole) == NULL ? path : whole;
+        gray_buffer_text(&w->out, "{\"file\":");
+        write_text(w, path, strlen(path));
+    }
+    gray_buffer_text(&w->out, ",\"kind\":\"List\",\"name\":");
+    write_text(w, list->name, strlen(list->name));
+    gray_buffer_text(&w->out, list->strict ? ",\"strict\":true}" : "}");
+}
+
+void gray_check_source(struct gray_check *c)
+{
+    static const enum role roles[KIND_COUNT] = {ROLE_LANE, ROLE_LIST,
+                                                ROLE_RELEASE, ROLE_SERVICE};
+    struct writer w = {.check = c, .out = {.arena = c->arena}};
+    gray_buffer_put(&w.out, "[", 1);
+    for (size_t i = 0; i < c->owner->document_count; i++) {
+        const struct model_document *document = &c->owner->documents[i];
+        gray_buffer_text(&w.out, i == 0 ? "\n" : ",\n");
+        w.document = document->tree;
+        w.name = document->name;
+        if (document->kind == KIND_LIST) {
+            uint32_t number = gray_names_find(&c->lists, document->name,
+                                              strlen(document->name));
+            write_list_document(&w, document, &c->model->lists[number]);
+        } else {
+            write_value(&w, document->tree, roles[document->kind]);
+        }
+    }
+    gray_buffer_text(&w.out, "\n]\n");
+    c->model->source = w.out.data;
+    c->model->source_length = w.out.length;
+}
