@@ -72,6 +72,10 @@ struct gray_publish {
     size_t list_count;
     gid_t group;              /* of `keys`; (gid_t)-1: of the folder */
     bool allow_any_filesystem; /* tests and bench only: not tmpfs */
+    /* Refused ("overtaken") unless this policy generation is in force: what
+     * was compared with is still what is replaced. */
+    bool expect_generation;
+    uint64_t expected_generation;
 };
 struct gray_published {
     uint64_t policy_generation, fleet_generation;
