@@ -179,7 +179,8 @@ struct in_force {
  * then only the generation may be known. */
 int in_force_read(struct in_force *ret_in_force, const char *folder,
                   struct gray_problem *ret_problem);
-/* Checks the documents that the snapshot carries. -1 with findings. */
+/* Checks the documents that the snapshot carries. -1 with *findings filled;
+ * nothing is said about documents that are good. */
 int in_force_model(struct in_force *in_force, struct gray_findings *findings);
 void in_force_free(struct in_force *in_force);
 /* Number of a release; GRAY_NONE after having listed the names. */

@@ -32,6 +32,7 @@ static int read_folder(struct plan *plan)
 {
     const char *folder = arguments_runtime(plan->arguments);
     struct gray_problem problem = { 0 };
+    struct gray_findings findings = { 0 };
     int found = in_force_read(&plan->in_force, folder, &problem);
 
     if (found == 1) {
@@ -39,11 +40,12 @@ static int read_folder(struct plan *plan)
                  "nothing: no policy is in force in %.180s", folder);
         return 0;
     }
-    if (found != 0 ||
-        in_force_model(&plan->in_force, &plan->policy.findings) != 0) {
+    if (found != 0 || in_force_model(&plan->in_force, &findings) != 0) {
         if (found != 0) {
             complain_problem(folder, &problem);
         }
+        gray_findings_print(&findings, stderr);
+        gray_findings_free(&findings);
         complain("the policy in force cannot be read back");
         return CLI_EXIT_SYSTEM;
     }

@@ -291,14 +291,21 @@ int in_force_model(struct in_force *in_force, struct gray_findings *findings)
     struct gray_str text = gray_text(&in_force->snapshot,
                                      in_force->snapshot.policy->source);
     struct gray_documents *docs = gray_documents_new();
+    struct gray_findings own = { 0 };
 
     if (docs != NULL &&
         gray_documents_add_text(docs, "(policy in force)", text.data,
-                                text.length, findings) == 0) {
-        in_force->model = gray_model_check(docs, findings);
+                                text.length, &own) == 0) {
+        in_force->model = gray_model_check(docs, &own);
     }
     gray_documents_free(docs);
-    return in_force->model != NULL ? 0 : -1;
+    if (in_force->model == NULL) {
+        *findings = own;
+        return -1;
+    }
+    /* What was advised about the old documents is no news. */
+    gray_findings_free(&own);
+    return 0;
 }
 
 void in_force_free(struct in_force *in_force)

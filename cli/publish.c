@@ -59,19 +59,20 @@ static int find_group(struct publication *p)
 static int read_before(struct publication *p)
 {
     struct gray_problem problem = { 0 };
+    struct gray_findings findings = { 0 };
     int found = in_force_read(&p->before, p->folder, &problem);
 
     p->had_before = found == 0;
     if (found == 1 ||
-        (found == 0 && in_force_model(&p->before, &p->policy.findings) == 0)) {
+        (found == 0 && in_force_model(&p->before, &findings) == 0)) {
         return 0;
     }
     if (found < 0) {
         complain_problem(p->folder, &problem);
     }
+    gray_findings_print(&findings, stderr);
+    gray_findings_free(&findings);
     if (arguments_has(p->arguments, CLI_IGNORE_UNREADABLE)) {
-        gray_findings_free(&p->policy.findings);
-        memset(&p->policy.findings, 0, sizeof(p->policy.findings));
         complain("gates 4 and 5 had nothing to compare with");
         return 0;
     }
@@ -99,6 +100,8 @@ static int write_folder(struct publication *p)
         .fleet_size = compiled->fleet.size,
         .list_count = compiled->list_count,
         .group = p->group,
+        .expect_generation = true,
+        .expected_generation = p->before.generation,
     };
     struct gray_publish_list *lists =
         calloc(compiled->list_count + 1, sizeof(*lists));
@@ -116,7 +119,9 @@ static int write_folder(struct publication *p)
         status = CLI_EXIT_SYSTEM;
     } else if (gray_publish(p->folder, &what, &p->done, &problem) != 0) {
         complain_problem(p->folder, &problem);
-        status = CLI_EXIT_SYSTEM;
+        status = problem.code != NULL && strcmp(problem.code, "overtaken") == 0
+                     ? CLI_EXIT_REFUSED
+                     : CLI_EXIT_SYSTEM;
     }
     free(lists);
     return status;

@@ -111,6 +111,12 @@ static char *services_text(const struct gray_snapshot *snapshot,
     return text;
 }
 
+/* Snapshots keep priorities in an order without signs. */
+static int priority_of(const struct gray_release *release)
+{
+    return (int)((int64_t)release->priority - INT64_C(0x80000000));
+}
+
 static const char *compat_text(uint32_t value)
 {
     static const char *const texts[] = { "stateless", "reversible",
@@ -141,7 +147,7 @@ json_t *releases_json(const struct gray_snapshot *snapshot,
             rows,
             json_pack("{s:o,s:i,s:I,s:f,s:s,s:b,s:s,s:s,s:s}", "release",
                       json_str(gray_text(snapshot, release->name)), "priority",
-                      (int)(int32_t)release->priority, "share",
+                      priority_of(release), "share",
                       (json_int_t)release->share, "percent",
                       release->share / 10000.0, "word", word_text(word),
                       "wordOfHost", (word & GRAY_WORD_HOST) != 0,
