@@ -294,10 +294,11 @@ static int job_run(struct job *job, struct gray_problem *ret_problem)
     }
     if (what->expect_generation &&
         control->policy_generation != what->expected_generation) {
-        return runtime_problem_set(ret_problem, EAGAIN, "overtaken",
-                                     "Somebody published generation %llu meanwhile; "
-                                     "look at it and publish again.",
-                                     (unsigned long long)control->policy_generation);
+        return runtime_problem_set(
+            ret_problem, EAGAIN, "overtaken",
+            "Somebody published generation %llu meanwhile; look at it and "
+            "publish again.",
+            (unsigned long long)control->policy_generation);
     }
     job->policy_generation =
         what->policy_size > 0 ? control->policy_generation + 1 : 0;
