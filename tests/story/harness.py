@@ -357,12 +357,16 @@ http {{
             shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin"),
             "-p", self.dir, "-c", path, "-e", self.error_log,
             "-g", "daemon off;")
-        try:
-            self.wait_port(self.port(wait_on))
-        except Failure as failure:
-            raise Failure(f"nginx: {failure}: " + self.read(
-                os.path.join(self.dir, "output.log"))[-1000:]) from None
-        wait_until(lambda: self.workers(), "nginx has no workers")
+        port = self.port(wait_on)
+
+        def serves():
+            with socket.socket() as probe:
+                return self.nginx_process.poll() is not None or (
+                    probe.connect_ex(("127.0.0.1", port)) == 0
+                    and self.workers())
+        wait_until(serves, f"nginx does not listen on port {port}")
+        check(self.nginx_process.poll() is None, "nginx ended: " + self.read(
+            os.path.join(self.dir, "output.log"))[-1000:])
 
     def master(self):
         return self.nginx_process.pid

@@ -11,8 +11,7 @@ users contained in the next one's, nobody meeting two versions in one step.
 import os
 import time
 
-import shares
-from harness import Story, check
+from harness import Story, check, shares
 
 STEPS = (0, 1, 10, 50, 100)
 USERS = int(os.environ.get("STORY_USERS", "100000"))

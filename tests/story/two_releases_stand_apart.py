@@ -10,8 +10,7 @@ web: the services of a release answer alike for every user.
 import os
 import time
 
-import shares
-from harness import Story, check
+from harness import Story, check, shares
 
 USERS = int(os.environ.get("STORY_USERS", "40000"))
 
