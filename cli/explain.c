@@ -54,6 +54,7 @@ static void print_releases(json_t *root)
     const char *const heads[] = { "RELEASE", "IN", "REASON", "RULE", "BUCKET",
                                   "SHARE", "UNIT", "WORD" };
     json_t *rows = json_object_get(root, "releases");
+    char share[32];
     json_t *row;
     size_t i;
 
@@ -80,9 +81,10 @@ static void print_releases(json_t *root)
         } else {
             table_cell(table, "-");
         }
-        table_cell(table, "%lld",
-                   (long long)json_integer_value(
-                       json_object_get(row, "share")));
+        table_cell(table, "%s",
+                   share_text((uint32_t)json_integer_value(
+                                  json_object_get(row, "share")),
+                              share));
         table_cell(table, "%s", string_in(row, "unit"));
         table_cell(table, "%s", string_in(row, "word"));
     }

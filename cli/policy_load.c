@@ -118,6 +118,9 @@ static int load_documents(struct policy *policy,
         policy->model = model_load(arguments, CLI_FILE, &policy->findings);
         status = policy->model == NULL ? CLI_EXIT_REFUSED
                                        : policy_compile(policy, &options);
+    }
+    /* Advice about documents is lint's; here the question is another. */
+    if (status != 0) {
         gray_findings_print(&policy->findings, stderr);
     }
     return status;
