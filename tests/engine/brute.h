@@ -75,6 +75,8 @@ void brute_decide(struct brute *b, const struct brute_request *request,
 uint32_t brute_bucket(const char *salt, const char *between, const char *unit);
 /* One value against one test that looks at values. */
 bool brute_match(struct brute *b, const struct cond *test, const char *value);
+/* 16 bytes, IPv4 as ::ffff:a.b.c.d; false when it is no address. */
+bool brute_address(const char *text, uint8_t ret_bytes[16]);
 bool brute_in_network(const char *address, struct model_text network);
 bool brute_in_window(const struct cond *test, int64_t now_ms);
 

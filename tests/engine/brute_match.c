@@ -463,6 +463,13 @@ static bool read_address(const char *text, uint8_t bytes[16], int *ret_form)
     return inet_pton(AF_INET6, text, bytes) == 1;
 }
 
+bool brute_address(const char *text, uint8_t ret_bytes[16])
+{
+    int form;
+
+    return read_address(text, ret_bytes, &form);
+}
+
 bool brute_in_network(const char *address, struct model_text network)
 {
     char text[80];

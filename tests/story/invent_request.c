@@ -208,7 +208,7 @@ void invent_request(struct invented *in, struct dice *d)
     }
     invent_colour(in, d);
     r->now = INVENT_NOW + (int64_t)(dice_roll(d) % (365ull * 86400 * 1000));
-    r->random = dice_roll(d);
+    r->random = dice_roll(d) >> 1; /* JSON's integers end at 2^63 */
 }
 
 /* ---- as a line ---------------------------------------------------------- */
@@ -273,7 +273,7 @@ void invent_write(const struct invented *in, FILE *file)
     write_text(&t, "lane", r->lane);
     write_text(&t, "arms", r->arms);
     text_add(&t, ",\"class\":\"%s\",\"random\":%llu}\n",
-             classes[r->traffic_class], (unsigned long long)(r->random >> 1));
+             classes[r->traffic_class], (unsigned long long)r->random);
     fwrite(t.data, 1, t.length, file);
     free(t.data);
 }
