@@ -465,18 +465,44 @@ static void invent_cond(struct inventor *v, uint32_t depth)
     }
 }
 
+/* One of many rules: such as an index can tell apart, alone or with more. */
+static void invent_narrow(struct inventor *v)
+{
+    static const uint8_t ops[] = {GRAY_CONDITION_EXACT, GRAY_CONDITION_EXACT,
+                                  GRAY_CONDITION_PREFIX, GRAY_CONDITION_IN};
+    uint8_t op = ops[pick(v, 4)];
+    bool more = dice_one_in(v->d, 2);
+
+    text_add(v->t, more ? "{\"all\":[" : "");
+    if (op == GRAY_CONDITION_IN) {
+        invent_set(v, op);
+    } else {
+        invent_text(v, op);
+    }
+    if (more) {
+        text_add(v->t, ",");
+        invent_cond(v, DEPTH_MAX - 1);
+        text_add(v->t, "]}");
+    }
+}
+
 /* Now and then many, so that the index has something to choose from. */
 static void invent_rules(struct inventor *v, const char *key)
 {
     uint32_t i, count = 1 + pick(v, 3);
+    bool many = dice_one_in(v->d, 6);
 
-    if (dice_one_in(v->d, 12)) {
+    if (many) {
         count = 10 + pick(v, 30);
     }
     text_add(v->t, ",\"%s\":[", key);
     for (i = 0; i < count; i++) {
         text_add(v->t, i == 0 ? "" : ",");
-        invent_cond(v, count > 3 ? DEPTH_MAX - 1 : 0);
+        if (many) {
+            invent_narrow(v);
+        } else {
+            invent_cond(v, 0);
+        }
     }
     text_add(v->t, "]");
 }
