@@ -170,7 +170,9 @@ int gray_compile(const struct gray_model *model,
     build_free(&build);
     if (result != 0 || build.failed) {
         gray_compiled_free(&compiled);
-        gray_model_locate(model, findings, first);
+        if (model->arena != NULL) { /* not made by hand: it has documents */
+            gray_model_locate(model, findings, first);
+        }
         return -1;
     }
     *ret_compiled = compiled;

@@ -82,7 +82,7 @@ struct build {
     struct bytes origins;     /* struct rule_origin, by rule */
     struct bytes set_costs;   /* struct set_cost, by rule set */
     struct bytes worst;       /* uint32_t rules, of set_costs */
-    struct bytes automata;    /* struct known_dfa, of compile_operand.c */
+    struct bytes automata;    /* struct known_dfa, of compile_pattern.c */
     struct bytes zones;       /* struct known_zone, of compile_operand.c */
     struct map string_map, slot_map, dfa_map, zone_map;
     size_t dfa_bytes;
@@ -130,6 +130,18 @@ void build_finding(struct build *build, enum gray_severity severity,
 /* Offset in build->operands of the record of a test; 0 when it has none, or
  * on an error. */
 uint32_t build_operand(struct build *build, const struct cond *test);
+/* The same for regex, glob and contains (compile_pattern.c). */
+uint32_t build_pattern(struct build *build, const struct cond *test);
+/* Room for an operand record; its offset, 0 without memory.  Where it lies now
+ * is right until the next one is made. */
+uint32_t operand_room(struct build *build, size_t size);
+void *operand_at(struct build *build, uint32_t offset);
+/* The uint32_t at `place` is an offset that has to be moved with the table. */
+int operand_relocate(struct build *build, size_t place);
+/* The bytes with which every value begins that a pattern accepts, up to `size`
+ * of them; *ret_whole: it accepts nothing but exactly them. */
+uint32_t build_fixed_start(struct build *build, const struct cond *test,
+                           char *buffer, uint32_t size, bool *ret_whole);
 /* Compiles a tree; NULL makes an empty program, which holds. */
 int build_program(struct build *build, const struct cond *cond,
                   uint32_t *ret_first, uint32_t *ret_count);

@@ -55,23 +55,76 @@ static bool exact_key(const struct cond *test, uint32_t slot,
 }
 
 static bool prefix_key(const struct cond *test, uint32_t slot,
-                       struct index_key *ret_key)
+                       struct model_text text, struct index_key *ret_key)
 {
     uint8_t i = INDEX_PREFIXES;
 
     if (test->ignore_case) {
         return false;
     }
-    while (i > 0 && prefix_lengths[i - 1] > test->text.length) {
+    while (i > 0 && prefix_lengths[i - 1] > text.length) {
         i--;
     }
     if (i == 0) {
         return false;
     }
-    *ret_key = key_of(GRAY_KEY_PREFIX, slot, test->text.data,
-                      prefix_lengths[i - 1]);
+    *ret_key =
+        key_of(GRAY_KEY_PREFIX, slot, text.data, prefix_lengths[i - 1]);
     ret_key->prefix = (uint8_t)(i - 1);
     return true;
+}
+
+/* Patterns often begin with fixed bytes ("/api/.*"): then they are prefixes as
+ * far as the index is concerned. */
+static bool pattern_key(const struct indexer *indexer, const struct cond *test,
+                        uint32_t slot, struct index_key *ret_key)
+{
+    char start[GRAY_VALUE_MAX];
+    struct model_text text = {start, 0};
+    bool whole;
+
+    text.length = build_fixed_start(indexer->build, test, start, sizeof(start),
+                                    &whole);
+    if (whole && !test->ignore_case) {
+        return exact_key(test, slot, text, ret_key);
+    }
+    return prefix_key(test, slot, text, ret_key);
+}
+
+static bool in_keys(const struct cond *test, uint32_t slot,
+                    struct index_key *keys)
+{
+    uint32_t i;
+
+    if (test->text_count == 0 || test->text_count > INDEX_KEYS_MAX) {
+        return false;
+    }
+    for (i = 0; i < test->text_count; i++) {
+        if (!exact_key(test, slot, test->texts[i], &keys[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What narrows more than mere presence. 0: nothing. */
+static uint32_t narrow_keys(const struct indexer *indexer,
+                            const struct cond *test, uint32_t slot,
+                            struct index_key *keys)
+{
+    switch (test->op) {
+    case GRAY_CONDITION_EXACT:
+        return exact_key(test, slot, test->text, keys);
+    case GRAY_CONDITION_PREFIX:
+        return prefix_key(test, slot, test->text, keys);
+    case GRAY_CONDITION_IN:
+        return in_keys(test, slot, keys) ? test->text_count : 0;
+    case GRAY_CONDITION_GLOB:
+    case GRAY_CONDITION_REGEX:
+        return pattern_key(indexer, test, slot, keys);
+    default:
+        return 0;
+    }
 }
 
 /* Keys of a test: all its alternatives, or none at all.  The address and the
@@ -79,7 +132,7 @@ static bool prefix_key(const struct cond *test, uint32_t slot,
 static uint32_t test_keys(const struct indexer *indexer,
                           const struct cond *test, struct index_key *keys)
 {
-    uint32_t slot, i;
+    uint32_t slot, count;
 
     if (test->source == GRAY_SOURCE_TIME ||
         test->source == GRAY_SOURCE_ADDRESS ||
@@ -89,29 +142,12 @@ static uint32_t test_keys(const struct indexer *indexer,
         return 0;
     }
     slot = build_slot(indexer->build, test->source, test->name);
-    if (!indexer->coarse) {
-        if (test->op == GRAY_CONDITION_EXACT &&
-            exact_key(test, slot, test->text, &keys[0])) {
-            return 1;
-        }
-        if (test->op == GRAY_CONDITION_PREFIX &&
-            prefix_key(test, slot, &keys[0])) {
-            return 1;
-        }
-        if (test->op == GRAY_CONDITION_IN &&
-            test->text_count <= INDEX_KEYS_MAX) {
-            for (i = 0; i < test->text_count; i++) {
-                if (!exact_key(test, slot, test->texts[i], &keys[i])) {
-                    break;
-                }
-            }
-            if (i == test->text_count && i != 0) {
-                return i;
-            }
-        }
+    count = indexer->coarse ? 0 : narrow_keys(indexer, test, slot, keys);
+    if (count == 0) {
+        keys[0] = key_of(GRAY_KEY_PRESENT, slot, "", 0);
+        count = 1;
     }
-    keys[0] = key_of(GRAY_KEY_PRESENT, slot, "", 0);
-    return 1;
+    return count;
 }
 
 /* ---- frequencies --------------------------------------------------------- */

@@ -3,31 +3,24 @@
  *
  * Why: each condition has a record of its own shape (layout.h).  Offsets that
  * stay inside the operands are written relative to their start and noted in
- * build->relocs; compile_write.c moves them.  Automata and time zones are dear
+ * build->relocs; compile_write.c moves them.  Time zones are dear
  * and often repeated, so the same one is laid down once.
- * Read next: dfa.h, zone.h, ../engine/layout.h (gray_operand_*).
+ * Read next: compile_pattern.c, zone.h, ../engine/layout.h (gray_operand_*).
  */
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "policy/compile.h"
-#include "policy/dfa.h"
 #include "policy/zone.h"
 
-struct known_dfa {
-    struct gray_ref pattern;
-    uint32_t operand;
-    uint8_t op, ignore_case;
-};
 struct known_zone {
     struct gray_ref name;
     struct gray_table steps; /* offset relative to the operands */
 };
 
-/* Room for a record; its offset, 0 without memory.  Offset 0 means "none", so
- * the first eight bytes stay unused. */
-static uint32_t room(struct build *build, size_t size)
+/* Offset 0 means "none", so the first eight bytes stay unused. */
+uint32_t operand_room(struct build *build, size_t size)
 {
     uint32_t offset;
 
@@ -42,13 +35,12 @@ static uint32_t room(struct build *build, size_t size)
     return bytes_add(build, &build->operands, size) == NULL ? 0 : offset;
 }
 
-static void *at(struct build *build, uint32_t offset)
+void *operand_at(struct build *build, uint32_t offset)
 {
     return build->operands.data + offset;
 }
 
-/* The uint32_t at `place` is an offset that has to be moved. */
-static int relocate(struct build *build, size_t place)
+int operand_relocate(struct build *build, size_t place)
 {
     uint32_t *reloc = bytes_add(build, &build->relocs, sizeof(*reloc));
 
@@ -63,17 +55,17 @@ static int relocate(struct build *build, size_t place)
 static int put_table(struct build *build, size_t place, const void *data,
                      uint32_t count, size_t width)
 {
-    uint32_t offset = room(build, count * width);
+    uint32_t offset = operand_room(build, count * width);
     struct gray_table table = {offset, count};
 
     if (offset == 0) {
         return -1;
     }
     if (count != 0) {
-        memcpy(at(build, offset), data, count * width);
+        memcpy(operand_at(build, offset), data, count * width);
     }
-    memcpy(at(build, (uint32_t)place), &table, sizeof(table));
-    return relocate(build, place + offsetof(struct gray_table, offset));
+    memcpy(operand_at(build, (uint32_t)place), &table, sizeof(table));
+    return operand_relocate(build, place + offsetof(struct gray_table, offset));
 }
 
 static struct gray_ref folded(struct build *build, const struct cond *test,
@@ -86,10 +78,10 @@ static struct gray_ref folded(struct build *build, const struct cond *test,
 static uint32_t put_string(struct build *build, const struct cond *test)
 {
     struct gray_ref text = folded(build, test, test->text);
-    uint32_t offset = room(build, sizeof(struct gray_operand_string));
+    uint32_t offset = operand_room(build, sizeof(struct gray_operand_string));
 
     if (offset != 0) {
-        ((struct gray_operand_string *)at(build, offset))->text = text;
+        ((struct gray_operand_string *)operand_at(build, offset))->text = text;
     }
     return offset;
 }
@@ -123,17 +115,17 @@ static uint32_t put_set(struct build *build, const struct cond *test)
     while (size < 2 * (test->text_count + 1)) {
         size *= 2;
     }
-    offset = room(build, sizeof(*set));
+    offset = operand_room(build, sizeof(*set));
     if (offset == 0) {
         return 0;
     }
-    cells_at = room(build, (size_t)size * sizeof(struct gray_set_cell));
+    cells_at = operand_room(build, (size_t)size * sizeof(struct gray_set_cell));
     if (cells_at == 0 ||
-        relocate(build, offset + offsetof(struct gray_operand_set, cells)) !=
+        operand_relocate(build, offset + offsetof(struct gray_operand_set, cells)) !=
             0) {
         return 0;
     }
-    set = at(build, offset);
+    set = operand_at(build, offset);
     set->cells.offset = cells_at;
     set->cells.count = size;
     for (i = 0; i < test->text_count; i++) {
@@ -141,120 +133,20 @@ static uint32_t put_set(struct build *build, const struct cond *test)
         if (build->no_memory) {
             return 0;
         }
-        put_cell(build, at(build, offset), at(build, cells_at), size - 1,
+        put_cell(build, operand_at(build, offset), operand_at(build, cells_at), size - 1,
                  text);
     }
     return offset;
 }
 
-static uint32_t copy_dfa(struct build *build, const struct dfa *dfa,
-                         struct gray_ref pattern)
-{
-    size_t cells = (size_t)dfa->states * dfa->classes * sizeof(uint16_t);
-    size_t words = (dfa->states + 31) / 32 * sizeof(uint32_t);
-    uint32_t offset = room(build, sizeof(struct gray_operand_dfa));
-    uint32_t class_of = room(build, sizeof(dfa->class_of));
-    uint32_t table = room(build, cells), accept = room(build, words);
-    struct gray_operand_dfa *out;
-
-    if (offset == 0 || class_of == 0 || table == 0 || accept == 0) {
-        return 0;
-    }
-    out = at(build, offset);
-    out->states = dfa->states;
-    out->classes = dfa->classes;
-    out->class_of = class_of;
-    out->table = table;
-    out->accept = accept;
-    out->pattern = pattern;
-    memcpy(at(build, class_of), dfa->class_of, sizeof(dfa->class_of));
-    memcpy(at(build, table), dfa->table, cells);
-    memcpy(at(build, accept), dfa->accept, words);
-    build->dfa_bytes += cells;
-    if (relocate(build, offset + offsetof(struct gray_operand_dfa,
-                                          class_of)) != 0 ||
-        relocate(build, offset + offsetof(struct gray_operand_dfa,
-                                          table)) != 0 ||
-        relocate(build, offset + offsetof(struct gray_operand_dfa,
-                                          accept)) != 0) {
-        return 0;
-    }
-    return offset;
-}
-
-static uint32_t new_dfa(struct build *build, const struct cond *test,
-                        struct gray_ref pattern)
-{
-    enum dfa_kind kind = test->op == GRAY_CONDITION_REGEX  ? DFA_REGEX
-                         : test->op == GRAY_CONDITION_GLOB ? DFA_GLOB
-                                                           : DFA_CONTAINS;
-    struct dfa_error error;
-    struct dfa dfa;
-    uint32_t offset;
-
-    if (build->dfa_bytes > BUILD_DFA_BYTES_MAX) {
-        build_finding(build, GRAY_ERROR, GRAY_PROBLEM_BAD_PATTERN, test->pointer,
-                      "The patterns of this policy need more than %u MiB; "
-                      "use exact, in or prefix for some of them.",
-                      BUILD_DFA_BYTES_MAX >> 20);
-        return 0;
-    }
-    if (dfa_build(&dfa, kind, test->text.data, test->text.length,
-                  test->ignore_case, &error) != 0) {
-        build->no_memory |= error.fault == DFA_NO_MEMORY;
-        build_finding(build, GRAY_ERROR, GRAY_PROBLEM_BAD_PATTERN,
-                      test->pointer, "%s (At byte %u of the pattern.)",
-                      error.sentence, error.offset + 1);
-        return 0;
-    }
-    offset = copy_dfa(build, &dfa, pattern);
-    dfa_free(&dfa);
-    return offset;
-}
-
-static uint32_t put_dfa(struct build *build, const struct cond *test)
-{
-    struct gray_ref pattern =
-        build_string(build, test->text.data, test->text.length);
-    uint32_t hash = pattern.offset + test->op * 2u + test->ignore_case;
-    uint32_t cursor = 0, number, offset;
-    struct known_dfa *known;
-
-    for (;;) {
-        number = map_next(&build->dfa_map, hash, &cursor);
-        if (number == GRAY_NONE) {
-            break;
-        }
-        known = TABLE(build->automata, struct known_dfa) + number;
-        if (known->pattern.offset == pattern.offset &&
-            known->pattern.length == pattern.length &&
-            known->op == test->op &&
-            known->ignore_case == test->ignore_case) {
-            return known->operand;
-        }
-    }
-    offset = new_dfa(build, test, pattern);
-    number = COUNT(build->automata, struct known_dfa);
-    known = bytes_add(build, &build->automata, sizeof(*known));
-    if (known == NULL ||
-        map_add(build, &build->dfa_map, hash, number) != 0) {
-        return 0;
-    }
-    known->pattern = pattern;
-    known->operand = offset;
-    known->op = test->op;
-    known->ignore_case = test->ignore_case;
-    return offset;
-}
-
 static uint32_t put_mod(struct build *build, const struct cond *test)
 {
-    uint32_t offset = room(build, sizeof(struct gray_operand_mod));
+    uint32_t offset = operand_room(build, sizeof(struct gray_operand_mod));
 
     if (offset == 0) {
         return 0;
     }
-    ((struct gray_operand_mod *)at(build, offset))->divisor = test->divisor;
+    ((struct gray_operand_mod *)operand_at(build, offset))->divisor = test->divisor;
     return put_table(build, offset + offsetof(struct gray_operand_mod, ranges),
                      test->ranges, test->range_count,
                      sizeof(*test->ranges)) == 0
@@ -264,12 +156,12 @@ static uint32_t put_mod(struct build *build, const struct cond *test)
 
 static uint32_t put_tail(struct build *build, const struct cond *test)
 {
-    uint32_t offset = room(build, sizeof(struct gray_operand_tail));
+    uint32_t offset = operand_room(build, sizeof(struct gray_operand_tail));
 
     if (offset == 0) {
         return 0;
     }
-    ((struct gray_operand_tail *)at(build, offset))->width = test->tail_width;
+    ((struct gray_operand_tail *)operand_at(build, offset))->width = test->tail_width;
     return put_table(build, offset + offsetof(struct gray_operand_tail, tails),
                      test->tails, test->tail_count,
                      sizeof(*test->tails)) == 0
@@ -281,11 +173,11 @@ static uint32_t put_share(struct build *build, const struct cond *test)
 {
     struct gray_ref salt =
         build_string(build, test->salt.data, test->salt.length);
-    uint32_t offset = room(build, sizeof(struct gray_operand_share));
+    uint32_t offset = operand_room(build, sizeof(struct gray_operand_share));
     struct gray_operand_share *out;
 
     if (offset != 0) {
-        out = at(build, offset);
+        out = operand_at(build, offset);
         out->salt = salt;
         out->share = test->share;
     }
@@ -426,7 +318,7 @@ static uint32_t put_cidr(struct build *build, const struct cond *test)
         count += cut_mapped(&ranges[count]);
     }
     count = merge_ranges(ranges, count);
-    offset = room(build, sizeof(struct gray_operand_cidr));
+    offset = operand_room(build, sizeof(struct gray_operand_cidr));
     result = offset == 0
                  ? -1
                  : put_table(build,
@@ -443,11 +335,11 @@ static uint32_t put_semver(struct build *build, const struct cond *test)
 {
     struct gray_ref pre =
         build_string(build, test->pre.data, test->pre.length);
-    uint32_t offset = room(build, sizeof(struct gray_operand_semver));
+    uint32_t offset = operand_room(build, sizeof(struct gray_operand_semver));
     struct gray_operand_semver *out;
 
     if (offset != 0) {
-        out = at(build, offset);
+        out = operand_at(build, offset);
         out->op = test->semver_op;
         memcpy(out->part, test->version, sizeof(out->part));
         out->pre = pre;
@@ -458,11 +350,11 @@ static uint32_t put_semver(struct build *build, const struct cond *test)
 /* gray_operand_range and gray_operand_date are two int64_t both. */
 static uint32_t put_bounds(struct build *build, const struct cond *test)
 {
-    uint32_t offset = room(build, sizeof(struct gray_operand_range));
+    uint32_t offset = operand_room(build, sizeof(struct gray_operand_range));
     struct gray_operand_range *out;
 
     if (offset != 0) {
-        out = at(build, offset);
+        out = operand_at(build, offset);
         out->start = test->start;
         out->end = test->end;
     }
@@ -491,9 +383,9 @@ static int find_zone(struct build *build, const struct cond *test,
                       zone);
         return -1;
     }
-    offset = room(build, count * sizeof(*steps));
+    offset = operand_room(build, count * sizeof(*steps));
     if (offset != 0) {
-        memcpy(at(build, offset), steps, count * sizeof(*steps));
+        memcpy(operand_at(build, offset), steps, count * sizeof(*steps));
     }
     free(steps);
     number = COUNT(build->zones, struct known_zone);
@@ -518,13 +410,13 @@ static uint32_t put_time(struct build *build, const struct cond *test)
     if (find_zone(build, test, &zone) != 0) {
         return 0;
     }
-    offset = room(build, sizeof(*out));
+    offset = operand_room(build, sizeof(*out));
     if (offset == 0 ||
-        relocate(build, offset + offsetof(struct gray_operand_time, zone)) !=
+        operand_relocate(build, offset + offsetof(struct gray_operand_time, zone)) !=
             0) {
         return 0;
     }
-    out = at(build, offset);
+    out = operand_at(build, offset);
     out->from = test->from;
     out->until = test->until;
     out->days = test->days;
@@ -536,10 +428,10 @@ static uint32_t put_time(struct build *build, const struct cond *test)
 
 static uint32_t put_list(struct build *build, const struct cond *test)
 {
-    uint32_t offset = room(build, sizeof(struct gray_operand_list));
+    uint32_t offset = operand_room(build, sizeof(struct gray_operand_list));
 
     if (offset != 0) {
-        ((struct gray_operand_list *)at(build, offset))->list = test->list;
+        ((struct gray_operand_list *)operand_at(build, offset))->list = test->list;
     }
     return offset;
 }
@@ -555,7 +447,7 @@ static uint32_t put_none(struct build *build, const struct cond *test)
 #define put_NONE put_none
 #define put_STRING put_string
 #define put_SET put_set
-#define put_DFA put_dfa
+#define put_DFA build_pattern
 #define put_RANGE put_bounds
 #define put_MOD put_mod
 #define put_TAIL put_tail

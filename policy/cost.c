@@ -20,8 +20,8 @@
 #define COST_UNIT_SLOT 3u
 #define COST_BUCKET 25u
 #define COST_CANDIDATE 4u  /* to merge one more rule out of an index */
-#define COST_FIND_SLOT 6u
-#define COST_PROBE 18u     /* hash of a value and one bucket */
+#define COST_FIND_SLOT 3u
+#define COST_PROBE 12u     /* hash of a value, and one bucket */
 
 #define NAMED_MAX 3u /* rules that a finding names */
 
@@ -341,7 +341,8 @@ int cost_check(struct build *build)
             worst = i;
         }
     }
-    if (build->cost_bound <= GRAY_COST_BOUND_NS) {
+    /* Without an index the bound says nothing about what is published. */
+    if (build->cost_bound <= GRAY_COST_BOUND_NS || build->options->no_index) {
         return 0;
     }
     entrance_ns(build, worst, &dearest);

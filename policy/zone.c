@@ -19,6 +19,7 @@
 #define ZONE_YEARS 50   /* laid out beyond the present */
 #define ZONE_UNTIL 2100 /* laid out at least */
 #define ZONE_YEAR_MAX 2500
+#define ZONE_YEAR_MIN 1850 /* before any clock knew of zones */
 #define DAY 86400
 
 struct steps {
@@ -53,7 +54,7 @@ static int days_in_month(int month, int64_t year)
 static int64_t year_of(int64_t seconds)
 {
     int64_t days = seconds / DAY - (seconds % DAY < 0);
-    int64_t year = 1970 + days / 366;
+    int64_t year = 1970 + days / 146097 * 400 + days % 146097 * 400 / 146097;
 
     while (days_to_year(year + 1) <= days) {
         year++;
@@ -232,6 +233,9 @@ static bool add_step(struct steps *steps, int64_t at, int64_t offset)
         steps->items[steps->count - 1].offset == offset) {
         return true; /* only the zone's abbreviation changed */
     }
+    if (steps->count != 0 && at <= steps->items[steps->count - 1].at) {
+        return false;
+    }
     if (steps->count == steps->capacity) {
         capacity = steps->capacity == 0 ? 64 : steps->capacity * 2;
         items = realloc(steps->items, capacity * sizeof(*items));
@@ -347,6 +351,7 @@ static bool read_footer(struct steps *steps, const uint8_t *data, size_t size,
                         int64_t last, int64_t now_ms)
 {
     int64_t until = year_of(now_ms / 1000) + ZONE_YEARS;
+    int64_t from = last == INT64_MIN ? 1970 : year_of(last);
     const uint8_t *end;
     struct scan scan;
     struct rule rule;
@@ -368,7 +373,7 @@ static bool read_footer(struct steps *steps, const uint8_t *data, size_t size,
                                     : until;
     return parse_rule(&scan, &rule) &&
            follow_rule(steps, &rule, last,
-                       last == INT64_MIN ? 1970 : year_of(last), until);
+                       from < ZONE_YEAR_MIN ? ZONE_YEAR_MIN : from, until);
 }
 
 int zone_parse(struct gray_zone_step **ret_steps, uint32_t *ret_count,
@@ -468,16 +473,4 @@ int zone_load(struct gray_zone_step **ret_steps, uint32_t *ret_count,
     result = zone_parse(ret_steps, ret_count, data, size, now_ms);
     free(data);
     return result;
-}
-
-bool zone_exists(const char *name)
-{
-    struct gray_zone_step *steps;
-    uint32_t count;
-
-    if (zone_load(&steps, &count, name, 0) != 0) {
-        return false;
-    }
-    free(steps);
-    return true;
 }

@@ -18,12 +18,10 @@
 /* Steps of one zone, ascending, [0].at = INT64_MIN; malloc'd.  Holds every step
  * of the tz database and, by its rule for the future, those until 50 years
  * after `now_ms`, at least until 2100.  0, or -1: no such zone, or its file is
- * no tzfile (RFC 8536).  NULL, "UTC" and "Z" need no file. */
+ * no tzfile (RFC 8536).  NULL, "UTC" and "Z" need no file.  A name never leaves
+ * the database's folder. */
 int zone_load(struct gray_zone_step **ret_steps, uint32_t *ret_count,
               const char *name, int64_t now_ms);
-/* Is there such a zone?  The name never leaves the database's folder. */
-bool zone_exists(const char *name);
-
 /* The same from the bytes of a tzfile, for tests and fuzzers. */
 int zone_parse(struct gray_zone_step **ret_steps, uint32_t *ret_count,
                const uint8_t *data, size_t size, int64_t now_ms);
