@@ -80,25 +80,27 @@ static int part_map(struct part *part, int fd, uid_t owner,
 
 static int part_open(struct part *part, struct gray_problem *ret_problem)
 {
+    /* The engine tells the first problem only, into an empty record. */
+    struct gray_problem problem = { NULL, "", 0 };
     int error;
 
-    /* The engine tells the first problem only into an empty record. */
-    ret_problem->code = NULL;
     switch (part->kind) {
     case PART_POLICY:
-        error = gray_snapshot_open(&part->policy, part->data, part->size,
-                                   ret_problem);
+        error =
+            gray_snapshot_open(&part->policy, part->data, part->size, &problem);
         break;
     case PART_FLEET:
-        error =
-            gray_fleet_open(&part->fleet, part->data, part->size, ret_problem);
+        error = gray_fleet_open(&part->fleet, part->data, part->size, &problem);
         break;
     default:
-        error =
-            gray_list_open(&part->list, part->data, part->size, ret_problem);
+        error = gray_list_open(&part->list, part->data, part->size, &problem);
         break;
     }
-    return error == 0 ? 0 : -EINVAL;
+    if (error != 0) {
+        *ret_problem = problem;
+        return -EINVAL;
+    }
+    return 0;
 }
 
 int runtime_part_load(int dirfd, const char *name, enum part_kind kind,
