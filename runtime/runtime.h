@@ -17,6 +17,7 @@
  *   readers/<id>        acknowledgements, counters            writer: its reader
  *   readers/<id>.wake   FIFO that wakes this reader           reader: its owner
  *   publish.lock        one publisher at a time (flock)
+ *   actions.log         who did what, for people (gray status)   writer: gray
  *   marks/              place of the mark tables
  *
  * Errors: 0 or a negative errno-like code with *ret_problem filled.
