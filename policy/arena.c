@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/engine.h"
+
 #define CHUNK_MIN ((size_t)16 << 10)
 #define CHUNK_MAX ((size_t)4 << 20)
 #define ALIGNMENT ((size_t)16)
@@ -108,6 +110,17 @@ char *gray_arena_print(struct gray_arena *arena, const char *format, ...)
     return text;
 }
 
+char *gray_digits(uint64_t number, char room[GRAY_DIGITS])
+{
+    char *text = room + GRAY_DIGITS;
+    *--text = '\0';
+    do {
+        *--text = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    return text;
+}
+
 void gray_arena_free(struct gray_arena *arena)
 {
     if (arena == NULL) {
@@ -123,24 +136,30 @@ void gray_arena_free(struct gray_arena *arena)
     arena->taken = 0;
 }
 
+void gray_buffer_room(struct gray_buffer *buffer, size_t length)
+{
+    if (buffer->capacity - buffer->length > length) {
+        return;
+    }
+    size_t capacity = buffer->capacity < 1024 ? 1024 : buffer->capacity;
+    while (capacity - buffer->length <= length) {
+        if (capacity > SIZE_MAX / 2) {
+            full(buffer->arena);
+        }
+        capacity *= 2;
+    }
+    char *data = gray_arena_take(buffer->arena, capacity);
+    if (buffer->length > 0) {
+        memcpy(data, buffer->data, buffer->length);
+    }
+    buffer->data = data;
+    buffer->capacity = capacity;
+}
+
 void gray_buffer_put(struct gray_buffer *buffer, const char *data,
                      size_t length)
 {
-    if (buffer->capacity - buffer->length <= length) {
-        size_t capacity = buffer->capacity < 1024 ? 1024 : buffer->capacity;
-        while (capacity - buffer->length <= length) {
-            if (capacity > SIZE_MAX / 2) {
-                full(buffer->arena);
-            }
-            capacity *= 2;
-        }
-        char *data_now = gray_arena_take(buffer->arena, capacity);
-        if (buffer->length > 0) {
-            memcpy(data_now, buffer->data, buffer->length);
-        }
-        buffer->data = data_now;
-        buffer->capacity = capacity;
-    }
+    gray_buffer_room(buffer, length);
     if (length > 0) {
         memcpy(buffer->data + buffer->length, data, length);
     }
@@ -162,13 +181,19 @@ struct gray_names_cell {
     uint32_t number;
 };
 
-uint64_t gray_fnv(uint64_t hash, const void *data, size_t length)
+uint64_t gray_mix_bytes(uint64_t hash, const void *data, size_t length)
 {
     const uint8_t *bytes = data;
-    for (size_t i = 0; i < length; i++) {
-        hash = (hash ^ bytes[i]) * 1099511628211ull;
+    uint64_t word;
+    hash ^= length * 0x9e3779b97f4a7c15ull;
+    for (; length >= sizeof(word); length -= sizeof(word)) {
+        memcpy(&word, bytes, sizeof(word));
+        hash = gray_mix64(hash ^ word);
+        bytes += sizeof(word);
     }
-    return hash;
+    word = 0;
+    memcpy(&word, bytes, length);
+    return gray_mix64(hash ^ word);
 }
 
 static struct gray_names_cell *cell_of(const struct gray_names *names,
@@ -210,7 +235,7 @@ bool gray_names_add(struct gray_names *names, const char *name, size_t length,
     if (names->count >= names->capacity / 2) {
         names_grow(names);
     }
-    uint64_t hash = gray_fnv(GRAY_FNV_START, name, length);
+    uint64_t hash = gray_mix_bytes(0, name, length);
     struct gray_names_cell *cell = cell_of(names, hash, name, length);
     if (cell->name != NULL) {
         if (ret_number != NULL) {
@@ -232,7 +257,7 @@ uint32_t gray_names_find(const struct gray_names *names, const char *name,
     if (names->capacity == 0) {
         return UINT32_MAX;
     }
-    uint64_t hash = gray_fnv(GRAY_FNV_START, name, length);
+    uint64_t hash = gray_mix_bytes(0, name, length);
     const struct gray_names_cell *cell = cell_of(names, hash, name, length);
     return cell->name == NULL ? UINT32_MAX : cell->number;
 }

@@ -41,6 +41,8 @@ struct gray_buffer {
     char *data; /* NUL-terminated once anything was put */
     size_t length, capacity;
 };
+/* Makes room for `length` more bytes. */
+void gray_buffer_room(struct gray_buffer *buffer, size_t length);
 void gray_buffer_put(struct gray_buffer *buffer, const char *data,
                      size_t length);
 void gray_buffer_text(struct gray_buffer *buffer, const char *text);
@@ -59,8 +61,12 @@ bool gray_names_add(struct gray_names *names, const char *name, size_t length,
 uint32_t gray_names_find(const struct gray_names *names, const char *name,
                          size_t length);
 
-/* FNV-1a, 64 bit (Fowler, Noll, Vo): for tables inside one program only. */
-uint64_t gray_fnv(uint64_t hash, const void *data, size_t length);
-#define GRAY_FNV_START 14695981039346656037ull
+/* A 64-bit hash for tables inside one program only (chained gray_mix64). */
+uint64_t gray_mix_bytes(uint64_t hash, const void *data, size_t length);
+
+/* A number in decimal, at the end of `room`: a large policy writes a million
+ * of them into pointers and names, where snprintf would be felt. */
+#define GRAY_DIGITS 24
+char *gray_digits(uint64_t number, char room[GRAY_DIGITS]);
 
 #endif

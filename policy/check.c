@@ -27,9 +27,8 @@ static void write_pointer(struct gray_buffer *text, const struct where *at)
     write_pointer(text, at->up);
     gray_buffer_put(text, "/", 1);
     if (at->key == NULL) {
-        char number[24];
-        snprintf(number, sizeof(number), "%zu", at->index);
-        gray_buffer_text(text, number);
+        char number[GRAY_DIGITS];
+        gray_buffer_text(text, gray_digits(at->index, number));
         return;
     }
     for (const char *c = at->key; *c != '\0'; c++) {
@@ -49,12 +48,9 @@ const char *gray_check_pointer(struct gray_check *c, const struct where *at)
     size_t used = sizeof(room);
     /* Backwards on the stack: the common case takes just its own bytes. */
     for (const struct where *w = at; w != NULL; w = w->up) {
-        char number[24];
-        const char *step = w->key;
-        if (step == NULL) {
-            snprintf(number, sizeof(number), "%zu", w->index);
-            step = number;
-        }
+        char number[GRAY_DIGITS];
+        const char *step =
+            w->key != NULL ? w->key : gray_digits(w->index, number);
         size_t length = strlen(step);
         if (length + 1 > used || strpbrk(step, "~/") != NULL) {
             struct gray_buffer text = {.arena = c->arena};

@@ -205,8 +205,11 @@ const struct model_document *gray_check_find(const struct gray_check *c,
                                              enum model_kind kind,
                                              const char *name);
 
-/* Whether two conditions are the same (cond.c). */
-bool gray_cond_equal(const struct cond *a, const struct cond *b);
-uint64_t gray_cond_hash(const struct cond *cond);
+/* Whether two conditions, each of its model, are written alike (cond.c). Lists
+ * are compared by name.  Equal conditions have equal hashes. */
+bool gray_cond_equal(const struct cond *a, const struct gray_model *of_a,
+                     const struct cond *b, const struct gray_model *of_b);
+uint64_t gray_cond_hash(const struct cond *cond,
+                        const struct gray_model *model);
 
 #endif

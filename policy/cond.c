@@ -30,7 +30,7 @@ static bool test_equal(const struct cond *a, const struct cond *b)
         a->divisor != b->divisor || a->range_count != b->range_count ||
         a->tail_width != b->tail_width || a->tail_count != b->tail_count ||
         a->share != b->share || !text_equal(&a->salt, &b->salt) ||
-        a->list != b->list || a->semver_op != b->semver_op ||
+        a->semver_op != b->semver_op ||
         memcmp(a->version, b->version, sizeof(a->version)) != 0 ||
         !text_equal(&a->pre, &b->pre) || a->from != b->from ||
         a->until != b->until || a->days != b->days ||
@@ -57,7 +57,16 @@ static bool test_equal(const struct cond *a, const struct cond *b)
     return true;
 }
 
-bool gray_cond_equal(const struct cond *a, const struct cond *b)
+/* Lists have numbers of their own in each model; their names are the same. */
+static bool list_equal(const struct cond *a, const struct gray_model *of_a,
+                       const struct cond *b, const struct gray_model *of_b)
+{
+    return a->op != GRAY_CONDITION_LIST ||
+           strcmp(of_a->lists[a->list].name, of_b->lists[b->list].name) == 0;
+}
+
+bool gray_cond_equal(const struct cond *a, const struct gray_model *of_a,
+                     const struct cond *b, const struct gray_model *of_b)
 {
     if (a == NULL || b == NULL) {
         return a == b;
@@ -66,10 +75,10 @@ bool gray_cond_equal(const struct cond *a, const struct cond *b)
         return false;
     }
     if (a->kind == COND_TEST) {
-        return test_equal(a, b);
+        return test_equal(a, b) && list_equal(a, of_a, b, of_b);
     }
     for (uint32_t i = 0; i < a->child_count; i++) {
-        if (!gray_cond_equal(&a->children[i], &b->children[i])) {
+        if (!gray_cond_equal(&a->children[i], of_a, &b->children[i], of_b)) {
             return false;
         }
     }
@@ -78,20 +87,21 @@ bool gray_cond_equal(const struct cond *a, const struct cond *b)
 
 static uint64_t add(uint64_t hash, uint64_t value)
 {
-    return gray_fnv(hash, &value, sizeof(value));
+    return gray_mix64(hash ^ value) + 0x9e3779b97f4a7c15ull;
 }
 
 static uint64_t add_text(uint64_t hash, const struct model_text *text)
 {
-    return gray_fnv(add(hash, text->length), text->data, text->length);
+    return gray_mix_bytes(hash, text->data, text->length);
 }
 
-uint64_t gray_cond_hash(const struct cond *cond)
+uint64_t gray_cond_hash(const struct cond *cond,
+                        const struct gray_model *model)
 {
-    uint64_t hash = add(GRAY_FNV_START, (uint64_t)cond->kind);
+    uint64_t hash = add(0, (uint64_t)cond->kind);
     if (cond->kind != COND_TEST) {
         for (uint32_t i = 0; i < cond->child_count; i++) {
-            hash = add(hash, gray_cond_hash(&cond->children[i]));
+            hash = add(hash, gray_cond_hash(&cond->children[i], model));
         }
         return hash;
     }
@@ -107,6 +117,10 @@ uint64_t gray_cond_hash(const struct cond *cond)
     for (uint32_t i = 0; i < cond->tail_count; i++) {
         hash = add(hash, cond->tails[i]);
     }
-    hash = add(add(hash, cond->share), cond->list);
+    hash = add(hash, cond->share);
+    if (cond->op == GRAY_CONDITION_LIST) {
+        const char *name = model->lists[cond->list].name;
+        hash = gray_mix_bytes(hash, name, strlen(name));
+    }
     return add(add(hash, (uint64_t)cond->from), (uint64_t)cond->until);
 }

@@ -139,6 +139,10 @@ static int check_encoding(const struct gray_text *text,
                                      .problem = GRAY_PROBLEM_NOT_UTF8,
                                      .file = text->name};
     for (size_t i = 0; i < text->length;) {
+        if (text->data[i] > 0) { /* ASCII: most bytes of most documents */
+            i++;
+            continue;
+        }
         size_t step = gray_utf8_step(text->data + i, text->length - i);
         if (step == 0) {
             place_of(text, i, &head);

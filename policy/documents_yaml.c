@@ -44,9 +44,9 @@ static char *pointer_now(const struct reader *r)
     gray_buffer_put(&text, "", 0);
     for (size_t i = 0; i < r->depth; i++) {
         const struct frame *frame = &r->frames[i];
-        char number[24];
-        snprintf(number, sizeof(number), "%zu", frame->index);
-        const char *step = frame->map ? frame->key : number;
+        char number[GRAY_DIGITS];
+        const char *step =
+            frame->map ? frame->key : gray_digits(frame->index, number);
         if (step == NULL) {
             break;
         }

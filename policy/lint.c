@@ -132,21 +132,23 @@ static void lint_never(struct gray_check *c, const struct cond *cond)
 }
 
 /* The earlier rule that holds whenever this one does; UINT32_MAX: none. */
-static uint32_t covered_by(const struct model_rule *rules,
+static uint32_t covered_by(const struct gray_model *m,
+                           const struct model_rule *rules,
                            const struct gray_names *seen,
                            const struct cond *when)
 {
-    uint64_t hash = gray_cond_hash(when);
+    uint64_t hash = gray_cond_hash(when, m);
     uint32_t number =
         gray_names_find(seen, (const char *)&hash, sizeof(hash));
-    if (number != UINT32_MAX && gray_cond_equal(rules[number].when, when)) {
+    if (number != UINT32_MAX &&
+        gray_cond_equal(rules[number].when, m, when, m)) {
         return number;
     }
     if (when->kind != COND_ALL) {
         return UINT32_MAX;
     }
     for (uint32_t i = 0; i < when->child_count; i++) {
-        number = covered_by(rules, seen, &when->children[i]);
+        number = covered_by(m, rules, seen, &when->children[i]);
         if (number != UINT32_MAX) {
             return number;
         }
@@ -185,7 +187,7 @@ static void lint_rules(struct gray_check *c, const struct model_rule *rules,
         uint32_t earlier = all;
         speak_of_lane(c, &rules[i]);
         if (earlier == UINT32_MAX && when != NULL) {
-            earlier = covered_by(rules, &seen, when);
+            earlier = covered_by(c->model, rules, &seen, when);
         }
         if (earlier != UINT32_MAX) {
             say_unreachable(c, &rules[i], &rules[earlier]);
@@ -196,7 +198,7 @@ static void lint_rules(struct gray_check *c, const struct model_rule *rules,
             all = i;
             continue;
         }
-        uint64_t hash = gray_cond_hash(when);
+        uint64_t hash = gray_cond_hash(when, c->model);
         const char *key =
             gray_arena_copy(c->arena, (const char *)&hash, sizeof(hash));
         gray_names_add(&seen, key, sizeof(hash), i, NULL);

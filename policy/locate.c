@@ -14,26 +14,26 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "engine/engine.h"
 #include "policy/arena.h"
 
 /* ---- paths ---------------------------------------------------------------- */
 
 uint64_t gray_path_step(uint64_t path, const char *key, size_t length)
 {
-    return gray_fnv(gray_fnv(path, "/", 1) ^ length, key, length);
+    return gray_mix_bytes(gray_mix64(path + 1), key, length);
 }
 
 static uint64_t path_index(uint64_t path, size_t index)
 {
-    char number[24];
-    int length = snprintf(number, sizeof(number), "%zu", index);
-    return gray_path_step(path, number, (size_t)length);
+    char room[GRAY_DIGITS];
+    const char *number = gray_digits(index, room);
+    return gray_path_step(path, number, strlen(number));
 }
 
 static uint64_t path_number(size_t number)
 {
-    uint64_t value = number;
-    return gray_fnv(GRAY_FNV_START, &value, sizeof(value));
+    return gray_mix64((uint64_t)number + 1);
 }
 
 uint64_t gray_path_root(const struct gray_document *document)

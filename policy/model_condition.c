@@ -346,6 +346,20 @@ bool gray_check_condition(struct gray_check *c, const struct where *at,
     return check_node(c, at, value, scope, 0, ret_cond);
 }
 
+/* "allow[1]" */
+static const char *rule_name(struct gray_check *c, const char *key, size_t i)
+{
+    char room[GRAY_DIGITS];
+    const char *number = gray_digits(i, room);
+    size_t before = strlen(key), length = strlen(number);
+    char *name = gray_arena_take(c->arena, before + length + 3);
+    memcpy(name, key, before);
+    name[before] = '[';
+    memcpy(name + before + 1, number, length);
+    name[before + 1 + length] = ']';
+    return name;
+}
+
 bool gray_check_rules(struct gray_check *c, const struct where *at,
                       json_t *value, const struct cond_scope *scope,
                       struct model_rule **ret_rules, uint32_t *ret_count)
@@ -362,7 +376,7 @@ bool gray_check_rules(struct gray_check *c, const struct where *at,
     struct cond *conds = gray_arena_array(c->arena, count, sizeof(*conds));
     bool good = true;
     for (size_t i = 0; i < count; i++) {
-        rules[i].name = gray_arena_print(c->arena, "%s[%zu]", at->key, i);
+        rules[i].name = rule_name(c, at->key, i);
         rules[i].when = &conds[i];
         rules[i].lane = UINT32_MAX;
         good &= gray_check_condition(c, AT_ITEM(at, i),

@@ -481,6 +481,12 @@ void gray_check_source(struct gray_check *c)
     static const enum role roles[KIND_COUNT] = {ROLE_LANE, ROLE_LIST,
                                                 ROLE_RELEASE, ROLE_SERVICE};
     struct writer w = {.check = c, .out = {.arena = c->arena}};
+    /* The source is about as long as the texts: room is taken once. */
+    size_t room = 0;
+    for (size_t i = 0; i < c->owner->text_count; i++) {
+        room += c->owner->texts[i]->length;
+    }
+    gray_buffer_room(&w.out, room);
     gray_buffer_put(&w.out, "[", 1);
     for (size_t i = 0; i < c->owner->document_count; i++) {
         const struct model_document *document = &c->owner->documents[i];

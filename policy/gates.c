@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * gates.c - gates 4 and 5: what a new policy would do to those who are in.
+ *
+ * Why: a user who met the new version and falls back has data that the old one
+ * may not read, so `in before AND NOT in after` must be empty, and what cannot
+ * be proven is refused.  One release may be widened in one way at a time, or
+ * nobody knows afterwards which of the two did the harm.
+ * Read next: implies.c, dropped.c, gates_rules.c.
+ */
+#include "policy/gates.h"
+
+#include <string.h>
+
+void gray_gate_say(struct gates *g, enum gray_severity severity,
+                   enum gray_problem_number problem, const char *pointer,
+                   const char *format, ...)
+{
+    struct gray_finding_head head = {.severity = severity,
+                                     .problem = problem,
+                                     .pointer = pointer,
+                                     .document = g->document};
+    va_list arguments;
+    va_start(arguments, format);
+    gray_findings_addv(g->findings, &head, format, arguments);
+    va_end(arguments);
+}
+
+/* ---- identity -------------------------------------------------------------- */
+
+static void compare_identity(struct gates *g, const struct model_release *old,
+                             const struct model_release *now)
+{
+    bool same = old->unit_count <= now->unit_count;
+    if (strcmp(old->salt, now->salt) != 0) {
+        gray_gate_say(g, GRAY_ERROR, GRAY_PROBLEM_SALT_CHANGED, "/salt",
+                      "the salt was \"%s\"; another one deals all units anew "
+                      "and throws out most who are in: write the old one",
+                      old->salt);
+    }
+    for (uint32_t i = 0; same && i < old->unit_count; i++) {
+        same = old->units[i].source == now->units[i].source &&
+               strcmp(old->units[i].name.data, now->units[i].name.data) == 0;
+    }
+    if (!same) {
+        gray_gate_say(g, GRAY_ERROR, GRAY_PROBLEM_UNIT_CHANGED, "/unit",
+                      "the unit was found elsewhere before; another place "
+                      "makes everyone who is in somebody else: keep the old "
+                      "places first (new ones may follow them)");
+    }
+    if (now->share < old->share) {
+        gray_gate_say(g, GRAY_ERROR, GRAY_PROBLEM_SHARE_LOWERED,
+                      "/admission/share",
+                      "the share was %g and would be %g: users who are in "
+                      "would fall out. To stop new ones use freeze, to take "
+                      "some back retreat, to take all back abort (gray stop "
+                      "%s)",
+                      old->share / 10000.0, now->share / 10000.0, now->name);
+    }
+    if (now->stickiness != old->stickiness &&
+        now->stickiness == GRAY_STICKY_NONE) {
+        gray_gate_say(g, GRAY_WARNING, GRAY_PROBLEM_MAY_DROP, "/stickiness",
+                      "marks are no longer looked at: whoever is in by a mark "
+                      "alone falls out");
+    }
+}
+
+static void compare_order(struct gates *g, const struct model_release *old,
+                          const struct model_release *now)
+{
+    if (memcmp(old->order, now->order, sizeof(old->order)) != 0 &&
+        old->stickiness == now->stickiness &&
+        old->deny_count + now->deny_count > 0) {
+        gray_gate_say(g, GRAY_ERROR, GRAY_PROBLEM_MAY_DROP,
+                      "/admission/order",
+                      "another order of the steps may deny units that are "
+                      "in; keep the order for the life of the release");
+    }
+}
+
+static bool stands_in(const char *name, const char *const *list,
+                      uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (strcmp(list[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void compare_entrances(struct gates *g,
+                              const struct model_release *old,
+                              const struct model_release *now)
+{
+    if (now->entrance_count == 0) {
+        return;
+    }
+    if (old->entrance_count == 0) {
+        gray_gate_say(g, GRAY_ERROR, GRAY_PROBLEM_MAY_DROP, "/entrances",
+                      "the release stood at every entrance; whoever comes in "
+                      "by another one would fall out");
+        return;
+    }
+    for (uint32_t i = 0; i < old->entrance_count; i++) {
+        if (!stands_in(old->entrances[i],
+                       (const char *const *)now->entrances,
+                       now->entrance_count)) {
+            gray_gate_say(g, GRAY_ERROR, GRAY_PROBLEM_MAY_DROP, "/entrances",
+                          "the release stood at entrance %s; whoever comes in "
+                          "there would fall out",
+                          old->entrances[i]);
+        }
+    }
+}
+
+/* ---- variants -------------------------------------------------------------- */
+
+static const char *service_name(const struct gray_model *model,
+                                const struct model_target *target)
+{
+    return model->services[target->service].name;
+}
+
+static void compare_targets(struct gates *g, const struct model_variant *old,
+                            const struct model_variant *now)
+{
+    for (uint32_t i = 0; i < old->target_count; i++) {
+        const char *service = service_name(g->before, &old->targets[i]);
+        const struct model_target *found = NULL;
+        for (uint32_t k = 0; k < now->target_count && found == NULL; k++) {
+            if (strcmp(service_name(g->after, &now->targets[k]), service) ==
+                0) {
+                found = &now->targets[k];
+            }
+        }
+        if (found == NULL) {
+            gray_gate_say(g, GRAY_ERROR, GRAY_PROBLEM_TARGET_DROPPED,
+                          g->services, "service %s would no longer be part: "
+                                       "there, whoever is in falls back to "
+                                       "the baseline",
+                          service);
+        } else if (strcmp(found->version, old->targets[i].version) != 0) {
+            gray_gate_say(g, GRAY_WARNING, GRAY_PROBLEM_TARGET_CHANGED,
+                          g->services, "whoever is in meets version %s of %s "
+                                       "instead of %s at once",
+                          found->version, service, old->targets[i].version);
+        }
+    }
+}
+
+static void compare_variants(struct gates *g,
+                             const struct model_release *old,
+                             const struct model_release *now)
+{
+    bool same = old->variant_count == now->variant_count;
+    bool single = old->variant_count == 1 && old->variants[0].name[0] == '\0';
+    g->services = single ? "/services" : "/variants";
+    for (uint32_t i = 0; same && i < old->variant_count; i++) {
+        same = strcmp(old->variants[i].name, now->variants[i].name) == 0 &&
+               old->variants[i].upto == now->variants[i].upto;
+    }
+    if (!same) {
+        gray_gate_say(g, GRAY_ERROR, GRAY_PROBLEM_VARIANT_MOVED, NULL,
+                      "names, order or weights of the variants changed: "
+                      "units would move from one to another; end this release "
+                      "and begin a new one");
+        return;
+    }
+    for (uint32_t i = 0; i < old->variant_count; i++) {
+        compare_targets(g, &old->variants[i], &now->variants[i]);
+    }
+}
+
+/* ---- gate 5 ---------------------------------------------------------------- */
+
+static void compare_dimensions(struct gates *g,
+                               const struct model_release *old,
+                               const struct model_release *now)
+{
+    bool share = now->share > old->share;
+    bool require = gray_gate_require_changed(g, old, now);
+    bool match = gray_gate_match_changed(g, old, now);
+    if (share + require + match < 2) {
+        return;
+    }
+    gray_gate_say(g, GRAY_ERROR, GRAY_PROBLEM_TWO_DIMENSIONS,
+                  share ? "/admission/share" : "/admission/match",
+                  "%s%s%s change in one revision; change one at a time, and "
+                  "the next when the first is where it should be",
+                  share ? "share" : "", require ? share ? ", require"
+                                                        : "require"
+                                                : "",
+                  match ? ", match" : "");
+}
+
+/* ---- both policies --------------------------------------------------------- */
+
+static const struct model_release *find_release(const struct gray_model *model,
+                                                const char *name)
+{
+    for (uint32_t i = 0; i < model->release_count; i++) {
+        if (strcmp(model->releases[i].name, name) == 0) {
+            return &model->releases[i];
+        }
+    }
+    return NULL;
+}
+
+static void compare_release(struct gates *g, const struct model_release *old,
+                            const struct model_release *now)
+{
+    compare_identity(g, old, now);
+    compare_order(g, old, now);
+    compare_entrances(g, old, now);
+    compare_variants(g, old, now);
+    gray_gate_rules(g, old, now);
+    compare_dimensions(g, old, now);
+}
+
+static void compare_lanes(struct gates *g)
+{
+    for (uint32_t i = 0; i < g->before->lane_count; i++) {
+        const struct model_lane *old = &g->before->lanes[i];
+        const struct model_lane *now = NULL;
+        for (uint32_t k = 0; k < g->after->lane_count; k++) {
+            if (strcmp(g->after->lanes[k].name, old->name) == 0) {
+                now = &g->after->lanes[k];
+            }
+        }
+        if (old->enabled && (now == NULL || !now->enabled)) {
+            g->document = gray_arena_print(&g->arena, "Lane/%s", old->name);
+            gray_gate_say(g, GRAY_WARNING, GRAY_PROBLEM_LANE_ENDED,
+                          now == NULL ? NULL : "/enabled",
+                          "lane %s is %s: its requests go where requests "
+                          "without a lane go",
+                          old->name, now == NULL ? "gone" : "switched off");
+        }
+    }
+}
+
+static void compare_all(struct gates *g)
+{
+    for (uint32_t i = 0; i < g->before->release_count; i++) {
+        const struct model_release *old = &g->before->releases[i];
+        const struct model_release *now = find_release(g->after, old->name);
+        g->document = gray_arena_print(&g->arena, "Release/%s", old->name);
+        if (now == NULL) {
+            gray_gate_say(g, GRAY_WARNING, GRAY_PROBLEM_RELEASE_ENDED, NULL,
+                          "this ends the release %s: whoever is in is served "
+                          "by the baseline from then on",
+                          old->name);
+        } else {
+            compare_release(g, old, now);
+        }
+    }
+    compare_lanes(g);
+}
+
+static bool compare_guarded(struct gates *g)
+{
+    jmp_buf full;
+    if (setjmp(full) != 0) {
+        g->arena.full = NULL;
+        return false;
+    }
+    g->arena.full = &full;
+    compare_all(g);
+    g->arena.full = NULL;
+    return true;
+}
+
+int gray_gates_compare(const struct gray_model *before,
+                       const struct gray_model *after,
+                       struct gray_findings *findings)
+{
+    struct gates g = {.before = before,
+                      .after = after,
+                      .findings = findings,
+                      .proof = {.budget = GRAY_PROOF_BUDGET}};
+    size_t first = findings->count, errors = findings->errors;
+    if (before == NULL) {
+        return 0;
+    }
+    if (!compare_guarded(&g)) {
+        struct gray_finding_head head = {
+            .severity = GRAY_ERROR, .problem = GRAY_PROBLEM_OUT_OF_MEMORY};
+        gray_findings_add(findings, &head,
+                          "memory is at its end while comparing");
+    }
+    gray_arena_free(&g.arena);
+    gray_model_locate(after, findings, first);
+    return findings->errors == errors ? 0 : -1;
+}

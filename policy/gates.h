@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * gates.h - what the files of gates 4 and 5 share.
+ *
+ * Why: gates.c compares what stands once in a release, gates_rules.c the lists
+ * of rules; both report in the words of the release at hand.
+ * Read next: gates.c, gates_rules.c.
+ */
+#ifndef GRAY_POLICY_GATES_H
+#define GRAY_POLICY_GATES_H
+
+#include "policy/implies.h"
+
+struct gates {
+    const struct gray_model *before, *after;
+    struct gray_findings *findings;
+    struct gray_arena arena;
+    struct proof proof;
+    const char *document; /* "Release/cart-2" */
+    const char *services; /* pointer to its services or variants */
+};
+void gray_gate_say(struct gates *g, enum gray_severity severity,
+                   enum gray_problem_number problem, const char *pointer,
+                   const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* deny, allow, require and match of one release, before and after. */
+void gray_gate_rules(struct gates *g, const struct model_release *old,
+                     const struct model_release *now);
+/* Whether they let in others than before: in text, or by their lists. */
+bool gray_gate_require_changed(struct gates *g,
+                               const struct model_release *old,
+                               const struct model_release *now);
+bool gray_gate_match_changed(struct gates *g, const struct model_release *old,
+                             const struct model_release *now);
+
+#endif
