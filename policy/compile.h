@@ -20,8 +20,9 @@
 /* One rule stands under at most this many keys of an index. */
 #define INDEX_KEYS_MAX 64u
 #define INDEX_PREFIXES 8u
-/* Bytes of automata in one policy. */
+/* Bytes of automata in one policy, and steps to make them (some seconds). */
 #define BUILD_DFA_BYTES_MAX (256u << 20)
+#define BUILD_DFA_WORK_MAX (UINT64_C(1) << 30)
 
 /* ---- buffers and maps (compile_strings.c) -------------------------------- */
 
@@ -86,6 +87,7 @@ struct build {
     struct bytes zones;       /* struct known_zone, of compile_operand.c */
     struct map string_map, slot_map, dfa_map, zone_map;
     size_t dfa_bytes;
+    uint64_t dfa_work;
 
     struct gray_file *list_files; /* by list of the model */
     struct gray_ref source;

@@ -64,21 +64,26 @@ static uint32_t new_dfa(struct build *build, const struct cond *test,
     struct dfa dfa;
     uint32_t offset;
 
-    if (build->dfa_bytes > BUILD_DFA_BYTES_MAX) {
-        build_finding(build, GRAY_ERROR, GRAY_PROBLEM_BAD_PATTERN, test->pointer,
-                      "The patterns of this policy need more than %u MiB; "
-                      "use exact, in or prefix for some of them.",
+    if (build->dfa_bytes > BUILD_DFA_BYTES_MAX ||
+        build->dfa_work > BUILD_DFA_WORK_MAX) {
+        build_finding(build, GRAY_ERROR, GRAY_PROBLEM_BAD_PATTERN,
+                      test->pointer,
+                      "All patterns before this one together need more than "
+                      "%u MiB, or too long to compile; use exact, in or "
+                      "prefix for some of them.",
                       BUILD_DFA_BYTES_MAX >> 20);
         return 0;
     }
     if (dfa_build(&dfa, kind, test->text.data, test->text.length,
                   test->ignore_case, &error) != 0) {
         build->no_memory |= error.fault == DFA_NO_MEMORY;
+        build->dfa_work += error.fault == DFA_TOO_LARGE ? DFA_WORK_MAX : 0;
         build_finding(build, GRAY_ERROR, GRAY_PROBLEM_BAD_PATTERN,
                       test->pointer, "%s (At byte %u of the pattern.)",
                       error.sentence, error.offset + 1);
         return 0;
     }
+    build->dfa_work += dfa.work;
     offset = copy_dfa(build, &dfa, pattern);
     dfa_free(&dfa);
     return offset;

@@ -399,6 +399,7 @@ static int finish(struct builder *b, uint32_t accept, struct dfa *ret_dfa)
     uint32_t state, i;
 
     memset(&dfa, 0, sizeof(dfa));
+    dfa.work = b->work;
     dfa.states = b->states;
     dfa.classes = b->classes;
     memcpy(dfa.class_of, b->class_of, sizeof(dfa.class_of));

@@ -36,6 +36,7 @@ struct dfa {
     uint8_t class_of[256];
     uint16_t *table;
     uint32_t *accept; /* bit by state */
+    uint32_t work;    /* steps that it took to make */
 };
 enum dfa_fault { DFA_SYNTAX, DFA_TOO_LARGE, DFA_NO_MEMORY };
 struct dfa_error {
