@@ -264,13 +264,11 @@ static void search(struct sampler *s)
     }
 }
 
-static void print_list(const char *head, json_t *list)
+static void add_rows(struct table *table, const char *head, json_t *list)
 {
-    CLI_CLEANUP(table_freep) struct table *table = table_new(5);
     json_t *row;
     size_t i;
 
-    table_right(table, 2);
     json_array_foreach(list, i, row) {
         json_t *bucket = json_object_get(row, "bucket");
 
@@ -286,6 +284,19 @@ static void print_list(const char *head, json_t *list)
         table_cell(table, "%s",
                    json_string_value(json_object_get(row, "curl")));
     }
+}
+
+static void print_rows(const struct sampler *s)
+{
+    CLI_CLEANUP(table_freep) struct table *table = table_new(5);
+    const char *const heads[] = { "", "ID", "BUCKET", "REASON", "TRY" };
+
+    for (int i = 0; i < 5; i++) {
+        table_cell(table, "%s", heads[i]);
+    }
+    table_right(table, 2);
+    add_rows(table, "in", s->in);
+    add_rows(table, "out", s->out);
     table_print(table, stdout);
 }
 
@@ -356,8 +367,7 @@ int command_sample(const struct arguments *arguments)
                              (json_int_t)s.tried, "in", s.in, "out", s.out),
                    JSON_INDENT(2));
     } else {
-        print_list("in", s.in);
-        print_list("out", s.out);
+        print_rows(&s);
     }
     say_missing(&s, "in", s.in);
     say_missing(&s, "out", s.out);

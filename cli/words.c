@@ -120,12 +120,16 @@ static void add_row(struct change *change, const struct target *target,
 {
     const char *runtime = arguments_get(change->arguments, CLI_RUNTIME);
     const struct verb *verb = change->verb;
+    uint32_t word = after & GRAY_WORD_MASK;
     char undo[4400] = "";
 
+    /* What undoes it hangs on the word that holds, for a stronger one that was
+     * there before stays. */
     if (verb->undo != NULL) {
         snprintf(undo, sizeof(undo), "gray %s %s%s%s",
-                 (after & GRAY_WORD_MASK) == GRAY_WORD_KILLED ? "unkill"
-                                                              : verb->undo,
+                 word == GRAY_WORD_KILLED     ? "unkill"
+                 : word == GRAY_WORD_BASELINE ? "open"
+                                              : verb->undo,
                  target->name, runtime != NULL ? " --runtime " : "",
                  runtime != NULL ? runtime : "");
     }

@@ -189,6 +189,33 @@ class Publish(Case):
                                  os.path.join(folder, "run"), code=SYSTEM)
             self.assertIn("tmpfs", done.stderr)
 
+    def test_two_at_once_do_not_both_win(self):
+        self.publish()
+        count = 8
+        for i in range(count):
+            self.write(SERVICE + release(share=20 + i), f"docs-{i}.yaml")
+        racers = [subprocess.Popen(
+            [GRAY, "publish", "-f", os.path.join(self.dir, f"docs-{i}.yaml"),
+             "--runtime", self.runtime, "-o", "json"], text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                  for i in range(count)]
+        won = []
+        for racer in racers:
+            out, err = racer.communicate(timeout=60)
+            answer = json.loads(out)
+            self.assertEqual(racer.returncode == OK, answer["published"], err)
+            if answer["published"]:
+                won.append((answer["revision"], answer["generation"],
+                            answer["releases"][0]["share"]))
+            else:
+                self.assertEqual(racer.returncode, REFUSED, err)
+        won.sort()
+        # Each winner stood on the one before, so shares never fell.
+        self.assertEqual([w[0] for w in won], list(range(2, len(won) + 2)))
+        self.assertEqual([w[0] for w in won], [w[1] for w in won])
+        self.assertEqual([w[2] for w in won], sorted(w[2] for w in won))
+        self.assertTrue(won)
+
     def test_usage(self):
         self.run_gray("publish", code=USAGE)
         self.run_gray("publish", "-f", self.docs, "--wait", "x", code=USAGE)
@@ -496,8 +523,11 @@ class Words(Case):
         self.run_gray("stop", "cart-2")
         self.run_gray("thaw", "cart-2", code=REFUSED)
         self.run_gray("unkill", "cart-2", code=REFUSED)
-        self.run_gray("freeze", "cart-2")
-        self.assertEqual(self.word(), "baseline")
+        # What is told to undo a weaker verb undoes the stronger word.
+        row = self.facts("freeze", "cart-2")["releases"][0]
+        self.assertEqual((self.word(), row["changed"]), ("baseline", False))
+        self.run_gray(*row["undo"].split()[1:])
+        self.assertEqual(self.word(), "open")
 
     def test_killing_the_irreversible_needs_a_reason(self):
         self.write(SERVICE + release(more="dataCompat: irreversible"))
