@@ -36,17 +36,16 @@ struct builder {
     uint32_t work;
 
     struct nfa_state *nfa;
-    uint32_t nfa_count;
+    uint32_t nfa_count, nfa_max;
 
     uint32_t classes;
     uint8_t class_of[256], byte_of[256]; /* byte_of: one byte of the class */
 
     struct subset *subsets; /* by state of the DFA; [0] is empty */
-    uint32_t states;
+    uint32_t states, state_capacity;
     uint32_t *members, member_count, member_capacity;
     uint32_t *cells, cell_count; /* hash to state */
     uint16_t *table;
-    uint32_t table_capacity; /* states */
 
     uint32_t *marks, mark; /* by NFA state: last closure that has it */
     uint32_t *found, found_count, *stack;
@@ -78,7 +77,7 @@ static uint32_t new_state(struct builder *b, enum nfa_kind kind, uint32_t next,
 {
     struct nfa_state *state;
 
-    if (b->nfa_count == DFA_NFA_MAX) {
+    if (b->nfa_count == b->nfa_max) {
         too_large(b);
         return NONE;
     }
@@ -86,6 +85,7 @@ static uint32_t new_state(struct builder *b, enum nfa_kind kind, uint32_t next,
     state->kind = kind;
     state->next = next;
     state->other = other;
+    state->node = 0;
     return b->nfa_count++;
 }
 
@@ -240,17 +240,59 @@ static bool is_found(const struct builder *b, const struct subset *subset,
     return true;
 }
 
+static void put_cell(struct builder *b, uint32_t state)
+{
+    uint32_t at = b->subsets[state].hash & (b->cell_count - 1);
+
+    while (b->cells[at] != NONE) {
+        at = (at + 1) & (b->cell_count - 1);
+    }
+    b->cells[at] = state;
+}
+
+/* Room for twice as many states, at most half of the cells in use. */
+static int grow_states(struct builder *b)
+{
+    uint32_t capacity = b->state_capacity == 0 ? 32 : b->state_capacity * 2;
+    struct subset *subsets;
+    uint16_t *table;
+    uint32_t *cells, state;
+
+    subsets = realloc(b->subsets, capacity * sizeof(*subsets));
+    if (subsets == NULL) {
+        return no_memory(b);
+    }
+    b->subsets = subsets;
+    table = realloc(b->table, (size_t)capacity * b->classes * sizeof(*table));
+    if (table == NULL) {
+        return no_memory(b);
+    }
+    b->table = table;
+    cells = malloc(2 * (size_t)capacity * sizeof(*cells));
+    if (cells == NULL) {
+        return no_memory(b);
+    }
+    free(b->cells);
+    b->cells = cells;
+    b->cell_count = 2 * capacity;
+    b->state_capacity = capacity;
+    memset(cells, 0xff, b->cell_count * sizeof(*cells));
+    for (state = 0; state < b->states; state++) {
+        put_cell(b, state);
+    }
+    return 0;
+}
+
 static int grow(struct builder *b)
 {
     uint32_t capacity = b->member_capacity;
     uint32_t *members;
-    uint16_t *table;
 
     if (b->member_count + b->found_count > MEMBERS_MAX) {
         return too_large(b);
     }
     while (capacity < b->member_count + b->found_count) {
-        capacity = capacity == 0 ? 1024 : capacity * 2;
+        capacity = capacity == 0 ? 256 : capacity * 2;
     }
     if (capacity != b->member_capacity) {
         members = realloc(b->members, capacity * sizeof(*members));
@@ -260,30 +302,27 @@ static int grow(struct builder *b)
         b->members = members;
         b->member_capacity = capacity;
     }
-    if (b->states == b->table_capacity) {
-        capacity = b->table_capacity == 0 ? 64 : b->table_capacity * 2;
-        table = realloc(b->table,
-                        (size_t)capacity * b->classes * sizeof(*table));
-        if (table == NULL) {
-            return no_memory(b);
-        }
-        b->table = table;
-        b->table_capacity = capacity;
+    return b->states == b->state_capacity ? grow_states(b) : 0;
+}
+
+static uint32_t hash_found(const struct builder *b)
+{
+    uint32_t hash = b->found_count, i;
+
+    for (i = 0; i < b->found_count; i++) {
+        hash += mixed(b->found[i]);
     }
-    return 0;
+    return hash;
 }
 
 /* The state of the subset in b->found; a new one when there is none. */
 static int intern(struct builder *b, uint16_t *ret_state)
 {
-    uint32_t hash = b->found_count, at, i;
+    uint32_t hash = hash_found(b), at;
     struct subset *subset;
 
-    for (i = 0; i < b->found_count; i++) {
-        hash += mixed(b->found[i]);
-    }
-    at = hash & (b->cell_count - 1);
-    while (b->cells[at] != NONE) {
+    at = b->cell_count == 0 ? 0 : hash & (b->cell_count - 1);
+    while (b->cell_count != 0 && b->cells[at] != NONE) {
         if (is_found(b, &b->subsets[b->cells[at]], hash)) {
             *ret_state = (uint16_t)b->cells[at];
             return 0;
@@ -306,7 +345,7 @@ static int intern(struct builder *b, uint16_t *ret_state)
                b->found_count * sizeof(*b->found));
     }
     b->member_count += b->found_count;
-    b->cells[at] = b->states;
+    put_cell(b, b->states);
     *ret_state = (uint16_t)b->states++;
     return 0;
 }
@@ -364,20 +403,60 @@ static int make_states(struct builder *b, uint32_t start)
     return 0;
 }
 
+/* States that thread() will make for a node, at most `limit`; children have
+ * lower numbers, so one pass over the tree is enough. */
+static uint64_t count_nfa(const struct node *node, const uint32_t *counts,
+                          uint64_t limit)
+{
+    uint64_t left, sum = 0;
+
+    switch (node->kind) {
+    case NODE_EMPTY:
+        break;
+    case NODE_BYTES:
+        sum = 1;
+        break;
+    case NODE_CONCAT:
+        sum = (uint64_t)counts[node->left] + counts[node->right];
+        break;
+    case NODE_ALTERNATE:
+        sum = (uint64_t)counts[node->left] + counts[node->right] + 1;
+        break;
+    case NODE_REPEAT:
+        left = counts[node->left];
+        sum = left * node->at_least +
+              (left + 1) * (node->at_most == UINT32_MAX
+                                ? 1
+                                : node->at_most - node->at_least);
+        break;
+    }
+    return sum < limit ? sum : limit;
+}
+
 static int reserve(struct builder *b)
 {
-    b->nfa = calloc(DFA_NFA_MAX, sizeof(*b->nfa));
-    b->subsets = malloc(RAW_STATES_MAX * sizeof(*b->subsets));
-    b->cell_count = 2 * RAW_STATES_MAX;
-    b->cells = malloc(b->cell_count * sizeof(*b->cells));
-    b->marks = calloc(DFA_NFA_MAX, sizeof(*b->marks));
-    b->found = malloc(DFA_NFA_MAX * sizeof(*b->found));
-    b->stack = malloc((2 * DFA_NFA_MAX + 2) * sizeof(*b->stack));
-    if (b->nfa == NULL || b->subsets == NULL || b->cells == NULL ||
-        b->marks == NULL || b->found == NULL || b->stack == NULL) {
+    uint32_t *counts = malloc(b->tree->count * sizeof(*counts)), i;
+
+    if (counts == NULL) {
         return no_memory(b);
     }
-    memset(b->cells, 0xff, b->cell_count * sizeof(*b->cells));
+    for (i = 0; i < b->tree->count; i++) {
+        counts[i] = (uint32_t)count_nfa(&b->tree->nodes[i], counts,
+                                        DFA_NFA_MAX);
+    }
+    b->nfa_max = counts[b->tree->root] + 1; /* and ACCEPT */
+    free(counts);
+    if (b->nfa_max > DFA_NFA_MAX) {
+        return too_large(b);
+    }
+    b->nfa = malloc(b->nfa_max * sizeof(*b->nfa));
+    b->marks = calloc(b->nfa_max, sizeof(*b->marks));
+    b->found = malloc(b->nfa_max * sizeof(*b->found));
+    b->stack = malloc((2 * (size_t)b->nfa_max + 2) * sizeof(*b->stack));
+    if (b->nfa == NULL || b->marks == NULL || b->found == NULL ||
+        b->stack == NULL) {
+        return no_memory(b);
+    }
     return 0;
 }
 

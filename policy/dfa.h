@@ -24,7 +24,7 @@
 #define DFA_PATTERN_MAX 4096u /* bytes of a pattern */
 #define DFA_DEPTH_MAX 64u     /* groups inside groups */
 #define DFA_REPEAT_MAX 1024u  /* m, n of {m,n} */
-#define DFA_NFA_MAX 32768u    /* states before they are made deterministic */
+#define DFA_NFA_MAX 32768u  /* states before they are made deterministic */
 #define DFA_CELLS_MAX (1u << 21) /* states * classes before minimising */
 #define DFA_WORK_MAX (24u << 20) /* steps; some 100 ms */
 
