@@ -241,6 +241,17 @@ class Documents(Case):
         self.assertGreater(answer["findings"][0]["line"], 0)
         self.run_gray("lint", code=USAGE)
 
+    def test_lint_runs_the_gate_of_cost(self):
+        costly = ", ".join(f"{{header: {{name: x-{i}, contains: a}}}}"
+                           for i in range(40))
+        self.write(SERVICE + release().replace(
+            "{share: 10}", f"{{share: 10, require: {{all: [{costly}]}}}}"))
+        for verb in ("lint", "plan", "publish"):
+            answer = self.facts(verb, "-f", self.docs, code=REFUSED)
+            self.assertIn("error", [f["severity"]
+                                    for f in answer["findings"]])
+        self.assertFalse(os.path.exists(self.runtime))
+
     def test_lint_reads_standard_input(self):
         self.run_gray("lint", "-f", "-", stdin=SERVICE)
 
