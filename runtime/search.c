@@ -16,16 +16,22 @@
 
 #include "runtime/internal.h"
 
-static bool header_names(const struct search *search, const char *name,
-                         uint64_t generation)
+/* Is the short name a file of ours that is only of another generation?  One
+ * that is damaged is not: it is to be refused and said, not stepped over. */
+static bool of_another_generation(const struct search *search, const char *name)
 {
+    static const char *const magics[] = {GRAY_MAGIC_POLICY, GRAY_MAGIC_FLEET};
     struct gray_file_header header;
     CLEANUP_FD int fd = openat(search->dirfd, name,
                                O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 
-    return fd >= 0 &&
-           pread(fd, &header, sizeof(header), 0) == (ssize_t)sizeof(header) &&
-           header.generation == generation;
+    if (fd < 0) {
+        return errno == ENOENT;
+    }
+    return pread(fd, &header, sizeof(header), 0) == (ssize_t)sizeof(header) &&
+           memcmp(header.magic, magics[search->kind == PART_FLEET],
+                  sizeof(header.magic)) == 0 &&
+           header.generation != search->generation;
 }
 
 /* The file of the generation in force: <stem>.snap, or when a publisher is
@@ -40,7 +46,7 @@ int runtime_search_named(const struct search *search, struct part **ret_part,
     snprintf(name, sizeof(name), "%s.snap", search->stem);
     snprintf(full, sizeof(full), "%s.%llu.snap", search->stem,
              (unsigned long long)search->generation);
-    if (!header_names(search, name, search->generation) &&
+    if (of_another_generation(search, name) &&
         faccessat(search->dirfd, full, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
         memcpy(name, full, sizeof(name));
     }

@@ -245,7 +245,7 @@ static void json_totals(struct text *text, const struct gray_totals *totals)
     runtime_text_add(text, "},\"reasons\":{");
     for (i = 0; i < 256; i++) {
         if (totals->reasons[i] != 0 &&
-            strcmp(gray_reason_code((enum gray_reason)i), "") != 0) {
+            strcmp(gray_reason_code((enum gray_reason)i), "?") != 0) {
             runtime_text_add(text, "%s", comma);
             runtime_text_add(text, "\"%s\":%llu",
                              gray_reason_code((enum gray_reason)i),

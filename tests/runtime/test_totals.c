@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * test_totals.c - whatever lies in readers/, sums are right and nobody falls.
+ *
+ * Read next: runtime/totals.c.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/runtime/folder.h"
+
+struct world {
+    char path[64], readers[80];
+};
+
+static int world_make(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+
+    folder_new(world->path);
+    snprintf(world->readers, sizeof(world->readers), "%s/readers",
+             world->path);
+    shop_publish(world->path, "0", 1);
+    *state = world;
+    return 0;
+}
+
+static int world_end(void **state)
+{
+    struct world *world = *state;
+
+    folder_remove(world->path);
+    free(world);
+    return 0;
+}
+
+static struct gray_runtime *reader(const struct world *world)
+{
+    struct gray_runtime *runtime;
+
+    assert_int_equal(gray_runtime_open(&runtime, world->path,
+                                       GRAY_READER_NGINX, true, NULL),
+                     0);
+    return runtime;
+}
+
+static void count_some(struct gray_runtime *runtime, uint64_t requests)
+{
+    struct gray_series *series =
+        gray_counters_series(runtime, 0, GRAY_CLASS_LIVE);
+    uint64_t i;
+
+    assert_non_null(series);
+    for (i = 0; i < requests; i++) {
+        series->started++;
+        series->status_2xx++;
+        series->latency_sum_us += 1000;
+        series->latency[gray_latency_bucket(1000)]++;
+    }
+    series->in_flight += 2;
+    gray_counters_reason(runtime, GRAY_REASON_SHARE);
+    gray_counters_event(runtime, GRAY_EVENT_BAD_COOKIE);
+}
+
+/* Living and dead add up; what a dead one had under way is over. */
+static void living_and_dead_add_up(void **state)
+{
+    struct world *world = *state;
+    struct gray_runtime *a = reader(world), *b = reader(world);
+    struct gray_totals totals;
+
+    count_some(a, 10);
+    count_some(b, 32);
+    gray_runtime_close(b);
+    assert_int_equal(gray_totals_read(world->path, &totals, NULL), 0);
+    assert_int_equal(totals.reader_count, 2);
+    assert_int_equal(totals.series_count, 2);
+    assert_string_equal(totals.series[0].service, "cart");
+    assert_string_equal(totals.series[0].version, "v1");
+    assert_int_equal(totals.series[0].started, 42);
+    assert_int_equal(totals.series[0].status_2xx, 42);
+    assert_int_equal(totals.series[0].in_flight, 2);
+    assert_int_equal(totals.series[0].latency_sum_us, 42000);
+    assert_int_equal(totals.series[0].latency[gray_latency_bucket(1000)], 42);
+    assert_string_equal(totals.series[1].arm, "cart-2");
+    assert_int_equal(totals.series[1].started, 0);
+    assert_int_equal(totals.reasons[GRAY_REASON_SHARE], 2);
+    assert_int_equal(totals.events[GRAY_EVENT_BAD_COOKIE], 2);
+    assert_int_equal(totals.events[GRAY_EVENT_SNAPSHOT_LOADED], 2);
+    assert_int_equal(totals.bad_readers, 0);
+    gray_totals_free(&totals);
+    gray_runtime_close(a);
+}
+
+/* Links, FIFOs, sockets, folders, short and long files, strange names. */
+static void strange_files_add_nothing(void **state)
+{
+    struct world *world = *state;
+    struct gray_runtime *runtime = reader(world);
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    struct gray_totals totals;
+    char full[256];
+    uint8_t *good;
+    size_t size;
+    int socket_fd;
+
+    count_some(runtime, 5);
+    good = file_bytes(world->readers, "nginx-0", &size);
+    file_replace(world->readers, "short", good, size - 8);
+    file_replace(world->readers, "empty", "", 0);
+    file_replace(world->readers, "odd name", good, size);
+    good[0] = 'X';
+    file_replace(world->readers, "foreign", good, size);
+    snprintf(full, sizeof(full), "%s/link", world->readers);
+    assert_int_equal(symlink("nginx-0", full), 0);
+    snprintf(full, sizeof(full), "%s/device", world->readers);
+    assert_int_equal(symlink("/dev/zero", full), 0);
+    snprintf(full, sizeof(full), "%s/fifo", world->readers);
+    assert_int_equal(mkfifo(full, 0666), 0);
+    snprintf(full, sizeof(full), "%s/folder", world->readers);
+    assert_int_equal(mkdir(full, 0755), 0);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket",
+             world->readers);
+    socket_fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(socket_fd, (struct sockaddr *)&address,
+                          sizeof(address)),
+                     0);
+    assert_int_equal(gray_totals_read(world->path, &totals, NULL), 0);
+    assert_int_equal(totals.reader_count, 1);
+    assert_int_equal(totals.bad_readers, 9);
+    assert_int_equal(totals.series[0].started, 5);
+    gray_totals_free(&totals);
+    close(socket_fd);
+    gray_runtime_close(runtime);
+    free(good);
+}
+
+/* Wakers meet a link, a device, a socket and a regular file named *.wake. */
+static void strange_fifos_are_not_written(void **state)
+{
+    struct world *world = *state;
+    struct gray_publish nothing = { .group = (gid_t)-1 };
+    struct gray_published published;
+    char full[256], victim[128];
+    size_t size;
+    void *bytes;
+
+    snprintf(victim, sizeof(victim), "%s/victim", world->path);
+    file_replace(world->path, "victim", "abc", 3);
+    snprintf(full, sizeof(full), "%s/a.wake", world->readers);
+    assert_int_equal(symlink(victim, full), 0);
+    snprintf(full, sizeof(full), "%s/b.wake", world->readers);
+    assert_int_equal(link(victim, full), 0);
+    snprintf(full, sizeof(full), "%s/c.wake", world->readers);
+    assert_int_equal(mkfifo(full, 0666), 0); /* nobody reads it */
+    assert_int_equal(gray_publish(world->path, &nothing, &published, NULL), 0);
+    assert_int_equal(published.woken, 0);
+    bytes = file_bytes(world->path, "victim", &size);
+    assert_int_equal(size, 3);
+    assert_memory_equal(bytes, "abc", 3);
+    free(bytes);
+}
+
+static void *truncate_again_and_again(void *context)
+{
+    struct world *world = context;
+    char full[128];
+    int i;
+
+    snprintf(full, sizeof(full), "%s/library-7", world->readers);
+    for (i = 0; i < 3000; i++) {
+        int fd = open(full, O_RDWR | O_CREAT, 0644);
+
+        if (fd >= 0) {
+            (void)!ftruncate(fd, i % 3 == 0 ? 100 : sizeof(struct reader_file));
+            close(fd);
+        }
+    }
+    return NULL;
+}
+
+/* A file that shrinks and grows while it is read. */
+static void a_file_may_shrink_while_it_is_read(void **state)
+{
+    struct world *world = *state;
+    pthread_t thread;
+    int i;
+
+    assert_int_equal(pthread_create(&thread, NULL, truncate_again_and_again,
+                                    world),
+                     0);
+    for (i = 0; i < 300; i++) {
+        struct gray_totals totals;
+
+        assert_int_equal(gray_totals_read(world->path, &totals, NULL), 0);
+        gray_totals_free(&totals);
+    }
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+/* 2,000 damaged files of a right size: believed only where they are sound, and
+ * both texts can be made of whatever was believed. */
+static void damaged_files(void **state)
+{
+    struct world *world = *state;
+    struct gray_runtime *runtime = reader(world);
+    uint64_t chance = 7;
+    uint8_t *good, *bytes;
+    size_t size, bad = 0;
+    int i, j;
+
+    count_some(runtime, 5);
+    good = file_bytes(world->readers, "nginx-0", &size);
+    bytes = malloc(size);
+    for (i = 0; i < 2000; i++) {
+        struct gray_totals totals;
+
+        memcpy(bytes, good, size);
+        for (j = 0; j < 40; j++) {
+            /* Mostly where it hurts: the head and the first series. */
+            size_t first = offsetof(struct reader_file, series);
+            size_t from = j % 3 == 1 ? first : 0;
+            size_t width = j % 3 == 0   ? 320
+                           : j % 3 == 1 ? 2 * sizeof(struct gray_series)
+                                        : size;
+
+            chance = gray_mix64(chance + 1);
+            bytes[from + chance % width] = (uint8_t)(chance >> 40);
+        }
+        if (i % 2) { /* a right header every other time */
+            memcpy(bytes, good, offsetof(struct reader_file, refusal));
+        }
+        file_replace(world->readers, "library-3", bytes, size);
+        assert_int_equal(gray_totals_read(world->path, &totals, NULL), 0);
+        bad += totals.bad_readers;
+        gray_totals_free(&totals);
+        if (i % 50 == 0) {
+            free(gray_status_json(world->path, NULL));
+            free(gray_status_prometheus(world->path, NULL));
+        }
+    }
+    print_message("%zu of 2000 damaged files not believed\n", bad);
+    assert_true(bad > 500 && bad < 2000);
+    free(bytes);
+    free(good);
+    gray_runtime_close(runtime);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define WITH_WORLD(name) \
+    cmocka_unit_test_setup_teardown(name, world_make, world_end)
+        WITH_WORLD(living_and_dead_add_up),
+        WITH_WORLD(strange_files_add_nothing),
+        WITH_WORLD(strange_fifos_are_not_written),
+        WITH_WORLD(a_file_may_shrink_while_it_is_read),
+        WITH_WORLD(damaged_files),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
