@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """origin.py - small services that say what reached them.
 
-usage: origin.py http|fastcgi|uwsgi ADDRESS PIDFILE NAME
+usage: origin.py http|fastcgi|uwsgi|grpc ADDRESS PIDFILE NAME
 
 Why: stories compare what a service was sent, to the byte; so `http` answers
 with the raw head it read, `fastcgi` and `uwsgi` with the parameters they got,
-one a line, sorted.  ADDRESS is a port of 127.0.0.1 or the path of a socket.
+one a line, sorted.  `grpc` answers with its name and ends with the trailer
+grpc-status: 0, or the number behind a colon in NAME.  ADDRESS is a port of 127.0.0.1 or the path of a socket.
 Every answer carries X-Served-By: NAME.  Ends on SIGTERM or SIGQUIT.
 Read next: gw, run.
 """
@@ -107,6 +108,40 @@ def uwsgi(conn, name):
     conn.sendall(out.replace(b"Status: 200 OK", b"HTTP/1.0 200 OK", 1))
 
 
+def literal(name, value):
+    """A header field for HPACK: nothing indexed, nothing compressed."""
+    return (b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value)
+
+
+def grpc(conn, name):
+    """As much of HTTP/2 as one call after another needs."""
+    name, _, status = name.partition(b":")
+
+    def frame(kind, flags, stream, payload=b""):
+        conn.sendall(struct.pack(">I", len(payload))[1:]
+                     + bytes([kind, flags]) + struct.pack(">I", stream)
+                     + payload)
+
+    read_exactly(conn, len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
+    frame(4, 0, 0)
+    while True:
+        head = read_exactly(conn, 9)
+        size = int.from_bytes(head[:3], "big")
+        kind, flags = head[3], head[4]
+        stream = int.from_bytes(head[5:], "big")
+        body = read_exactly(conn, size)
+        if kind == 4 and not flags & 1:
+            frame(4, 1, 0)
+        if kind == 6 and not flags & 1:
+            frame(6, 1, 0, body)
+        if kind in (0, 1) and flags & 1:
+            frame(1, 4, stream, b"\x88"
+                  + literal(b"content-type", b"application/grpc")
+                  + literal(b"x-served-by", name))
+            frame(0, 0, stream, b"\0" + struct.pack(">I", len(name)) + name)
+            frame(1, 5, stream, literal(b"grpc-status", status or b"0"))
+
+
 def serve(handler, conn, name):
     try:
         handler(conn, name)
@@ -118,7 +153,8 @@ def serve(handler, conn, name):
 
 def main():
     kind, address, pidfile, name = sys.argv[1:5]
-    handler = {"http": http, "fastcgi": fastcgi, "uwsgi": uwsgi}[kind]
+    handler = {"http": http, "fastcgi": fastcgi, "uwsgi": uwsgi,
+               "grpc": grpc}[kind]
     if address.startswith("/"):
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(address)
