@@ -14,9 +14,12 @@
 
 /* The longest canonical decimal number below 2^64. */
 #define DIGITS_MAX 20u
-/* A cell of an honest file holds about eight keys; a longer one is searched
- * by halves, so that a hostile file costs no more than a logarithm. */
+/* So far from where it should lie a key is looked for one by one, then by
+ * halves: a hostile file costs no more than a logarithm. */
 #define SCAN_MAX 32u
+/* A cache line is eight keys wide: the lines at both sides are asked for
+ * together with the one in the middle. */
+#define NEIGHBOUR 6u
 #define DIR_BITS_MAX 31u
 
 static int refuse(struct gray_problem *ret_problem, const char *code,
@@ -128,27 +131,52 @@ static bool parse_number(struct gray_str id, uint64_t *ret_number)
     return true;
 }
 
-/* Number of the first key that is not below `key`; half->count when none. */
-static uint32_t lower_bound(const struct gray_list *list,
-                            const struct gray_list_half *half, uint64_t key)
+/* The same in [first, last) by halves. */
+static uint32_t halve(const uint64_t *keys, uint32_t first, uint32_t last,
+                      uint64_t key)
 {
-    const uint64_t *keys = (const uint64_t *)(list->base + half->keys);
-    const uint32_t *dir = (const uint32_t *)(list->base + half->dir);
-    uint64_t cell = half->dir_bits == 0 ? 0 : key >> (64 - half->dir_bits);
-    uint32_t first = dir[cell], last = dir[cell + 1], middle;
+    while (first < last) {
+        uint32_t middle = first + (last - first) / 2;
 
-    while (last - first > SCAN_MAX) {
-        middle = first + (last - first) / 2;
         if (keys[middle] < key) {
             first = middle + 1;
         } else {
             last = middle;
         }
     }
-    while (first < last && keys[first] < key) {
-        first++;
-    }
     return first;
+}
+
+/* Number of the first key that is not below `key`; half->count when none.
+ * Mixed keys lie evenly in a cell, so where one should lie can be computed,
+ * and it is a few keys away at most: the directory may be coarse enough to
+ * stay in a cache, and the keys cost one miss. */
+static uint32_t lower_bound(const struct gray_list *list,
+                            const struct gray_list_half *half, uint64_t key)
+{
+    const uint64_t *keys = (const uint64_t *)(list->base + half->keys);
+    const uint32_t *dir = (const uint32_t *)(list->base + half->dir);
+    uint64_t cell = half->dir_bits == 0 ? 0 : key >> (64 - half->dir_bits);
+    uint64_t within = (key << half->dir_bits) >> 32;
+    uint32_t first = dir[cell], last = dir[cell + 1], at, left = SCAN_MAX;
+
+    if (first == last) {
+        return first;
+    }
+    at = first + (uint32_t)(within * (last - first) >> 32);
+    __builtin_prefetch(&keys[at > first + NEIGHBOUR ? at - NEIGHBOUR : first]);
+    __builtin_prefetch(
+        &keys[last - at > NEIGHBOUR ? at + NEIGHBOUR : last - 1]);
+    if (keys[at] < key) {
+        do {
+            at++;
+        } while (at < last && keys[at] < key && --left != 0);
+        return left != 0 ? at : halve(keys, at, last, key);
+    }
+    while (at > first && keys[at - 1] >= key && --left != 0) {
+        at--;
+    }
+    return left != 0 ? at : halve(keys, first, at, key);
 }
 
 static bool same_string(const struct gray_list *list, uint32_t number,

@@ -258,6 +258,36 @@ static void a_wrong_order_only_misses(void **state)
     }
 }
 
+/* The last key ends the file: what lies behind it is somebody else's. */
+static void reads_nothing_behind_the_keys(void **state)
+{
+    static const char *const ids[] = {"1", "2", "3"};
+    struct gray_list_file *body =
+        (void *)(file.bytes + sizeof(struct gray_file_header));
+    struct gray_list list;
+    char text[8];
+    uint8_t *exact;
+    uint32_t bits, i, found;
+
+    (void)state;
+    for (bits = 0; bits <= 6; bits += 6) {
+        craft_list(&file, ids, 3, bits, false);
+        body->numeric.keys =
+            craft_put(&file, file.bytes + body->numeric.keys, 3 * 8);
+        craft_end(&file);
+        exact = malloc(file.length);
+        assert_non_null(exact);
+        memcpy(exact, file.bytes, file.length);
+        assert_int_equal(gray_list_open(&list, exact, file.length, NULL), 0);
+        for (i = 0, found = 0; i < 1000; i++) {
+            snprintf(text, sizeof(text), "%u", i);
+            found += has(&list, text);
+        }
+        assert_int_equal(found, 3);
+        free(exact);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +297,7 @@ int main(void)
         cmocka_unit_test(strict_compares_the_strings),
         cmocka_unit_test(refuses_damage),
         cmocka_unit_test(a_wrong_order_only_misses),
+        cmocka_unit_test(reads_nothing_behind_the_keys),
     };
 
     return cmocka_run_group_tests_name("list", tests, NULL, NULL);
