@@ -98,22 +98,41 @@ static char *read_tail(const char *folder)
     return text;
 }
 
+/* Lines about one release replace each other, and so do lines of the folder
+ * that begin with the same word. */
+static void keep_newest(json_t *newest, json_t *line)
+{
+    const char *release = json_string_value(json_object_get(line, "release"));
+    const char *action = json_string_value(json_object_get(line, "action"));
+    char key[128];
+
+    if (action == NULL) {
+        return;
+    }
+    snprintf(key, sizeof(key), "%s/%.*s", release != NULL ? release : "",
+             release != NULL ? 0 : (int)strcspn(action, " "), action);
+    json_object_del(newest, key); /* the newest stands last */
+    json_object_set(newest, key, line);
+}
+
 json_t *actions_read(const char *folder)
 {
     CLI_CLEANUP(string_freep) char *text = read_tail(folder);
-    json_t *newest = json_object();
+    CLI_CLEANUP(json_freep) json_t *newest = json_object();
+    json_t *lines = json_array(), *line;
     char *save = NULL;
+    const char *key;
 
-    for (char *line = text != NULL ? strtok_r(text, "\n", &save) : NULL;
-         line != NULL; line = strtok_r(NULL, "\n", &save)) {
-        json_t *value = json_loads(line, 0, NULL);
-        const char *release =
-            json_string_value(json_object_get(value, "release"));
-
-        if (json_is_object(value)) {
-            json_object_set(newest, release != NULL ? release : "", value);
+    for (char *at = text != NULL ? strtok_r(text, "\n", &save) : NULL;
+         at != NULL; at = strtok_r(NULL, "\n", &save)) {
+        line = json_loads(at, 0, NULL);
+        if (json_is_object(line)) {
+            keep_newest(newest, line);
         }
-        json_decref(value);
+        json_decref(line);
     }
-    return newest;
+    json_object_foreach(newest, key, line) {
+        json_array_append(lines, line);
+    }
+    return lines;
 }

@@ -106,6 +106,9 @@ unsigned words_distance(const char *a, const char *b);
 
 /* ---- printing (print.c) --------------------------------------------------- */
 
+/* Control characters become '?', in place: what a request or a reader wrote
+ * must not steer the terminal of whoever looks at it. */
+char *text_clean(char *text);
 /* "gray: ..." and a line end to standard error. */
 void complain(const char *format, ...) CLI_PRINTF(1, 2);
 void complain_problem(const char *what, const struct gray_problem *problem);
@@ -228,8 +231,8 @@ struct action {
 /* Adds a line with moment and person. Nothing depends on it: a failure is
  * said and no more. */
 void action_record(const char *folder, const struct action *action);
-/* The newest line of each release, and of the folder itself ("" is its name),
- * as an object by name. */
+/* The newest line of each release, and of each thing done to the folder, as an
+ * array in the order of time. */
 json_t *actions_read(const char *folder);
 
 /* ---- moments (moment.c) ------------------------------------------------------ */

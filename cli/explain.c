@@ -201,7 +201,8 @@ static int answer_line(struct explainer *e, size_t length, uint64_t number)
 
     if (request_parse(&request, e->line, length, &problem) != 0) {
         fprintf(stderr, "%s:%llu: error: %s [%s]\n", e->name,
-                (unsigned long long)number, problem.sentence, problem.code);
+                (unsigned long long)number, text_clean(problem.sentence),
+                problem.code);
         e->status = CLI_EXIT_REFUSED;
         return 0;
     }

@@ -20,16 +20,30 @@ struct table {
     bool right[TABLE_COLUMNS_MAX];
 };
 
+char *text_clean(char *text)
+{
+    for (unsigned char *at = (unsigned char *)text; *at != '\0'; at++) {
+        if (*at < 0x20 || *at == 0x7f) {
+            *at = '?';
+        } else if (*at == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0) {
+            at[0] = at[1] = '?';
+        }
+    }
+    return text;
+}
+
 void complain(const char *format, ...)
 {
+    CLI_CLEANUP(string_freep) char *text = NULL;
     va_list list;
 
     fflush(stdout);
-    fputs("gray: ", stderr);
     va_start(list, format);
-    vfprintf(stderr, format, list);
+    if (vasprintf(&text, format, list) < 0) {
+        text = NULL;
+    }
     va_end(list);
-    fputc('\n', stderr);
+    fprintf(stderr, "gray: %s\n", text != NULL ? text_clean(text) : format);
 }
 
 void complain_problem(const char *what, const struct gray_problem *problem)
@@ -82,7 +96,7 @@ void table_cell(struct table *table, const char *format, ...)
         text = NULL;
     }
     va_end(list);
-    table->cells[table->count++] = need(text);
+    table->cells[table->count++] = text_clean(need(text));
 }
 
 void table_right(struct table *table, size_t column)

@@ -176,16 +176,26 @@ static const char *text_in(json_t *object, const char *key)
 
 static void print_actions(const struct status *s)
 {
-    const char *release;
+    CLI_CLEANUP(table_freep) struct table *table = table_new(6);
     json_t *line;
+    size_t i;
 
-    json_object_foreach(s->actions, release, line) {
-        printf("last: %s %s%s%s by %s%s%s\n", text_in(line, "at"),
-               text_in(line, "action"), *release != '\0' ? " " : "", release,
-               text_in(line, "actor"),
-               *text_in(line, "reason") != '\0' ? ": " : "",
-               text_in(line, "reason"));
+    json_array_foreach(s->actions, i, line) {
+        json_int_t revision =
+            json_integer_value(json_object_get(line, "revision"));
+
+        table_cell(table, "last");
+        table_cell(table, "%s", text_in(line, "at"));
+        table_cell(table, "%s", text_in(line, "action"));
+        if (revision > 0) {
+            table_cell(table, "revision %lld", (long long)revision);
+        } else {
+            table_cell(table, "%s", text_in(line, "release"));
+        }
+        table_cell(table, "by %s", text_in(line, "actor"));
+        table_cell(table, "%s", text_in(line, "reason"));
     }
+    table_print(table, stdout);
 }
 
 static void print_readers(const struct status *s)

@@ -355,6 +355,16 @@ class Explain(Case):
         self.assertEqual(answer["revision"], 9)
         self.assertEqual(answer["class"], "load")
 
+    def test_a_request_does_not_steer_the_terminal(self):
+        self.write(SERVICE + release(unit="query: uid"))
+        done = self.run_gray("explain", "-f", self.docs, "--path",
+                             "/?uid=a%1b%5b1mb%c2%9bc")
+        self.assertIn("a?[1mb", done.stdout)
+        self.assertNotIn("\x1b", done.stdout)
+        done = self.run_gray("explain", "-f", self.docs, "--requests", "-",
+                             stdin='{"path":"/","\\u001b[1m":1}', code=REFUSED)
+        self.assertNotIn("\x1b", done.stderr)
+
     def test_words_are_heard(self):
         self.publish()
         self.run_gray("stop", "cart-2")
@@ -475,7 +485,7 @@ class Words(Case):
         self.assertIn("undo: gray open cart-2", done.stdout)
         self.assertEqual(self.word(), "baseline")
         status = self.run_gray("status").stdout
-        self.assertRegex(status, r"stop cart-2 by .*: errors")
+        self.assertRegex(status, r"stop +cart-2 +by .* errors")
         self.assertIn("already", self.run_gray("stop", "cart-2").stdout)
         self.run_gray("open", "cart-2")
         self.assertEqual(self.word(), "open")
@@ -606,10 +616,27 @@ class Looking(Case):
         answer = self.facts("status")
         self.assertEqual(answer["revision"], 1)
         self.assertEqual([r["alive"] for r in answer["readers"]], [True])
-        self.assertEqual(answer["lastActions"][""]["action"], "publish")
+        self.assertEqual([(a["action"], a["revision"])
+                          for a in answer["lastActions"]], [("publish", 1)])
         text = self.run_gray("status").stdout
         self.assertRegex(text, r"generation 1, revision 1")
         self.assertRegex(text, r"library +\d+ +alive")
+
+    def test_status_says_who_did_what_last(self):
+        self.publish()
+        for words in (("stop", "cart-2"), ("open", "cart-2"),
+                      ("bypass", "on"), ("bypass", "off"),
+                      ("freeze", "cart-2", "--reason", "a\n\x1b[1mb")):
+            self.run_gray(*words)
+        # A line that somebody broke is passed over.
+        with open(self.runtime + "/actions.log", "a", encoding="utf-8") as f:
+            f.write("{nonsense\n[]\n{}\n")
+        last = self.facts("status")["lastActions"]
+        self.assertEqual([a["action"] for a in last],
+                         ["publish", "bypass off", "freeze"])
+        self.assertEqual((last[2]["before"], last[2]["after"]),
+                         ("open", "no-admit"))
+        self.assertNotIn("\x1b", self.run_gray("status").stdout)
 
     def test_status_of_a_damaged_folder(self):
         self.publish()
