@@ -405,3 +405,16 @@ void gray_input_colour(struct gray_input *in, struct gray_str lane,
     in->arms = arms;
     in->traffic_class = (uint8_t)traffic_class;
 }
+
+void gray_input_unit(struct gray_input *in, struct gray_str unit)
+{
+    const struct gray_policy *policy = in->policy->policy;
+    const struct gray_release *releases =
+        (const void *)(in->policy->base + policy->releases.offset);
+    for (uint32_t i = 0; i < policy->releases.count; i++) {
+        uint32_t slot = releases[i].unit_slots[0];
+        if (slot != GRAY_NONE && !has_value(in, slot)) {
+            add_value(in, slot, unit.data, unit.length);
+        }
+    }
+}
