@@ -78,32 +78,6 @@ static int read_class(const char *word, enum gray_class *ret_class)
     return -EINVAL;
 }
 
-/* Puts the unit where every release looks for it first, before any value of
- * the request: the engine takes the first value of a slot. */
-static void put_unit(const struct gray_snapshot *policy, struct gray_str unit,
-                     struct gray_input *in)
-{
-    uint32_t i, j;
-
-    for (i = 0; i < policy->policy->releases.count; i++) {
-        uint32_t slot = gray_release_at(policy, i)->unit_slots[0];
-
-        for (j = 0; j < in->value_count && in->values[j].slot != slot; j++) {
-        }
-        if (slot == GRAY_NONE || j < in->value_count) {
-            continue;
-        }
-        if (in->value_count == GRAY_VALUES_MAX) {
-            in->overflow = true;
-            return;
-        }
-        in->values[in->value_count].data = unit.data;
-        in->values[in->value_count].slot = slot;
-        in->values[in->value_count].length = unit.length;
-        in->value_count++;
-    }
-}
-
 static void put_headers(const struct gray_snapshot *policy,
                         const struct gray_client_request *request,
                         struct gray_input *in)
@@ -151,7 +125,7 @@ int runtime_client_input(struct gray_client *client,
         request->now_ms != 0 ? request->now_ms : runtime_client_now_ms(),
         request->random != 0 ? request->random : runtime_client_random(client));
     if (request->unit != NULL) {
-        put_unit(policy, str_of(request->unit), in);
+        gray_input_unit(in, str_of(request->unit));
     }
     if (request->method != NULL) {
         gray_input_method(in, str_of(request->method));

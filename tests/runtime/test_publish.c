@@ -235,6 +235,33 @@ static void policy_and_fleet_turn_together(void **state)
     folder_remove(path);
 }
 
+/* Two that looked at the same generation do not both replace it. */
+static void who_was_overtaken_is_told(void **state)
+{
+    struct gray_problem problem = { NULL, "", 0 };
+    struct gray_publish what = { .group = (gid_t)-1,
+                                 .expect_generation = true,
+                                 .expected_generation = 1 };
+    struct gray_compiled compiled;
+    struct gray_published published;
+    char path[64], text[2048];
+
+    (void)state;
+    folder_new(path);
+    shop_publish(path, "10", 1);
+    shop_text(text, sizeof(text), "20");
+    documents_compile(text, 2, &compiled);
+    what.policy = compiled.policy.data;
+    what.policy_size = compiled.policy.size;
+    assert_int_equal(gray_publish(path, &what, &published, &problem), 0);
+    assert_int_equal(published.policy_generation, 2);
+    assert_int_equal(gray_publish(path, &what, NULL, &problem), -EAGAIN);
+    assert_string_equal(problem.code, "overtaken");
+    assert_int_equal(files_ending(path, ".new"), 0);
+    gray_compiled_free(&compiled);
+    folder_remove(path);
+}
+
 /* What a dead publisher left is cleared away, and its number is not trusted. */
 static void leftovers_are_cleared(void **state)
 {
@@ -285,6 +312,7 @@ int main(void)
         cmocka_unit_test(a_folder_of_everyone_is_refused),
         cmocka_unit_test(policy_and_fleet_turn_together),
         cmocka_unit_test(leftovers_are_cleared),
+        cmocka_unit_test(who_was_overtaken_is_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
