@@ -121,8 +121,8 @@ static uint32_t put_set(struct build *build, const struct cond *test)
     }
     cells_at = operand_room(build, (size_t)size * sizeof(struct gray_set_cell));
     if (cells_at == 0 ||
-        operand_relocate(build, offset + offsetof(struct gray_operand_set, cells)) !=
-            0) {
+        operand_relocate(build, offset + offsetof(struct gray_operand_set,
+                                                  cells)) != 0) {
         return 0;
     }
     set = operand_at(build, offset);
@@ -133,8 +133,8 @@ static uint32_t put_set(struct build *build, const struct cond *test)
         if (build->no_memory) {
             return 0;
         }
-        put_cell(build, operand_at(build, offset), operand_at(build, cells_at), size - 1,
-                 text);
+        put_cell(build, operand_at(build, offset),
+                 operand_at(build, cells_at), size - 1, text);
     }
     return offset;
 }
@@ -142,11 +142,13 @@ static uint32_t put_set(struct build *build, const struct cond *test)
 static uint32_t put_mod(struct build *build, const struct cond *test)
 {
     uint32_t offset = operand_room(build, sizeof(struct gray_operand_mod));
+    struct gray_operand_mod *out;
 
     if (offset == 0) {
         return 0;
     }
-    ((struct gray_operand_mod *)operand_at(build, offset))->divisor = test->divisor;
+    out = operand_at(build, offset);
+    out->divisor = test->divisor;
     return put_table(build, offset + offsetof(struct gray_operand_mod, ranges),
                      test->ranges, test->range_count,
                      sizeof(*test->ranges)) == 0
@@ -157,11 +159,13 @@ static uint32_t put_mod(struct build *build, const struct cond *test)
 static uint32_t put_tail(struct build *build, const struct cond *test)
 {
     uint32_t offset = operand_room(build, sizeof(struct gray_operand_tail));
+    struct gray_operand_tail *out;
 
     if (offset == 0) {
         return 0;
     }
-    ((struct gray_operand_tail *)operand_at(build, offset))->width = test->tail_width;
+    out = operand_at(build, offset);
+    out->width = test->tail_width;
     return put_table(build, offset + offsetof(struct gray_operand_tail, tails),
                      test->tails, test->tail_count,
                      sizeof(*test->tails)) == 0
@@ -308,7 +312,8 @@ static uint32_t put_cidr(struct build *build, const struct cond *test)
     }
     for (i = 0; i < test->text_count; i++) {
         if (parse_network(test->texts[i], &ranges[count]) != 0) {
-            build_finding(build, GRAY_ERROR, GRAY_PROBLEM_BAD_CIDR, test->pointer,
+            build_finding(build, GRAY_ERROR, GRAY_PROBLEM_BAD_CIDR,
+                          test->pointer,
                           "\"%.*s\" is no network; write 10.0.0.0/8 or "
                           "2001:db8::/32.",
                           (int)test->texts[i].length, test->texts[i].data);
@@ -377,7 +382,8 @@ static int find_zone(struct build *build, const struct cond *test,
         return 0;
     }
     if (zone_load(&steps, &count, zone, build->options->now) != 0) {
-        build_finding(build, GRAY_ERROR, GRAY_PROBLEM_UNKNOWN_ZONE, test->pointer,
+        build_finding(build, GRAY_ERROR, GRAY_PROBLEM_UNKNOWN_ZONE,
+                      test->pointer,
                       "The time zone \"%s\" is not in this machine's tz "
                       "database; install tzdata, or check the name.",
                       zone);
@@ -412,8 +418,8 @@ static uint32_t put_time(struct build *build, const struct cond *test)
     }
     offset = operand_room(build, sizeof(*out));
     if (offset == 0 ||
-        operand_relocate(build, offset + offsetof(struct gray_operand_time, zone)) !=
-            0) {
+        operand_relocate(build, offset + offsetof(struct gray_operand_time,
+                                                  zone)) != 0) {
         return 0;
     }
     out = operand_at(build, offset);
@@ -429,9 +435,11 @@ static uint32_t put_time(struct build *build, const struct cond *test)
 static uint32_t put_list(struct build *build, const struct cond *test)
 {
     uint32_t offset = operand_room(build, sizeof(struct gray_operand_list));
+    struct gray_operand_list *out;
 
     if (offset != 0) {
-        ((struct gray_operand_list *)operand_at(build, offset))->list = test->list;
+        out = operand_at(build, offset);
+        out->list = test->list;
     }
     return offset;
 }

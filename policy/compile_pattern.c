@@ -26,7 +26,8 @@ static uint32_t copy_dfa(struct build *build, const struct dfa *dfa,
     size_t words = (dfa->states + 31) / 32 * sizeof(uint32_t);
     uint32_t offset = operand_room(build, sizeof(struct gray_operand_dfa));
     uint32_t class_of = operand_room(build, sizeof(dfa->class_of));
-    uint32_t table = operand_room(build, cells), accept = operand_room(build, words);
+    uint32_t table = operand_room(build, cells);
+    uint32_t accept = operand_room(build, words);
     struct gray_operand_dfa *out;
 
     if (offset == 0 || class_of == 0 || table == 0 || accept == 0) {

@@ -101,8 +101,8 @@ static const char *escape_complaint(char c)
         return "An assertion inside a pattern is not known; the whole value "
                "is matched anyway.";
     }
-    return "This escape is not known; known are \\d \\w \\s \\D \\W \\S \\n \\t "
-           "\\r \\f \\v \\xHH and signs.";
+    return "This escape is not known; known are \\d \\w \\s \\D \\W \\S \\n "
+           "\\t \\r \\f \\v \\xHH and signs.";
 }
 
 int parse_escape(struct parser *parser, struct byte_set *set, bool *ret_single)

@@ -335,3 +335,27 @@ void craft_input(struct gray_input *in, const struct craft_compiled *compiled,
         }
     }
 }
+
+bool craft_allowed(struct gray_model *model, struct cond *cond,
+                    const char *target, const char *const *headers)
+{
+    struct craft_compiled compiled;
+    struct gray_verdict verdict;
+    struct gray_input in;
+
+    craft_allow(&model->releases[0], &cond, 1);
+    craft_compile(&compiled, model, false);
+    craft_input(&in, &compiled, target, headers);
+    gray_decide_release(&compiled.view, 0, &in, NULL, NULL, &verdict, NULL);
+    craft_compiled_free(&compiled);
+    return verdict.in != 0;
+}
+
+bool craft_header_allowed(struct gray_model *model, struct cond *cond,
+                           const char *value)
+{
+    const char *headers[3] = {"cookie: uid=1001",
+                              craft_print("x-a: %s", value), NULL};
+
+    return craft_allowed(model, cond, "/", headers);
+}

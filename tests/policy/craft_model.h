@@ -65,4 +65,11 @@ void craft_compiled_free(struct craft_compiled *compiled);
 void craft_input(struct gray_input *in, const struct craft_compiled *compiled,
                  const char *target, const char *const *headers);
 
+/* Does an allow rule of this condition let the request in?  The second asks
+ * with the header x-a and uid=1001. */
+bool craft_allowed(struct gray_model *model, struct cond *cond,
+                   const char *target, const char *const *headers);
+bool craft_header_allowed(struct gray_model *model, struct cond *cond,
+                          const char *value);
+
 #endif

@@ -48,9 +48,9 @@ static struct cond *leaf(void)
         GRAY_CONDITION_PREFIX, GRAY_CONDITION_PREFIX, GRAY_CONDITION_SUFFIX,
         GRAY_CONDITION_IN,     GRAY_CONDITION_IN,     GRAY_CONDITION_NOT_IN,
         GRAY_CONDITION_ABSENT, GRAY_CONDITION_BLANK,  GRAY_CONDITION_PRESENT,
-        GRAY_CONDITION_GLOB};
+        GRAY_CONDITION_GLOB,   GRAY_CONDITION_REGEX};
     uint8_t source = sources[below(sizeof(sources))];
-    uint8_t op = ops[below(sizeof(ops) - (below(8) != 0))];
+    uint8_t op = ops[below(sizeof(ops) - (below(8) != 0 ? 2 : 0))];
     bool named = source <= GRAY_SOURCE_QUERY && source >= GRAY_SOURCE_HEADER;
     const char *name = named ? craft_print("n%u", below(3)) : "";
     struct cond *cond;
@@ -69,6 +69,8 @@ static struct cond *leaf(void)
 
         if (op == GRAY_CONDITION_GLOB) {
             text = craft_print("%s*", text);
+        } else if (op == GRAY_CONDITION_REGEX) {
+            text = craft_print("%s(%s)?", text, word());
         }
         cond = craft_test(source, name, op, text);
     }
@@ -206,6 +208,38 @@ static void the_rarest_key_is_taken(void **state)
     craft_free();
 }
 
+/* What follows a fixed start may be left out: it is no part of the start. */
+static void a_pattern_may_end_where_it_began(void **state)
+{
+    static const char *const targets[] = {"/a", "/ab", "/abc", "/b"};
+    const uint32_t members[] = {0, GRAY_NONE};
+    struct gray_model *model = craft_model();
+    struct model_lane lane = craft_lane("red", members);
+    struct craft_compiled compiled;
+    struct cond *conds[9];
+    struct gray_input in;
+    struct gray_colour colour;
+    uint32_t i;
+
+    (void)state;
+    model->lanes = &lane;
+    model->lane_count = 1;
+    for (i = 0; i < 9; i++) {
+        conds[i] = craft_test(GRAY_SOURCE_PATH, "", GRAY_CONDITION_REGEX,
+                              "/a(b(c)?)?");
+    }
+    craft_lane_rules(model, conds, 9);
+    craft_compile(&compiled, model, false);
+    assert_int_equal(compiled.policy.policy->indexes.count, 1);
+    for (i = 0; i < 4; i++) {
+        craft_input(&in, &compiled, targets[i], NULL);
+        gray_decide(&compiled.view, 0, &in, NULL, NULL, &colour, NULL);
+        assert_int_equal(colour.lane, i < 3 ? 0 : GRAY_NONE);
+    }
+    craft_compiled_free(&compiled);
+    craft_free();
+}
+
 /* At the limit of keys for one rule, and beyond it. */
 static void a_rule_stands_under_64_keys_at_most(void **state)
 {
@@ -247,6 +281,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_rules_answer_alike_with_and_without),
         cmocka_unit_test(the_rarest_key_is_taken),
+        cmocka_unit_test(a_pattern_may_end_where_it_began),
         cmocka_unit_test(a_rule_stands_under_64_keys_at_most),
     };
 

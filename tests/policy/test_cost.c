@@ -202,6 +202,33 @@ static void a_program_costs_its_longest_path(void **state)
     craft_free();
 }
 
+/* Deny, allow, match, require: a request may have to go through them all. */
+static void every_set_of_a_release_counts(void **state)
+{
+    struct gray_model *model = craft_model();
+    struct model_release *release = &model->releases[0];
+    struct cond *cond = craft_test(GRAY_SOURCE_HEADER, "x-a",
+                                   GRAY_CONDITION_EXACT, "a");
+    struct craft_compiled compiled;
+    uint32_t before = 0, step;
+
+    (void)state;
+    craft_allow(release, &cond, 1);
+    release->allow_count = 0;
+    for (step = 0; step < 5; step++) {
+        release->deny = release->match = release->allow;
+        release->deny_count = step >= 1;
+        release->allow_count = step >= 2;
+        release->match_count = step >= 3;
+        release->require = step >= 4 ? cond : NULL;
+        craft_compile(&compiled, model, false);
+        assert_true(compiled.files.cost_bound_ns > before);
+        before = compiled.files.cost_bound_ns;
+        craft_compiled_free(&compiled);
+    }
+    craft_free();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +237,7 @@ int main(void)
         cmocka_unit_test(patterns_with_a_fixed_beginning_are_told_apart),
         cmocka_unit_test(only_as_many_values_count_as_a_request_has),
         cmocka_unit_test(too_many_releases_at_one_entrance_are_refused),
+        cmocka_unit_test(every_set_of_a_release_counts),
         cmocka_unit_test(a_program_costs_its_longest_path),
     };
 

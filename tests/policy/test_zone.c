@@ -38,7 +38,8 @@ static void zones_agree_with_the_c_library(void **state)
         "Asia/Gaza",        "America/Sao_Paulo", "Etc/GMT+5",
         "Pacific/Apia",     "UTC"};
     /* 1950 to 2090 in steps that meet every hour of the day. */
-    const int64_t first = -631152000, last = 3786912000, step = 86400 * 3 + 3600;
+    const int64_t first = -631152000, last = 3786912000;
+    const int64_t step = 86400 * 3 + 3600;
     size_t i;
 
     (void)state;
