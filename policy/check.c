@@ -426,35 +426,66 @@ static bool about_key(const char *code)
     return false;
 }
 
+/* The pointer without its last `levels` steps. malloc'd. */
+static char *ancestor(const char *pointer, unsigned levels)
+{
+    char *copy = strdup(pointer);
+    for (; copy != NULL && levels > 0; levels--) {
+        char *slash = strrchr(copy, '/');
+        if (slash == NULL) {
+            break;
+        }
+        *slash = '\0';
+    }
+    return copy;
+}
+
+/* Findings about what is not there are shown where it should be: each pass
+ * looks for the next ancestors of those without a place. */
+static size_t locate_pass(struct gray_findings *findings, size_t first,
+                          size_t count, const struct model_document *owners,
+                          const struct gray_text *text, unsigned levels)
+{
+    struct gray_place *places = calloc(count, sizeof(*places));
+    size_t *numbers = calloc(count, sizeof(*numbers));
+    size_t used = 0, missing = 0;
+    for (size_t i = 0; places != NULL && numbers != NULL && i < count; i++) {
+        const struct gray_finding *item = &findings->items[first + i];
+        char *pointer = owners[i].text == text && item->line == 0
+                            ? ancestor(item->pointer, levels)
+                            : NULL;
+        if (pointer != NULL) {
+            struct gray_document document = {.number = owners[i].number,
+                                             .item = owners[i].item};
+            numbers[used] = first + i;
+            places[used++] = (struct gray_place){
+                .path = gray_path_pointer(gray_path_root(&document), pointer),
+                .key = levels == 0 && about_key(item->code)};
+            free(pointer);
+        }
+    }
+    if (used > 0) {
+        gray_locate(text, places, used);
+    }
+    for (size_t i = 0; i < used; i++) {
+        findings->items[numbers[i]].line = places[i].line;
+        findings->items[numbers[i]].column = places[i].column;
+        missing += places[i].line == 0;
+    }
+    free(places);
+    free(numbers);
+    return missing;
+}
+
 static void locate_in(struct gray_findings *findings, size_t first,
                       size_t count, const struct model_document *owners,
                       const struct gray_text *text)
 {
-    struct gray_place *places = calloc(count, sizeof(*places));
-    size_t used = 0;
-    if (places == NULL) {
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (owners[i].text == text) {
-            const struct gray_finding *item = &findings->items[first + i];
-            struct gray_document document = {.number = owners[i].number,
-                                             .item = owners[i].item};
-            places[used++] = (struct gray_place){
-                .path = gray_path_pointer(gray_path_root(&document),
-                                          item->pointer),
-                .key = about_key(item->code)};
+    for (unsigned levels = 0; levels <= GRAY_DOCUMENT_DEPTH_MAX; levels++) {
+        if (locate_pass(findings, first, count, owners, text, levels) == 0) {
+            return;
         }
     }
-    gray_locate(text, places, used);
-    used = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (owners[i].text == text) {
-            findings->items[first + i].line = places[used].line;
-            findings->items[first + i].column = places[used++].column;
-        }
-    }
-    free(places);
 }
 
 static void locate_all(const struct model_owner *owner,

@@ -136,7 +136,8 @@ bool gray_check_attribute(struct gray_check *c, const struct where *at,
 bool gray_check_labels(struct gray_check *c, const struct where *at,
                        json_t *value, bool absent,
                        struct model_label **ret_labels, uint32_t *ret_count);
-/* A list of names without repetition; numbers from `table` when not NULL. */
+/* A list of names without repetition; numbers from `table` when not NULL.
+ * Sorted, unless their order means something. */
 struct name_list {
     const char **names;
     uint32_t *numbers;
@@ -144,7 +145,7 @@ struct name_list {
 };
 bool gray_check_names(struct gray_check *c, const struct where *at,
                       json_t *value, const struct gray_names *table,
-                      enum gray_problem_number unknown,
+                      enum gray_problem_number unknown, bool ordered,
                       struct name_list *ret_list);
 
 /* ---- conditions (model_condition.c) ---------------------------------------- */

@@ -137,9 +137,20 @@ bool gray_check_labels(struct gray_check *c, const struct where *at,
     return good;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int by_number(const void *left, const void *right)
+{
+    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
+    return (a > b) - (a < b);
+}
+
 bool gray_check_names(struct gray_check *c, const struct where *at,
                       json_t *value, const struct gray_names *table,
-                      enum gray_problem_number unknown,
+                      enum gray_problem_number unknown, bool ordered,
                       struct name_list *ret_list)
 {
     if (!gray_check_list(c, at, value, GRAY_SET_MAX, "[a, b]")) {
@@ -173,6 +184,11 @@ bool gray_check_names(struct gray_check *c, const struct where *at,
             list.names[list.count] = name;
             list.numbers[list.count++] = number;
         }
+    }
+    if (!ordered && list.count > 1) {
+        /* Numbers are in the order of names, so both orders are one. */
+        qsort(list.names, list.count, sizeof(*list.names), by_name);
+        qsort(list.numbers, list.count, sizeof(*list.numbers), by_number);
     }
     *ret_list = list;
     return good;

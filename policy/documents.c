@@ -199,6 +199,27 @@ static int check_json_depth(const struct gray_text *text,
     return 0;
 }
 
+/* jansson says where the offending token ends; people look for its start. */
+static void place_token(const json_error_t *error,
+                        struct gray_finding_head *head)
+{
+    const char *near = strstr(error->text, " near '");
+    size_t characters = 0;
+    head->line = error->line < 1 ? 1 : (uint32_t)error->line;
+    head->column = error->column < 1 ? 1 : (uint32_t)error->column;
+    if (near == NULL) {
+        return;
+    }
+    near += strlen(" near '");
+    const char *end = strrchr(near, '\'');
+    for (const char *b = near; end != NULL && b < end; b++) {
+        characters += ((unsigned char)*b & 0xc0) != 0x80;
+    }
+    if (characters > 0 && characters <= head->column) {
+        head->column -= (uint32_t)characters - 1;
+    }
+}
+
 static int read_json(struct gray_documents *docs, struct gray_text *text,
                      struct gray_findings *findings)
 {
@@ -231,9 +252,8 @@ static int read_json(struct gray_documents *docs, struct gray_text *text,
                        : code == json_error_duplicate_key
                            ? GRAY_PROBLEM_DUPLICATE_KEY
                            : GRAY_PROBLEM_SYNTAX,
-            .file = text->name,
-            .line = error.line < 1 ? 1 : (uint32_t)error.line,
-            .column = error.column < 1 ? 1 : (uint32_t)error.column};
+            .file = text->name};
+        place_token(&error, &head);
         gray_findings_add(findings, &head,
                           "not JSON: %s (a text that begins with { or [ is "
                           "read as JSON, any other as YAML)",

@@ -169,7 +169,10 @@ static void check_covered(struct gates *g, const struct rule_set *old,
         warn_shorter(g, pointer, rule, &dropped);
         return;
     }
-    if (!dropped.known && number < now->count) {
+    if (number < now->count &&
+        (!dropped.known || (now->sides[number].cond != NULL &&
+                            now->sides[number].cond->kind == COND_ALL))) {
+        memset(&dropped, 0, sizeof(dropped));
         lost_part(g, old->sides[number], now->sides[number], &dropped);
     }
     say_dropped(g, pointer, rule, &dropped);

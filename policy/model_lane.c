@@ -180,17 +180,18 @@ static bool check_references(struct gray_check *c, json_t *const *values,
     } else {
         good &= gray_check_names(c, AT_KEY(NULL, "services"),
                                  values[KEY_SERVICES], &c->services,
-                                 GRAY_PROBLEM_UNKNOWN_SERVICE, &services);
+                                 GRAY_PROBLEM_UNKNOWN_SERVICE, false,
+                                 &services);
     }
     if (values[KEY_ENTRANCES] != NULL) {
         good &= gray_check_names(c, AT_KEY(NULL, "entrances"),
                                  values[KEY_ENTRANCES], NULL,
-                                 GRAY_PROBLEM_UNKNOWN_WORD,
+                                 GRAY_PROBLEM_UNKNOWN_WORD, false,
                                  &rules->entrances);
     }
     if (values[KEY_FALLBACK] != NULL) {
         good &= gray_check_names(c, at, values[KEY_FALLBACK], &c->lanes,
-                                 GRAY_PROBLEM_UNKNOWN_LANE, &fallback);
+                                 GRAY_PROBLEM_UNKNOWN_LANE, true, &fallback);
         if (lane->strict && fallback.count > 0) {
             good = gray_check_error(c, GRAY_PROBLEM_STRICT_FALLBACK, at,
                                     "a strict lane never falls back; take "

@@ -388,7 +388,7 @@ static bool check_identity(struct gray_check *c, json_t *const *values,
         struct name_list list = {0};
         good &= gray_check_names(c, AT_KEY(NULL, "entrances"),
                                  values[KEY_ENTRANCES], NULL,
-                                 GRAY_PROBLEM_UNKNOWN_WORD, &list);
+                                 GRAY_PROBLEM_UNKNOWN_WORD, false, &list);
         release->entrances = list.names;
         release->entrance_count = list.count;
     }
