@@ -268,7 +268,7 @@ struct request_problem {
 int request_parse(struct request *ret_request, const char *line, size_t length,
                   struct request_problem *ret_problem);
 /* The same from a value that is already parsed; takes a reference, and strips
- * its baggage. */
+ * our own cookies from it. */
 int request_from_json(struct request *ret_request, json_t *root,
                       struct request_problem *ret_problem);
 void request_free(struct request *request);

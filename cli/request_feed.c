@@ -159,6 +159,9 @@ uint32_t request_feed(const struct request *request,
             request->arms != NULL ? text_of(request->arms) : none,
             request->traffic_class);
     }
+    if (request->entrance != NULL && strcmp(request->entrance, "-") == 0) {
+        return GRAY_NONE; /* no entrance: only the colour counts */
+    }
     entrance = gray_find_entrance(
         policy, request->entrance != NULL ? text_of(request->entrance) : none);
     /* An entrance that no document names decides like the unnamed one. */

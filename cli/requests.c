@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <stdarg.h>
 #include <string.h>
+#include <strings.h>
 
 #include "cli/cli.h"
 
@@ -268,46 +269,51 @@ static int read_key(struct request *request, const char *key, json_t *value,
                   "class, random, anonymous)", key);
 }
 
-/* The edge takes gray members out of a baggage header before anything looks at
+/* The edge takes our own cookies out of a Cookie header before any rule looks at
  * it; what holds nothing else is gone. */
-static json_t *baggage_left(json_t *value)
+static json_t *cookies_left(json_t *value)
 {
-    struct gray_str none = { "", 0 };
+    static const struct gray_str names[] = {
+        { GRAY_COOKIE_NAME, sizeof(GRAY_COOKIE_NAME) - 1 },
+        { GRAY_COOKIE_NAME_HOST, sizeof(GRAY_COOKIE_NAME_HOST) - 1 },
+    };
     struct gray_str text = { json_string_value(value),
                              (uint32_t)json_string_length(value) };
     char *buffer = malloc(text.length + 1);
     json_t *left = NULL;
+    uint32_t removed = 0;
     size_t length;
 
     if (buffer != NULL) {
-        length = gray_baggage_write(text, none, none, GRAY_CLASS_LIVE, buffer,
-                                    text.length);
-        left = length > 0 ? json_stringn(buffer, length) : NULL;
+        length = gray_cookie_strip(text, names, 2, buffer, text.length,
+                                   &removed);
+        left = removed == 0 ? json_incref(value)
+               : length > 0 ? json_stringn(buffer, length)
+                            : NULL;
     }
     free(buffer);
     return left;
 }
 
-static void strip_baggage(json_t *headers)
+static void strip_cookies(json_t *headers)
 {
     const char *name;
     json_t *values;
-    void *next;
 
-    json_object_foreach_safe(headers, next, name, values) {
-        struct gray_str text = { name, (uint32_t)strlen(name) };
-        json_t *left = json_array(), *one;
+    json_object_foreach(headers, name, values) {
+        json_t *left, *one;
 
-        if (gray_header_kind(text) == GRAY_HEADER_BAGGAGE) {
-            for (size_t i = 0; i < values_count(values); i++) {
-                one = baggage_left(values_at(values, i));
-                if (one != NULL) {
-                    json_array_append_new(left, one);
-                }
-            }
-            json_object_set(headers, name, left);
+        if (strcasecmp(name, "cookie") != 0) {
+            continue;
         }
-        json_decref(left);
+        left = json_array();
+        for (size_t i = 0; i < values_count(values); i++) {
+            one = cookies_left(values_at(values, i));
+            if (one != NULL) {
+                json_array_append_new(left, one);
+            }
+        }
+        json_object_set_new(headers, name, left); /* the key is there */
     }
 }
 
@@ -330,7 +336,7 @@ int request_from_json(struct request *ret_request, json_t *root,
     if (request.path == NULL) {
         return refuse(ret_problem, "no-path", "path is missing.");
     }
-    strip_baggage(request.headers);
+    strip_cookies(request.headers);
     request.root = json_incref(root);
     *ret_request = request;
     return 0;

@@ -216,11 +216,18 @@ static void a_request_reaches_the_engine_as_through_nginx(void **state)
         /* What the edge strips is not seen. */
         { "{\"header\":{\"name\":\"x-gray-lane\",\"present\":true}}",
           "{\"path\":\"/\",\"headers\":{\"X-Gray-Lane\":\"red\"}}", false },
-        { "{\"header\":{\"name\":\"baggage\",\"absent\":true}}",
-          "{\"path\":\"/\",\"headers\":{\"baggage\":\"gray.lane=red\"}}",
+        /* Our own cookies are gone before a rule looks. */
+        { "{\"header\":{\"name\":\"cookie\",\"exact\":\"a=1\"}}",
+          "{\"path\":\"/\",\"headers\":{\"Cookie\":\"gray=x; a=1\"}}", true },
+        { "{\"header\":{\"name\":\"cookie\",\"absent\":true}}",
+          "{\"path\":\"/\",\"headers\":{\"cookie\":\"__Host-gray=x\"}}",
           true },
-        { "{\"header\":{\"name\":\"baggage\",\"exact\":\"k=v\"}}",
-          "{\"path\":\"/\",\"headers\":{\"baggage\":\"k=v,gray.lane=red\"}}",
+        { "{\"cookie\":{\"name\":\"gray\",\"absent\":true}}",
+          "{\"path\":\"/\",\"headers\":{\"cookie\":[\"b=2\",\"gray=x\"]}}",
+          true },
+        /* Baggage is what the client sent. */
+        { "{\"header\":{\"name\":\"baggage\",\"exact\":\"k=v,gray.lane=r\"}}",
+          "{\"path\":\"/\",\"headers\":{\"baggage\":\"k=v,gray.lane=r\"}}",
           true },
         { "{\"time\":{\"from\":\"2026-01-01T00:00:00Z\"}}",
           "{\"path\":\"/\",\"now\":\"2026-01-01T00:00:00Z\"}", true },
@@ -256,6 +263,10 @@ static void a_colour_comes_only_from_its_keys(void **state)
                      0);
     assert_memory_equal(input.lane.data, "red", 3);
     assert_int_equal(input.lane.length, 3);
+    request.entrance = "-"; /* not an entrance at all */
+    assert_true(request_feed(&request, policy->view->policy, 1, &input) ==
+                GRAY_NONE);
+
     assert_memory_equal(input.arms.data, "a,b", 3);
     assert_int_equal(input.arms.length, 3);
     assert_int_equal(input.traffic_class, GRAY_CLASS_LOAD);
