@@ -13,6 +13,24 @@
 
 #include "engine/engine.h"
 
+/* Tells a problem: always -1, so that a check may return it. */
+static inline int problem_say(struct gray_problem *ret_problem,
+                              const char *code, const char *sentence,
+                              uint64_t offset)
+{
+    if (ret_problem != NULL) {
+        size_t length = strlen(sentence);
+        if (length >= sizeof(ret_problem->sentence)) {
+            length = sizeof(ret_problem->sentence) - 1;
+        }
+        memcpy(ret_problem->sentence, sentence, length);
+        ret_problem->sentence[length] = '\0';
+        ret_problem->code = code;
+        ret_problem->offset = offset;
+    }
+    return -1;
+}
+
 /* [offset, offset + count * width) lies in `size` bytes and offset is a
  * multiple of `align`.  count * width must not wrap: width is a record. */
 static inline bool bytes_fit(uint64_t size, uint64_t offset, uint64_t count,

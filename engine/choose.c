@@ -254,12 +254,23 @@ static inline uint32_t below(uint32_t random, uint32_t n)
     return (uint32_t)(((uint64_t)random * n) >> 32);
 }
 
+/* Kernighan's count: few bits are set, and the built-in would ask for libgcc
+ * where libc is all the engine may need. */
+static uint32_t bits(uint64_t word)
+{
+    uint32_t count = 0;
+    for (; word != 0; word &= word - 1) {
+        count++;
+    }
+    return count;
+}
+
 /* Place of the n-th member that was not tried yet. Only the first 64 can have
  * been. */
 static uint32_t place_of(uint64_t tried, uint32_t n)
 {
     uint64_t open = ~tried;
-    uint32_t in_bitmap = (uint32_t)__builtin_popcountll(open);
+    uint32_t in_bitmap = 64 - bits(tried);
 
     if (tried == 0) {
         return n;
@@ -308,9 +319,9 @@ uint32_t gray_pick(const struct gray_view *view, uint32_t route,
     if (tried != 0) {
         if (left < 64) {
             tried |= ~UINT64_C(0) << left;
-            left = 64 - (uint32_t)__builtin_popcountll(tried);
+            left = bits(~tried);
         } else {
-            left -= (uint32_t)__builtin_popcountll(tried);
+            left -= bits(tried);
         }
     }
     if (left == 0) {

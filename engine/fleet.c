@@ -7,7 +7,6 @@
  * an endpoint (choose.c) may take every number in it as it stands.
  * Read next: link.c.
  */
-#include <stdio.h>
 
 #include "engine/bounds.h"
 
@@ -15,18 +14,6 @@
 /* "unix:" and what fits a struct sockaddr_un. */
 #define UNIX_PREFIX "unix:"
 #define UNIX_TEXT_MAX (sizeof(UNIX_PREFIX) - 1 + 107)
-
-static int refuse(struct gray_problem *ret_problem, const char *code,
-                  const char *sentence, uint64_t offset)
-{
-    if (ret_problem != NULL) {
-        ret_problem->code = code;
-        snprintf(ret_problem->sentence, sizeof(ret_problem->sentence), "%s",
-                 sentence);
-        ret_problem->offset = offset;
-    }
-    return -1;
-}
 
 struct gray_str gray_fleet_text(const struct gray_fleet *f, struct gray_ref ref)
 {
@@ -83,19 +70,19 @@ static int check_services(const struct gray_fleet *f,
 
         if (name.length == 0 || !ref_fits(services[i].name, body->strings) ||
             services[i].hash != gray_hash_name(name.data, name.length)) {
-            return refuse(ret_problem, "bad-name",
+            return problem_say(ret_problem, "bad-name",
                           "A service's name lies outside the strings, or its "
                           "hash is another name's.",
                           place);
         }
         if (i > 0 && !in_order(f, &services[i - 1], &services[i])) {
-            return refuse(ret_problem, "bad-order",
+            return problem_say(ret_problem, "bad-order",
                           "The services do not ascend.", place);
         }
         owned += services[i].endpoints.count;
         if (!span_fits(services[i].endpoints, body->endpoints.count) ||
             owned > body->endpoints.count) {
-            return refuse(ret_problem, "bad-span",
+            return problem_say(ret_problem, "bad-span",
                           "A service's endpoints lie outside the table, or "
                           "belong to two services.",
                           place);
@@ -138,14 +125,14 @@ static int check_endpoints(const struct gray_fleet *f,
         place = body->endpoints.offset + (uint64_t)i * sizeof(*endpoint);
         if (!ref_fits(endpoint->text, body->strings) ||
             !address_fits(f, endpoint)) {
-            return refuse(ret_problem, "bad-address",
+            return problem_say(ret_problem, "bad-address",
                           "An endpoint has no address of a known family.",
                           place);
         }
         if (endpoint->state > GRAY_ENDPOINT_EJECTED ||
             endpoint->weight > WEIGHT_MAX ||
             !span_fits(endpoint->labels, body->labels.count)) {
-            return refuse(ret_problem, "bad-endpoint",
+            return problem_say(ret_problem, "bad-endpoint",
                           "An endpoint's state, weight or labels are out of "
                           "range.",
                           place);
@@ -155,7 +142,7 @@ static int check_endpoints(const struct gray_fleet *f,
         if (labels[i].key.length == 0 ||
             !ref_fits(labels[i].key, body->strings) ||
             !ref_fits(labels[i].value, body->strings)) {
-            return refuse(ret_problem, "bad-label",
+            return problem_say(ret_problem, "bad-label",
                           "A label lies outside the strings.",
                           body->labels.offset + (uint64_t)i * sizeof(*labels));
         }
@@ -173,11 +160,11 @@ int gray_fleet_open(struct gray_fleet *ret_fleet, const void *data,
     f.header = data;
     if (data == NULL || ((uintptr_t)data & 7) != 0 ||
         size < sizeof(*f.header) + sizeof(*f.body)) {
-        return refuse(ret_problem, "truncated",
+        return problem_say(ret_problem, "truncated",
                       "The fleet is shorter than its own header.", 0);
     }
     if (!header_fits(f.header, size, GRAY_MAGIC_FLEET)) {
-        return refuse(ret_problem, "bad-header",
+        return problem_say(ret_problem, "bad-header",
                       "This is no fleet of a layout that is known here.", 0);
     }
     f.body = (const struct gray_fleet_body *)(f.base + sizeof(*f.header));
@@ -186,7 +173,7 @@ int gray_fleet_open(struct gray_fleet *ret_fleet, const void *data,
                     8) ||
         !table_fits(size, f.body->endpoints, sizeof(struct gray_endpoint), 8) ||
         !table_fits(size, f.body->labels, sizeof(struct gray_selector), 8)) {
-        return refuse(ret_problem, "bad-table",
+        return problem_say(ret_problem, "bad-table",
                       "A table lies outside the fleet.", sizeof(*f.header));
     }
     if (check_services(&f, ret_problem) != 0 ||

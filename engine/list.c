@@ -8,7 +8,6 @@
  * misses at any size, at less than nine bytes an id.
  * Read next: layout.h (gray_list_file), policy/list_build.c (who writes it).
  */
-#include <stdio.h>
 
 #include "engine/bounds.h"
 
@@ -21,18 +20,6 @@
  * together with the one in the middle. */
 #define NEIGHBOUR 6u
 #define DIR_BITS_MAX 31u
-
-static int refuse(struct gray_problem *ret_problem, const char *code,
-                  const char *sentence, uint64_t offset)
-{
-    if (ret_problem != NULL) {
-        ret_problem->code = code;
-        snprintf(ret_problem->sentence, sizeof(ret_problem->sentence), "%s",
-                 sentence);
-        ret_problem->offset = offset;
-    }
-    return -1;
-}
 
 /* The directory must rise from 0 to `count`: then every cell lies inside the
  * keys and a look-up needs no further check. */
@@ -74,27 +61,27 @@ int gray_list_open(struct gray_list *ret_list, const void *data, uint64_t size,
 
     if (data == NULL || ((uintptr_t)data & 7) != 0 ||
         size < sizeof(*header) + sizeof(*file)) {
-        return refuse(ret_problem, "truncated",
+        return problem_say(ret_problem, "truncated",
                       "The list is shorter than its own header.", 0);
     }
     if (!header_fits(header, size, GRAY_MAGIC_LIST)) {
-        return refuse(ret_problem, "bad-header",
+        return problem_say(ret_problem, "bad-header",
                       "This is no list of a layout that is known here.", 0);
     }
     file = (const struct gray_list_file *)(base + sizeof(*header));
     if (!half_fits(base, size, &file->numeric)) {
-        return refuse(ret_problem, "bad-list",
+        return problem_say(ret_problem, "bad-list",
                       "The numeric ids or their directory are damaged.",
                       file->numeric.keys);
     }
     if (!half_fits(base, size, &file->text)) {
-        return refuse(ret_problem, "bad-list",
+        return problem_say(ret_problem, "bad-list",
                       "The other ids or their directory are damaged.",
                       file->text.keys);
     }
     if (file->strings != 0 && !bytes_fit(size, file->strings, file->text.count,
                                          sizeof(uint64_t), 8)) {
-        return refuse(ret_problem, "bad-list",
+        return problem_say(ret_problem, "bad-list",
                       "The strings of a strict list lie outside of it.",
                       file->strings);
     }

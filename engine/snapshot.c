@@ -7,28 +7,21 @@
  * sentence, and the place.
  * Read next: check.c (programs, indexes), check_release.c (releases, routes).
  */
+#include "engine/bounds.h"
 #include "engine/check.h"
 #include "engine/check_release.h"
 
 int check_refuse(struct check *check, const char *code, const char *sentence,
                  const void *record)
 {
-    struct gray_problem *problem = check->problem;
-    size_t length = strlen(sentence);
-    if (problem == NULL || problem->code != NULL) {
+    if (check->problem == NULL || check->problem->code != NULL) {
         return -1; /* the first problem is the one that is told */
     }
-    problem->code = code;
-    if (length >= sizeof(problem->sentence)) {
-        length = sizeof(problem->sentence) - 1;
-    }
-    memcpy(problem->sentence, sentence, length);
-    problem->sentence[length] = '\0';
-    problem->offset =
+    return problem_say(
+        check->problem, code, sentence,
         record == NULL
             ? 0
-            : (uint64_t)((const uint8_t *)record - check->s->base);
-    return -1;
+            : (uint64_t)((const uint8_t *)record - check->s->base));
 }
 
 int check_spend(struct check *check, uint64_t steps)

@@ -112,8 +112,11 @@ struct gray_folder {
     struct gray_control *control; /* PROT_WRITE when opened for writing */
     bool writable;
 };
+/* Maps `control` of a folder. 0, or negative with *ret_problem: no folder, no
+ * `control` in it, a layout of another version. */
 int gray_folder_open(struct gray_folder *ret_folder, const char *path,
                      bool writable, struct gray_problem *ret_problem);
+/* Unmaps and closes; harmless when called again. */
 void gray_folder_close(struct gray_folder *folder);
 
 /* ---- reader (reader.c) ---------------------------------------------------- */

@@ -86,7 +86,7 @@ def until(what, seconds=10):
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, "gave up waiting"
-        time.sleep(0.01)
+        time.sleep(0.01)  # bounded wait
 
 
 def status():

@@ -169,12 +169,17 @@ def nm(archive, *flags):
 
 def check_engine_symbols(archive):
     """Mutable statics, or calls the engine must not make."""
-    for row in nm(archive):
-        if len(row) == 3 and row[1] in "dDbBC":
-            yield f"{archive}: mutable data {row[2]}"
-        if len(row) == 2 and row[0] == "U" and \
-                ENGINE_FORBIDDEN.match(row[1].split("@")[0]):
-            yield f"{archive}: calls {row[1]}()"
+    # sysv: name|value|class|type|size|line|section; a table of pointers lies
+    # in .data.rel.ro until it is linked and is read-only ever after.
+    for row in nm(archive, "-f", "sysv"):
+        cells = [cell.strip() for cell in " ".join(row).split("|")]
+        if len(cells) < 7:
+            continue
+        if cells[2] in ("d", "D", "b", "B", "C") and \
+                not cells[6].startswith(".data.rel.ro"):
+            yield f"{archive}: mutable data {cells[0]}"
+        if cells[2] == "U" and ENGINE_FORBIDDEN.match(cells[0].split("@")[0]):
+            yield f"{archive}: calls {cells[0]}()"
 
 
 def check_engine_links(archive):
@@ -187,7 +192,7 @@ def check_engine_links(archive):
             capture_output=True, text=True)
         if done.returncode != 0:
             yield f"{archive}: does not link with libc alone: " + \
-                done.stderr.strip().splitlines()[-1]
+                done.stderr.strip()[:500]
 
 
 def check_exports(library, header):
