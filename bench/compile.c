@@ -8,7 +8,6 @@
  *   compile_100k_rules_json_ms the same as JSON
  *   compile_100k_model_ms      the part of it from the checked model on
  *   list_10m_build_ms          10 million ids to a list file, from the model
- *   list_10m_bytes_per_id      of that file
  * Read next: ../policy/compile.c, ../policy/list_build.c.
  */
 #include <stdarg.h>
@@ -186,7 +185,6 @@ static void build_list(void)
     }
     end = now_ms();
     printf("list_10m_build_ms %.0f ms\n", end - start);
-    printf("list_10m_bytes_per_id %.2f bytes\n", (double)file.size / IDS);
     free(file.data);
     free(list.ids);
     free(texts);
