@@ -182,7 +182,7 @@ static void close_scene(struct scene *s)
 /* 0, or -1 when the policy is refused: nobody says that random text is good. */
 static int open_scene(struct scene *s, const struct text *policy, bool talk)
 {
-    struct gray_compile_options options = {.revision = 7, .now = INVENT_NOW};
+    struct gray_compile_options options = {.revision = 1, .now = INVENT_NOW};
     struct gray_documents *docs = gray_documents_new();
     struct gray_findings findings = {NULL, 0, 0, 0};
     int answer = -1;

@@ -229,16 +229,22 @@ static void write_pairs(struct text *t, const char *key,
 /* Values of one name stand together, in an array. */
 static void write_headers(struct text *t, const struct brute_request *r)
 {
+    bool first = true, written[BRUTE_PAIRS] = {false};
     uint32_t i, k;
 
     text_add(t, ",\"headers\":{");
-    for (i = 0; i < r->header_count; i = k) {
-        text_add(t, "%s\"%s\":[", i == 0 ? "" : ",", r->headers[i].name);
-        for (k = i; k < r->header_count &&
-                    strcmp(r->headers[k].name, r->headers[i].name) == 0;
-             k++) {
-            text_add(t, k == i ? "" : ",");
-            text_add_json(t, r->headers[k].value);
+    for (i = 0; i < r->header_count; i++) {
+        if (written[i]) {
+            continue;
+        }
+        text_add(t, "%s\"%s\":[", first ? "" : ",", r->headers[i].name);
+        first = false;
+        for (k = i; k < r->header_count; k++) {
+            if (strcmp(r->headers[k].name, r->headers[i].name) == 0) {
+                text_add(t, k == i ? "" : ",");
+                text_add_json(t, r->headers[k].value);
+                written[k] = true;
+            }
         }
         text_add(t, "]");
     }
