@@ -6,7 +6,8 @@
  * says, tree by tree and string by string, with hashes, patterns and clocks of
  * its own (murmur written down again, regex(3), localtime(3)).  Nothing of
  * the engine is called but gray_hash_scope(), which is an identity.
- * Read next: brute.c, brute_match.c, tests/story/agree.c (who compares).
+ * Read next: brute.c, brute_values.c, brute_match.c, tests/story/agree.c (who
+ * compares).
  */
 #ifndef GRAY_TESTS_BRUTE_H
 #define GRAY_TESTS_BRUTE_H
@@ -69,6 +70,22 @@ void brute_done(struct brute *b);
 /* `entrance` is a number of the model; GRAY_NONE: no entrance. */
 void brute_decide(struct brute *b, const struct brute_request *request,
                   uint32_t entrance, struct brute_answer *ret_answer);
+
+/* ---- brute_values.c ----------------------------------------------------- */
+
+#define BRUTE_VALUES 16u
+#define BRUTE_ROOM 4096u
+/* The values of one attribute, copied out. */
+struct brute_values {
+    const char *value[BRUTE_VALUES];
+    uint32_t count;
+    char room[BRUTE_ROOM];
+    uint32_t used;
+};
+void brute_add(struct brute_values *v, const char *from, size_t length);
+/* Empties *v first. */
+void brute_find_values(struct brute_values *v, const struct brute_request *r,
+                       uint8_t source, const char *name);
 
 /* ---- brute_match.c ------------------------------------------------------ */
 

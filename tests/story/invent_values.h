@@ -46,4 +46,25 @@ extern const struct world worlds[WORLD_COUNT];
 /* A random value; it lies in `room` or for ever. */
 const char *world_value(enum world_number world, struct dice *d, char *room);
 
+/* ---- invent_cond.c ------------------------------------------------------ */
+
+#define INVENT_DEPTH 3u
+struct inventor {
+    struct text *t;
+    struct dice *d;
+    const char *zone; /* one a policy: libc changes zones slowly */
+    uint32_t lists;
+    bool unit; /* may conditions here ask for the unit? */
+    uint32_t salts;
+};
+
+static inline uint32_t pick(struct inventor *v, uint32_t n)
+{
+    return dice_below(v->d, n);
+}
+/* One condition over texts, one over sets, or any tree from this depth on. */
+void invent_text(struct inventor *v, uint8_t op);
+void invent_set(struct inventor *v, uint8_t op);
+void invent_cond(struct inventor *v, uint32_t depth);
+
 #endif
