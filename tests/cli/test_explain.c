@@ -102,27 +102,44 @@ static void run_and_compare(const char *folder, struct policy *policy)
     assert_int_equal(getline(&got, &size, file), -1);
     fclose(file);
     free(got);
-    unlink(docs);
-    unlink(lines);
-    unlink(answers);
 }
 
 static void the_program_answers_with_the_engines_bytes(void **state)
 {
-    char folder[] = "/dev/shm/gray-explain-XXXXXX";
     struct policy *policy = fixture_policy(documents);
 
-    (void)state;
-    assert_non_null(mkdtemp(folder));
-    run_and_compare(folder, policy);
-    rmdir(folder);
+    run_and_compare(*state, policy);
     fixture_free(policy);
+}
+
+static int make_folder(void **state)
+{
+    static char folder[64];
+
+    snprintf(folder, sizeof(folder), "/dev/shm/gray-explain-XXXXXX");
+    *state = mkdtemp(folder);
+    return *state != NULL ? 0 : -1;
+}
+
+/* Whatever the test left, when it failed on its way. */
+static int remove_folder(void **state)
+{
+    static const char *const names[] = { "docs.json", "lines", "answers" };
+    char path[256];
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", (char *)*state, names[i]);
+        unlink(path);
+    }
+    return rmdir(*state);
 }
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_program_answers_with_the_engines_bytes),
+        cmocka_unit_test_setup_teardown(
+            the_program_answers_with_the_engines_bytes, make_folder,
+            remove_folder),
     };
 
     program = argc > 1 ? argv[1] : "gray";
