@@ -72,7 +72,7 @@ struct gray_client_problem {
     char sentence[160];
 };
 
-/* ---- a handle -------------------------------------------------------------- */
+/* ---- a handle ----------------------------------------------------------- */
 
 /* Opens a folder; NULL: GRAY_CLIENT_FOLDER.  0, or negative: -ENOENT there is
  * no such folder, -EPERM others than its owner could change it, -EINVAL it is
@@ -108,7 +108,7 @@ GRAY_CLIENT_API
 void gray_client_refusal(struct gray_client *client,
                          struct gray_client_problem *ret_problem);
 
-/* ---- a request ------------------------------------------------------------- */
+/* ---- a request ---------------------------------------------------------- */
 
 struct gray_client_pair {
     const char *name, *value;
@@ -140,7 +140,7 @@ struct gray_client_request {
     uint64_t random;      /* 64 random bits; 0: drawn here */
 };
 
-/* ---- answers --------------------------------------------------------------- */
+/* ---- answers ------------------------------------------------------------ */
 
 struct gray_client_answer {
     size_t size;          /* sizeof(struct gray_client_answer) */

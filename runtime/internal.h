@@ -123,6 +123,7 @@ struct keys {
         SHA256_CTX inner, outer;
     } keys[KEYS_MAX];
 };
+void runtime_key_prepare(struct key *key, const struct keys_entry *entry);
 /* Without a readable, sound file: no keys, count 0. */
 void runtime_keys_read(int dirfd, uid_t owner, struct keys *ret_keys);
 void runtime_keys_clear(struct keys *keys);

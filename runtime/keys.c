@@ -56,7 +56,7 @@ static int keys_file_read(int dirfd, uid_t owner, struct keys_file *ret_file,
 }
 
 /* RFC 2104: the two pads, hashed once. */
-static void key_prepare(struct key *key, const struct keys_entry *entry)
+void runtime_key_prepare(struct key *key, const struct keys_entry *entry)
 {
     uint8_t pad[SHA256_CBLOCK];
     size_t i;
@@ -86,7 +86,7 @@ void runtime_keys_read(int dirfd, uid_t owner, struct keys *ret_keys)
         return;
     }
     for (i = 0; i < file.count; i++) {
-        key_prepare(&ret_keys->keys[i], &file.keys[i]);
+        runtime_key_prepare(&ret_keys->keys[i], &file.keys[i]);
     }
     ret_keys->count = file.count;
     OPENSSL_cleanse(&file, sizeof(file));

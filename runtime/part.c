@@ -81,7 +81,7 @@ static int part_map(struct part *part, int fd, uid_t owner,
 static int part_open(struct part *part, struct gray_problem *ret_problem)
 {
     /* The engine tells the first problem only, into an empty record. */
-    struct gray_problem problem = { NULL, "", 0 };
+    struct gray_problem problem = {NULL, "", 0};
     int error;
 
     switch (part->kind) {

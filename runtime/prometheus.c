@@ -192,31 +192,38 @@ static void gauge(struct text *text, const char *name, const char *help,
     runtime_text_add(text, "%s %llu\n", name, (unsigned long long)value);
 }
 
+void runtime_status_prometheus(struct text *text, const struct status *s)
+{
+    const struct gray_control *control = s->folder.control;
+
+    gauge(text, "gray_up", "1: the runtime folder can be read",
+          control != NULL);
+    gauge(text, "gray_policy_good", "1: the policy in force is sound",
+          s->policy != NULL && s->problem.code == NULL);
+    if (control == NULL) {
+        return;
+    }
+    gauge(text, "gray_policy_generation", "policy in force on this host",
+          control->policy_generation);
+    gauge(text, "gray_fleet_generation", "fleet in force on this host",
+          control->fleet_generation);
+    gauge(text, "gray_policy_revision", "its number in the history",
+          s->policy != NULL ? s->policy->policy.header->revision : 0);
+    gauge(text, "gray_bypass", "1: the modules are transparent",
+          control->bypass);
+    all_releases(text, s);
+    all_series(text, &s->totals);
+    all_readers(text, &s->totals);
+    all_totals(text, &s->totals);
+}
+
 char *gray_status_prometheus(const char *folder, size_t *ret_length)
 {
     struct text text = {NULL, 0, 0, false};
     struct status s;
-    int error = runtime_status_read(&s, folder);
 
-    gauge(&text, "gray_up", "1: the runtime folder can be read", error == 0);
-    gauge(&text, "gray_policy_good", "1: the policy in force is sound",
-          error == 0 && s.policy != NULL && s.problem.code == NULL);
-    if (error == 0) {
-        const struct gray_control *control = s.folder.control;
-
-        gauge(&text, "gray_policy_generation", "policy in force on this host",
-              control->policy_generation);
-        gauge(&text, "gray_fleet_generation", "fleet in force on this host",
-              control->fleet_generation);
-        gauge(&text, "gray_policy_revision", "its number in the history",
-              s.policy != NULL ? s.policy->policy.header->revision : 0);
-        gauge(&text, "gray_bypass", "1: the modules are transparent",
-              control->bypass);
-        all_releases(&text, &s);
-        all_series(&text, &s.totals);
-        all_readers(&text, &s.totals);
-        all_totals(&text, &s.totals);
-    }
+    runtime_status_read(&s, folder);
+    runtime_status_prometheus(&text, &s);
     runtime_status_clear(&s);
     return runtime_text_take(&text, ret_length);
 }

@@ -72,6 +72,7 @@ int runtime_status_read(struct status *ret_status, const char *path)
         runtime_totals_of_dir(s->folder.dirfd, &s->totals, &s->problem) != 0 ||
         runtime_folder_owner(s->folder.dirfd, &search.owner, &s->problem) !=
             0) {
+        gray_folder_close(&s->folder);
         return -1;
     }
     search.dirfd = s->folder.dirfd;
@@ -256,38 +257,44 @@ static void json_totals(struct text *text, const struct gray_totals *totals)
     runtime_text_add(text, "}");
 }
 
-char *gray_status_json(const char *folder, size_t *ret_length)
+void runtime_status_json(struct text *text, const struct status *s,
+                         const char *folder)
 {
-    struct text text = {NULL, 0, 0, false};
-    struct status s;
-    int error = runtime_status_read(&s, folder);
+    const struct gray_control *control = s->folder.control;
 
-    runtime_text_add(&text, "{");
-    json_text(&text, "folder", folder);
-    runtime_text_add(&text, ",");
-    json_problem(&text, &s.problem);
-    if (error == 0) {
-        const struct gray_control *control = s.folder.control;
-
+    runtime_text_add(text, "{");
+    json_text(text, "folder", folder);
+    runtime_text_add(text, ",");
+    json_problem(text, &s->problem);
+    if (control != NULL) {
         runtime_text_add(
-            &text,
+            text,
             ",\"revision\":%llu,\"policy_generation\":%llu,"
             "\"fleet_generation\":%llu,\"keys_generation\":%llu,"
             "\"word_epoch\":%llu,\"bypass\":%s",
-            s.policy != NULL
-                ? (unsigned long long)s.policy->policy.header->revision
+            s->policy != NULL
+                ? (unsigned long long)s->policy->policy.header->revision
                 : 0ull,
             (unsigned long long)control->policy_generation,
             (unsigned long long)control->fleet_generation,
             (unsigned long long)control->keys_generation,
             (unsigned long long)control->word_epoch,
             control->bypass != 0 ? "true" : "false");
-        json_releases(&text, &s);
-        json_series(&text, &s.totals);
-        json_readers(&text, &s);
-        json_totals(&text, &s.totals);
+        json_releases(text, s);
+        json_series(text, &s->totals);
+        json_readers(text, s);
+        json_totals(text, &s->totals);
     }
-    runtime_text_add(&text, "}\n");
+    runtime_text_add(text, "}\n");
+}
+
+char *gray_status_json(const char *folder, size_t *ret_length)
+{
+    struct text text = {NULL, 0, 0, false};
+    struct status s;
+
+    runtime_status_read(&s, folder);
+    runtime_status_json(&text, &s, folder);
     runtime_status_clear(&s);
     return runtime_text_take(&text, ret_length);
 }

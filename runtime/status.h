@@ -15,6 +15,10 @@ struct status {
 /* -1: nothing but `problem` is filled; runtime_status_clear() either way. */
 int runtime_status_read(struct status *ret_status, const char *path);
 void runtime_status_clear(struct status *s);
+/* What was read, as text; folder.control NULL: it could not be read. */
+void runtime_status_json(struct text *text, const struct status *s,
+                         const char *folder);
+void runtime_status_prometheus(struct text *text, const struct status *s);
 uint32_t runtime_status_word(const struct status *s,
                              const struct gray_release *release);
 const char *runtime_class_word(uint32_t traffic_class);
