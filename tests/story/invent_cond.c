@@ -69,23 +69,21 @@ static void make_regex(const char *value, char *to, struct dice *d)
 
 static void make_glob(const char *value, char *to, struct dice *d)
 {
+    size_t i, length = strlen(value);
     char *start = to;
 
     if (!is_ascii(value)) {
         strcpy(to, "?*");
         return;
     }
-    for (; *value != '\0'; value++) {
+    for (i = 0; i < length; i++) {
         if (dice_one_in(d, 6)) {
             *to++ = '?';
         } else if (dice_one_in(d, 6) && (to == start || to[-1] != '*')) {
             *to++ = '*';
-            value += dice_below(d, 3);
-            if (strlen(value) > 64 || *value == '\0') {
-                break;
-            }
+            i += dice_below(d, 3);
         } else {
-            *to++ = *value == '*' || *value == '?' ? 'x' : *value;
+            *to++ = value[i] == '*' || value[i] == '?' ? 'x' : value[i];
         }
     }
     if (to == start) {
