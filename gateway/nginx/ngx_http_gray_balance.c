@@ -28,6 +28,7 @@ typedef struct {
         struct sockaddr_in6      sin6;
 #endif
     } addr;
+    u_char                       text[64];
 } ngx_http_gray_try_t;
 
 
@@ -39,7 +40,9 @@ typedef struct {
     ngx_http_gray_ctx_t         *ctx;
     ngx_http_gray_loc_conf_t    *conf;
     unsigned                     plain:1;    /* bypass: baselines only */
+    unsigned                     retried:1;
     ngx_http_gray_use_t          use;
+    ngx_http_gray_try_t          first;      /* most requests need one */
 } ngx_http_gray_peer_t;
 
 
@@ -56,7 +59,7 @@ static void ngx_http_gray_free_peer(ngx_peer_connection_t *pc, void *data,
 static void ngx_http_gray_tried(ngx_http_gray_use_t *use,
     const struct gray_view *view);
 static ngx_int_t ngx_http_gray_address(ngx_peer_connection_t *pc,
-    ngx_pool_t *pool, const struct gray_fleet *fleet,
+    ngx_http_gray_peer_t *gp, const struct gray_fleet *fleet,
     const struct gray_endpoint *endpoint);
 #if (NGX_HTTP_SSL)
 static ngx_int_t ngx_http_gray_set_session(ngx_peer_connection_t *pc,
@@ -338,7 +341,10 @@ ngx_http_gray_init_peer(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ngx_memzero(gp, sizeof(ngx_http_gray_peer_t));
+    /* what comes behind has its own beginning */
+
+    ngx_memzero(gp, offsetof(ngx_http_gray_peer_t, use)
+                    + offsetof(ngx_http_gray_use_t, name));
 
     gp->worker = w;
     gp->request = r;
@@ -414,6 +420,7 @@ static ngx_int_t
 ngx_http_gray_choose(ngx_http_gray_peer_t *gp, const struct gray_view *view)
 {
     uint32_t                   ready;
+    struct gray_str            version;
     struct gray_choice         choice;
     ngx_http_gray_use_t       *use;
     const struct gray_route   *route;
@@ -454,16 +461,16 @@ ngx_http_gray_choose(ngx_http_gray_peer_t *gp, const struct gray_view *view)
     use->route = choice.route;
     route = gray_route_at(view->policy, choice.route);
     use->arm = route->kind == GRAY_ROUTE_ARM;
-    use->version = ngx_http_gray_copy(gp->request->pool,
-                                      gray_text(view->policy,
-                                                route->version));
+    version = gray_text(view->policy, route->version);
+
+    use->version.data = use->name;
+    use->version.len = ngx_min(version.length, sizeof(use->name));
+    ngx_memcpy(use->name, version.data, use->version.len);
 
     ready = view->link->subsets[choice.route].ready;
     gp->request->upstream->peer.tries = ready;
 
-    if (use->request) {
-        ngx_http_gray_count_start(gp->worker, view, gp->ctx, use);
-    }
+    ngx_http_gray_count_start(gp->worker, view, gp->ctx, use);
 
     return NGX_OK;
 }
@@ -541,7 +548,7 @@ ngx_http_gray_get_peer(ngx_peer_connection_t *pc, void *data)
     pc->cached = 0;
     pc->connection = NULL;
 
-    return ngx_http_gray_address(pc, gp->request->pool, view->fleet, endpoint);
+    return ngx_http_gray_address(pc, gp, view->fleet, endpoint);
 }
 
 
@@ -599,22 +606,38 @@ ngx_http_gray_tried(ngx_http_gray_use_t *use, const struct gray_view *view)
 /* A name and an address of this try's own: the mapping may go meanwhile. */
 
 static ngx_int_t
-ngx_http_gray_address(ngx_peer_connection_t *pc, ngx_pool_t *pool,
+ngx_http_gray_address(ngx_peer_connection_t *pc, ngx_http_gray_peer_t *gp,
     const struct gray_fleet *fleet, const struct gray_endpoint *endpoint)
 {
+    ngx_pool_t           *pool;
     struct gray_str       text;
     ngx_http_gray_try_t  *try;
     struct sockaddr_un   *sun;
 
+    pool = gp->request->pool;
     text = gray_fleet_text(fleet, endpoint->text);
 
-    try = ngx_palloc(pool, sizeof(ngx_http_gray_try_t) + text.length);
-    if (try == NULL) {
-        return NGX_ERROR;
+    try = &gp->first;
+
+    if (gp->retried) {
+        try = ngx_palloc(pool, sizeof(ngx_http_gray_try_t));
+        if (try == NULL) {
+            return NGX_ERROR;
+        }
     }
 
+    gp->retried = 1;
+
     try->name.len = text.length;
-    try->name.data = (u_char *) (try + 1);
+    try->name.data = try->text;
+
+    if (text.length > sizeof(try->text)) {
+        try->name.data = ngx_pnalloc(pool, text.length);
+        if (try->name.data == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
     ngx_memcpy(try->name.data, text.data, text.length);
 
     pc->name = &try->name;

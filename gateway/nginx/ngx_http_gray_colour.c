@@ -66,16 +66,15 @@ ngx_http_gray_cleanup(void *data)
 
 
 ngx_http_gray_ctx_t *
-ngx_http_gray_get_ctx(ngx_http_request_t *r)
+ngx_http_gray_find_ctx(ngx_http_request_t *r)
 {
     ngx_pool_cleanup_t   *cln;
     ngx_http_gray_ctx_t  *ctx;
 
     r = r->main;
+    ctx = NULL;
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_gray_module);
-
-    if (ctx == NULL && (r->internal || r->filter_finalize)) {
+    if (r->internal || r->filter_finalize) {
 
         /* the context was zeroed by a redirect, the pool was not */
 
@@ -246,7 +245,8 @@ ngx_http_gray_decide(ngx_http_gray_decision_t *d)
             return NGX_ERROR;
         }
 
-        gray_decide(d->view, d->entrance, &d->input, ngx_http_gray_evidence,
+        gray_decide(d->view, d->entrance, &d->input,
+                    scan->cookie.len ? ngx_http_gray_evidence : NULL,
                     &d->evidence, &d->colour, NULL);
 
         if (ngx_http_gray_leave(d) != NGX_OK) {
@@ -836,15 +836,11 @@ ngx_http_gray_rewrite(ngx_http_gray_decision_t *d)
  */
 
 const struct gray_colour *
-ngx_http_gray_colour(ngx_http_gray_worker_t *w, const struct gray_view *view,
+ngx_http_gray_recolour(ngx_http_gray_worker_t *w, const struct gray_view *view,
     ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx)
 {
     struct gray_input   in;
     struct gray_colour  colour;
-
-    if (ctx == NULL || (ctx->lane.len == 0 && ctx->arms.len == 0)) {
-        return &ngx_http_gray_no_colour;
-    }
 
     if (ctx->colour && ctx->epoch == w->epoch) {
         return ctx->colour;

@@ -15,7 +15,14 @@
 
 static ngx_http_gray_remembered_t *ngx_http_gray_remember(
     ngx_http_gray_evidence_t *evidence, const struct gray_cookie *cookie);
-static ngx_uint_t ngx_http_gray_recall_slot(ngx_http_gray_evidence_t *e);
+static ngx_http_gray_remembered_t **ngx_http_gray_recall_set(
+    ngx_http_gray_evidence_t *e);
+static ngx_http_gray_issued_t *ngx_http_gray_issued(ngx_http_gray_worker_t *w,
+    ngx_http_gray_srv_conf_t *gscf, const struct gray_cookie *cookie,
+    ngx_uint_t tls);
+static ngx_int_t ngx_http_gray_sign(ngx_http_request_t *r,
+    ngx_http_gray_ctx_t *ctx, ngx_http_gray_srv_conf_t *gscf,
+    struct gray_cookie *cookie, ngx_http_gray_evidence_t *evidence);
 
 
 static struct gray_str
@@ -88,10 +95,10 @@ ngx_http_gray_evidence(void *context, uint32_t release, struct gray_str unit,
 const struct gray_cookie *
 ngx_http_gray_read_cookie(ngx_http_gray_evidence_t *evidence)
 {
-    ngx_uint_t                   slot;
-    struct gray_cookie           cookie;
-    ngx_http_gray_worker_t      *w;
-    ngx_http_gray_remembered_t  *known;
+    ngx_uint_t                    i;
+    struct gray_cookie            cookie;
+    ngx_http_gray_worker_t       *w;
+    ngx_http_gray_remembered_t   *known, **set;
 
     if (evidence->read) {
         return evidence->cookie;
@@ -104,20 +111,23 @@ ngx_http_gray_read_cookie(ngx_http_gray_evidence_t *evidence)
         return NULL;
     }
 
-    slot = ngx_http_gray_recall_slot(evidence);
-    known = w->remembered[slot];
+    set = ngx_http_gray_recall_set(evidence);
 
-    if (known && known->len == evidence->value.len
-        && known->host == evidence->tls
-        && ngx_memcmp(known->value, evidence->value.data, known->len) == 0)
-    {
-        ngx_http_gray_event(w, GRAY_EVENT_COOKIE_REMEMBERED);
+    for (i = 0; i < NGX_HTTP_GRAY_WAYS; i++) {
+        known = set[i];
 
-        if (known->cookie.expires > (int64_t) ngx_time()) {
-            evidence->cookie = &known->cookie;
+        if (known && known->len == evidence->value.len
+            && known->host == evidence->tls
+            && ngx_memcmp(known->value, evidence->value.data, known->len) == 0)
+        {
+            ngx_http_gray_event(w, GRAY_EVENT_COOKIE_REMEMBERED);
+
+            if (known->cookie.expires > (int64_t) ngx_time()) {
+                evidence->cookie = &known->cookie;
+            }
+
+            return evidence->cookie;
         }
-
-        return evidence->cookie;
     }
 
     if (gray_cookie_read(w->runtime, ngx_http_gray_cookie_name(evidence->tls),
@@ -134,11 +144,13 @@ ngx_http_gray_read_cookie(ngx_http_gray_evidence_t *evidence)
     known = ngx_http_gray_remember(evidence, &cookie);
 
     if (known) {
-        if (w->remembered[slot]) {
-            ngx_free(w->remembered[slot]);
+        i = ++w->turn % NGX_HTTP_GRAY_WAYS;
+
+        if (set[i]) {
+            ngx_free(set[i]);
         }
 
-        w->remembered[slot] = known;
+        set[i] = known;
         evidence->cookie = &known->cookie;
     }
 
@@ -146,18 +158,23 @@ ngx_http_gray_read_cookie(ngx_http_gray_evidence_t *evidence)
 }
 
 
-static ngx_uint_t
-ngx_http_gray_recall_slot(ngx_http_gray_evidence_t *e)
+/* A few places each, so that two values do not drive each other out. */
+
+static ngx_http_gray_remembered_t **
+ngx_http_gray_recall_set(ngx_http_gray_evidence_t *e)
 {
-    uint32_t  hash;
     size_t    n;
+    uint32_t  hash;
 
     /* the MAC stands last, and is as good as random */
 
     n = ngx_min(e->value.len, 16);
     hash = gray_murmur3_32(e->value.data + e->value.len - n, n, 0);
 
-    return hash % NGX_HTTP_GRAY_REMEMBERED;
+    return &e->worker->remembered[hash
+                                  % (NGX_HTTP_GRAY_REMEMBERED
+                                     / NGX_HTTP_GRAY_WAYS)
+                                  * NGX_HTTP_GRAY_WAYS];
 }
 
 
@@ -192,6 +209,10 @@ ngx_http_gray_forget(ngx_http_gray_worker_t *w)
             ngx_free(w->remembered[i]);
             w->remembered[i] = NULL;
         }
+    }
+
+    for (i = 0; i < NGX_HTTP_GRAY_ISSUED; i++) {
+        w->issued[i].len = 0;
     }
 }
 
@@ -261,13 +282,10 @@ ngx_http_gray_issue(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx,
     struct gray_input *in, const struct gray_colour *colour,
     ngx_http_gray_evidence_t *evidence, uint64_t anonymous)
 {
-    char                        value[GRAY_COOKIE_MAX];
     time_t                      now;
-    size_t                      len;
-    u_char                     *p;
     uint32_t                    i;
     ngx_uint_t                  changed;
-    struct gray_str             unit, name;
+    struct gray_str             unit;
     struct gray_cookie          cookie;
     const struct gray_cookie   *before;
     const struct gray_release  *release;
@@ -300,7 +318,8 @@ ngx_http_gray_issue(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx,
         }
 
     } else {
-        ngx_memzero(&cookie, sizeof(struct gray_cookie));
+        cookie.anonymous = 0;
+        cookie.mark_count = 0;
     }
 
     for (i = 0; i < colour->arm_count; i++) {
@@ -335,12 +354,90 @@ ngx_http_gray_issue(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx,
         return NGX_OK;
     }
 
-    cookie.issued = now;
-    cookie.expires = now + gscf->cookie_age;
+    return ngx_http_gray_sign(r, ctx, gscf, &cookie, evidence);
+}
+
+
+/*
+ * Clients that keep no cookies are admitted with every request: the cookie
+ * that their unit was given a moment ago is given again, unsigned anew.
+ */
+
+static ngx_http_gray_issued_t *
+ngx_http_gray_issued(ngx_http_gray_worker_t *w,
+    ngx_http_gray_srv_conf_t *gscf, const struct gray_cookie *cookie,
+    ngx_uint_t tls)
+{
+    uint64_t                        hash;
+    ngx_uint_t                      i;
+    ngx_http_gray_issued_t         *issued, *set;
+    const struct gray_cookie_mark  *m;
+
+    if (cookie->mark_count != 1 || cookie->anonymous) {
+        return NULL;
+    }
+
+    m = &cookie->marks[0];
+    hash = m->scope ^ m->unit_hash;
+    set = &w->issued[hash % (NGX_HTTP_GRAY_ISSUED / NGX_HTTP_GRAY_WAYS)
+                     * NGX_HTTP_GRAY_WAYS];
+
+    for (i = 0; i < NGX_HTTP_GRAY_WAYS; i++) {
+        issued = &set[i];
+
+        if (issued->len && issued->tls == tls
+            && issued->age == gscf->cookie_age
+            && ngx_time() - issued->when < gscf->cookie_age / 64
+            && ngx_memcmp(&issued->mark, m, sizeof(struct gray_cookie_mark))
+               == 0)
+        {
+            return issued;
+        }
+    }
+
+    issued = &set[++w->turn % NGX_HTTP_GRAY_WAYS];
+
+    issued->len = 0;
+    issued->tls = tls;
+    issued->age = gscf->cookie_age;
+    issued->when = ngx_time();
+    issued->mark = *m;
+
+    return issued;
+}
+
+
+static ngx_int_t
+ngx_http_gray_sign(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx,
+    ngx_http_gray_srv_conf_t *gscf, struct gray_cookie *cookie,
+    ngx_http_gray_evidence_t *evidence)
+{
+    char                     value[GRAY_COOKIE_MAX];
+    size_t                   len;
+    u_char                  *p;
+    struct gray_str          name;
+    ngx_http_gray_issued_t  *issued;
+
+    issued = ngx_http_gray_issued(evidence->worker, gscf, cookie,
+                                  evidence->tls);
+
+    if (issued && issued->len) {
+        ctx->set_cookie.len = issued->len;
+        ctx->set_cookie.data = ngx_pnalloc(r->pool, issued->len);
+        if (ctx->set_cookie.data == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(ctx->set_cookie.data, issued->text, issued->len);
+        return NGX_OK;
+    }
+
+    cookie->issued = ngx_time();
+    cookie->expires = cookie->issued + gscf->cookie_age;
 
     name = ngx_http_gray_cookie_name(evidence->tls);
 
-    len = gray_cookie_write(evidence->worker->runtime, name, &cookie, value,
+    len = gray_cookie_write(evidence->worker->runtime, name, cookie, value,
                             sizeof(value));
     if (len == 0) {
 
@@ -366,6 +463,11 @@ ngx_http_gray_issue(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx,
                     gscf->cookie_age, evidence->tls ? "; Secure" : "");
 
     ctx->set_cookie.len = p - ctx->set_cookie.data;
+
+    if (issued && ctx->set_cookie.len <= sizeof(issued->text)) {
+        issued->len = ctx->set_cookie.len;
+        ngx_memcpy(issued->text, ctx->set_cookie.data, issued->len);
+    }
 
     return NGX_OK;
 }

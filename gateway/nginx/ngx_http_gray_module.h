@@ -33,6 +33,8 @@
 #define NGX_HTTP_GRAY_LOG_BUFFER     65536
 #define NGX_HTTP_GRAY_LINE           16384
 #define NGX_HTTP_GRAY_REMEMBERED     1024
+#define NGX_HTTP_GRAY_ISSUED         1024
+#define NGX_HTTP_GRAY_WAYS           4
 #define NGX_HTTP_GRAY_COOKIE_AGE     (30 * 24 * 60 * 60)
 #define NGX_HTTP_GRAY_POLL           1000
 
@@ -74,6 +76,18 @@ typedef struct {
 } ngx_http_gray_remembered_t;
 
 
+/* a Set-Cookie that was signed a moment ago, for a unit's only admission */
+
+typedef struct {
+    size_t                       len;        /* 0: free */
+    time_t                       when;
+    time_t                       age;
+    ngx_uint_t                   tls;
+    struct gray_cookie_mark      mark;
+    u_char                       text[192];
+} ngx_http_gray_issued_t;
+
+
 struct ngx_http_gray_worker_s {
     struct gray_runtime         *runtime;
     ngx_str_t                    path;
@@ -96,6 +110,8 @@ struct ngx_http_gray_worker_s {
     uint64_t                     random;
 
     ngx_http_gray_remembered_t **remembered;
+    ngx_http_gray_issued_t      *issued;
+    ngx_uint_t                   turn;
 
     unsigned                     loading:1;
     unsigned                     again:1;
@@ -182,6 +198,8 @@ struct ngx_http_gray_use_s {
     uint8_t                      reason;
     unsigned                     taken:1;    /* load was raised */
     unsigned                     arm:1;
+
+    u_char                       name[GRAY_NAME_MAX + 1]; /* of version */
 };
 
 
@@ -280,6 +298,7 @@ int64_t ngx_http_gray_now(void);
 
 /* ngx_http_gray_headers.c */
 
+void ngx_http_gray_init_headers(void);
 ngx_int_t ngx_http_gray_scan(ngx_http_gray_scan_t *scan);
 ngx_uint_t ngx_http_gray_trusted(ngx_http_gray_scan_t *scan);
 void ngx_http_gray_drop(ngx_http_gray_scan_t *scan, ngx_table_elt_t *h);
@@ -291,9 +310,9 @@ ngx_int_t ngx_http_gray_set_baggage(ngx_http_gray_scan_t *scan,
 /* ngx_http_gray_colour.c */
 
 ngx_int_t ngx_http_gray_colour_handler(ngx_http_request_t *r);
-ngx_http_gray_ctx_t *ngx_http_gray_get_ctx(ngx_http_request_t *r);
+ngx_http_gray_ctx_t *ngx_http_gray_find_ctx(ngx_http_request_t *r);
 ngx_http_gray_ctx_t *ngx_http_gray_create_ctx(ngx_http_request_t *r);
-const struct gray_colour *ngx_http_gray_colour(ngx_http_gray_worker_t *w,
+const struct gray_colour *ngx_http_gray_recolour(ngx_http_gray_worker_t *w,
     const struct gray_view *view, ngx_http_request_t *r,
     ngx_http_gray_ctx_t *ctx);
 ngx_str_t ngx_http_gray_copy(ngx_pool_t *pool, struct gray_str text);
@@ -352,6 +371,31 @@ char *ngx_http_gray_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 /* ngx_http_gray_variables.c */
 
 ngx_int_t ngx_http_gray_add_variables(ngx_conf_t *cf);
+
+
+/* asked several times a request: the common answers without a call */
+
+static ngx_inline ngx_http_gray_ctx_t *
+ngx_http_gray_get_ctx(ngx_http_request_t *r)
+{
+    ngx_http_gray_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r->main, ngx_http_gray_module);
+
+    return ctx ? ctx : ngx_http_gray_find_ctx(r);
+}
+
+
+static ngx_inline const struct gray_colour *
+ngx_http_gray_colour(ngx_http_gray_worker_t *w, const struct gray_view *view,
+    ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx)
+{
+    if (ctx->lane.len == 0 && ctx->arms.len == 0) {
+        return &ngx_http_gray_no_colour;
+    }
+
+    return ngx_http_gray_recolour(w, view, r, ctx);
+}
 
 
 #endif /* _NGX_HTTP_GRAY_MODULE_H_INCLUDED_ */

@@ -74,6 +74,12 @@ ngx_http_gray_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    w->issued = ngx_pcalloc(cycle->pool, NGX_HTTP_GRAY_ISSUED
+                                         * sizeof(ngx_http_gray_issued_t));
+    if (w->issued == NULL) {
+        return NGX_ERROR;
+    }
+
     w->task = ngx_thread_task_alloc(cycle->pool, sizeof(ngx_http_gray_load_t));
     if (w->task == NULL) {
         return NGX_ERROR;
@@ -89,6 +95,7 @@ ngx_http_gray_init_process(ngx_cycle_t *cycle)
 
     gmcf->worker = w;
 
+    ngx_http_gray_init_headers();
     ngx_http_gray_open(w);
 
     log = gmcf->logs.elts;
