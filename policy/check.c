@@ -327,6 +327,20 @@ static bool is_name(const char *text, bool upper)
     return true;
 }
 
+bool gray_check_name_text(struct gray_check *c, const struct where *at,
+                          const char *text, bool upper, const char **ret_name)
+{
+    if (!is_name(text, upper)) {
+        return gray_check_error(
+            c, GRAY_PROBLEM_BAD_NAME, at,
+            "\"%.64s\" is no name; write 1 to %u of %sa-z 0-9 . _ -, a "
+            "letter or digit first",
+            text, GRAY_NAME_MAX, upper ? "A-Z " : "");
+    }
+    *ret_name = gray_arena_copy(c->arena, text, strlen(text));
+    return true;
+}
+
 bool gray_check_name(struct gray_check *c, const struct where *at,
                      json_t *value, bool upper, const char **ret_name)
 {
@@ -334,15 +348,7 @@ bool gray_check_name(struct gray_check *c, const struct where *at,
     if (!gray_check_text(c, at, value, SIZE_MAX / 2, &text)) {
         return false;
     }
-    if (!is_name(text.data, upper)) {
-        return gray_check_error(
-            c, GRAY_PROBLEM_BAD_NAME, at,
-            "\"%.64s\" is no name; write 1 to %u of %sa-z 0-9 . _ -, a "
-            "letter or digit first",
-            text.data, GRAY_NAME_MAX, upper ? "A-Z " : "");
-    }
-    *ret_name = text.data;
-    return true;
+    return gray_check_name_text(c, at, text.data, upper, ret_name);
 }
 
 bool gray_check_bool(struct gray_check *c, const struct where *at,
@@ -451,9 +457,9 @@ static size_t locate_pass(struct gray_findings *findings, size_t first,
     size_t used = 0, missing = 0;
     for (size_t i = 0; places != NULL && numbers != NULL && i < count; i++) {
         const struct gray_finding *item = &findings->items[first + i];
-        char *pointer = owners[i].text == text && item->line == 0
-                            ? ancestor(item->pointer, levels)
-                            : NULL;
+        bool open = owners[i].text == text && item->line == 0 &&
+                    item->pointer != NULL;
+        char *pointer = open ? ancestor(item->pointer, levels) : NULL;
         if (pointer != NULL) {
             struct gray_document document = {.number = owners[i].number,
                                              .item = owners[i].item};

@@ -73,6 +73,7 @@ struct gray_check {
     bool *service_good;  /* by service: no error in its document */
     bool *release_good;  /* by release, as long as they stand by name */
     bool lanes_good;
+    int open_file; /* -1: none */
 };
 
 /* ---- problems (check.c) ---------------------------------------------------- */
@@ -113,6 +114,10 @@ bool gray_check_text(struct gray_check *c, const struct where *at,
 /* 1 to 63 bytes of a-z 0-9 . _ -, or of A-Z too. */
 bool gray_check_name(struct gray_check *c, const struct where *at,
                      json_t *value, bool upper, const char **ret_name);
+/* The same of a key. */
+bool gray_check_name_text(struct gray_check *c, const struct where *at,
+                          const char *text, bool upper,
+                          const char **ret_name);
 bool gray_check_bool(struct gray_check *c, const struct where *at,
                      json_t *value, bool *ret_value);
 bool gray_check_integer(struct gray_check *c, const struct where *at,

@@ -194,26 +194,33 @@ static json_t *text_or_null(const char *text)
     return text == NULL ? json_null() : json_string(text);
 }
 
+static int as_json(json_t *array, const struct gray_finding *item)
+{
+    json_t *object = json_object();
+    int status = json_object_set_new(
+        object, "severity", json_string(severity_word(item->severity)));
+    status |= json_object_set_new(object, "code", json_string(item->code));
+    status |= json_object_set_new(object, "sentence",
+                                  json_string(or_empty(item->sentence)));
+    status |= json_object_set_new(object, "file", text_or_null(item->file));
+    status |= json_object_set_new(object, "line", json_integer(item->line));
+    status |=
+        json_object_set_new(object, "column", json_integer(item->column));
+    status |= json_object_set_new(object, "pointer",
+                                  json_string(or_empty(item->pointer)));
+    status |=
+        json_object_set_new(object, "document", text_or_null(item->document));
+    return json_array_append_new(array, object) | status;
+}
+
 char *gray_findings_json(const struct gray_findings *findings)
 {
     json_t *array = json_array();
-    for (size_t i = 0; i < findings->count; i++) {
-        const struct gray_finding *item = &findings->items[i];
-        json_t *object = json_object();
-        json_object_set_new(object, "severity",
-                            json_string(severity_word(item->severity)));
-        json_object_set_new(object, "code", json_string(item->code));
-        json_object_set_new(object, "sentence",
-                            json_string(or_empty(item->sentence)));
-        json_object_set_new(object, "file", text_or_null(item->file));
-        json_object_set_new(object, "line", json_integer(item->line));
-        json_object_set_new(object, "column", json_integer(item->column));
-        json_object_set_new(object, "pointer",
-                            json_string(or_empty(item->pointer)));
-        json_object_set_new(object, "document", text_or_null(item->document));
-        json_array_append_new(array, object);
+    int status = array == NULL ? -1 : 0;
+    for (size_t i = 0; i < findings->count && status == 0; i++) {
+        status = as_json(array, &findings->items[i]);
     }
-    char *text = json_dumps(array, JSON_COMPACT);
+    char *text = status == 0 ? json_dumps(array, JSON_COMPACT) : NULL;
     json_decref(array);
     return text;
 }

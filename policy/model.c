@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- names ----------------------------------------------------------------- */
 
@@ -280,7 +281,11 @@ struct gray_model *gray_model_check(const struct gray_documents *docs,
         c->arena = &owner->arena;
         c->findings = findings;
         c->docs = docs;
+        c->open_file = -1;
         whole = run_guarded(c);
+        if (c->open_file >= 0) {
+            close(c->open_file);
+        }
         gray_check_locate(c, first);
     }
     if (!whole) {

@@ -233,8 +233,10 @@ static bool check_file(struct gray_check *c, const struct where *at,
                                 path, why);
     }
     size_t size = (size_t)about.st_size;
+    c->open_file = fd; /* closed by model.c when there is no room for it */
     char *data = gray_arena_take(c->arena, size + 1);
     bool good = read_whole(fd, data, size);
+    c->open_file = -1;
     close(fd);
     if (!good) {
         return gray_check_error(c, GRAY_PROBLEM_CANNOT_READ, at,
@@ -263,10 +265,10 @@ bool gray_check_list_document(struct gray_check *c, struct model_list *list)
                                 "ids and file both; write one of them");
     }
     if (values[2] != NULL) {
-        return good & check_ids(c, AT_KEY(NULL, "ids"), values[2], list);
+        return check_ids(c, AT_KEY(NULL, "ids"), values[2], list) && good;
     }
     if (values[3] != NULL) {
-        return good & check_file(c, AT_KEY(NULL, "file"), values[3], list);
+        return check_file(c, AT_KEY(NULL, "file"), values[3], list) && good;
     }
     return gray_check_missing(c, NULL, "ids",
                               "ids: [\"1001\"], or file: ids.txt");

@@ -458,8 +458,8 @@ static bool check_date(struct gray_check *c, const struct where *at,
                                   "{after: \"2026-01-31T08:00:00Z\"}");
     }
     bool good =
-        check_moment(c, AT_KEY(at, "after"), values[0], &cond->start) &
-        check_moment(c, AT_KEY(at, "before"), values[1], &cond->end);
+        check_moment(c, AT_KEY(at, "after"), values[0], &cond->start);
+    good &= check_moment(c, AT_KEY(at, "before"), values[1], &cond->end);
     if (good && cond->start >= cond->end) {
         return gray_check_error(c, GRAY_PROBLEM_EMPTY_RANGE, at,
                                 "nothing lies between after and before; "

@@ -149,10 +149,8 @@ static bool check_version(struct gray_check *c, const struct where *at,
     static const char *const keys[] = {"endpoints"};
     json_t *values[1];
     const char *name;
-    json_t *text = json_string(version);
-    bool good = text != NULL && gray_check_name(c, at, text, true, &name);
-    json_decref(text);
-    if (!good || !gray_check_map(c, at, value, keys, 1, values)) {
+    bool good = true;
+    if (!gray_check_name_text(c, at, version, true, &name) || !gray_check_map(c, at, value, keys, 1, values)) {
         return false;
     }
     const char *key = gray_arena_print(c->arena, "%u/%s", number, name);

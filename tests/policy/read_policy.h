@@ -29,6 +29,17 @@
     "kind: Release\nname: cart-2\nservices: [{service: cart, version: "    \
     "v2}]\nunit: {cookie: uid}\n"
 
+/* malloc that ends the test when there is none. */
+static inline char *take(size_t size) __attribute__((returns_nonnull));
+static inline char *take(size_t size)
+{
+    char *bytes = malloc(size);
+    if (bytes == NULL) {
+        abort();
+    }
+    return bytes;
+}
+
 /* NULL when there were errors; findings as found. */
 static inline struct gray_model *read_text(const char *text,
                                            struct gray_findings *findings)

@@ -79,8 +79,9 @@ static void test_depth_at_its_limit_and_above(void **state)
             struct gray_findings findings = {0};
             struct gray_documents *docs = gray_documents_new();
             char *inner = nested(GRAY_DOCUMENT_DEPTH_MAX - 1 + more, json);
-            char *text = malloc(strlen(inner) + 8);
-            sprintf(text, json ? "[%s]" : "- %s", inner);
+            size_t size = strlen(inner) + 8;
+            char *text = calloc(1, size);
+            snprintf(text, size, json ? "[%s]" : "- %s", inner);
             assert_int_equal(add(docs, text, &findings), more ? -1 : 0);
             assert_int_equal(find_code(&findings, "too-deep") != NULL, more);
             free(inner);
@@ -94,7 +95,7 @@ static void test_depth_at_its_limit_and_above(void **state)
 static void test_size_at_its_limit_and_above(void **state)
 {
     size_t size = GRAY_DOCUMENT_BYTES_MAX;
-    char *text = malloc(size + 2);
+    char *text = take(size + 2);
     struct gray_findings findings = {0};
     struct gray_documents *docs = gray_documents_new();
     (void)state;

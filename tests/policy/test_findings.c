@@ -43,7 +43,7 @@ static void test_all_problems_at_once(void **state)
 
 static char *many_bad_ids(unsigned count)
 {
-    char *text = malloc(64 + count * 4u);
+    char *text = take(64 + count * 4u);
     char *end = text + sprintf(text, "kind: List\nname: a\nids:\n");
     for (unsigned i = 0; i < count; i++) {
         end += sprintf(end, "- 7\n");

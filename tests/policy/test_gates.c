@@ -18,7 +18,7 @@ struct change {
 static struct gray_model *model_of(const char *lines)
 {
     size_t size = strlen(lines) + 1024;
-    char *text = malloc(size);
+    char *text = take(size);
     snprintf(text, size, "%s%s%s", SERVICE, RELEASE, lines);
     struct gray_model *model = read_good(text);
     free(text);
@@ -370,7 +370,7 @@ static void test_warnings(void **state)
 static struct gray_model *many_rules(unsigned count, unsigned changed,
                                      const char *text)
 {
-    char *policy = malloc(1024 + (size_t)count * 64);
+    char *policy = take(1024 + (size_t)count * 64);
     char *end = policy + sprintf(policy, "%s%s%s", SERVICE, RELEASE,
                                  "admission:\n  share: 10\n  match:\n");
     for (unsigned i = 0; i < count; i++) {

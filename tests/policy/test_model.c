@@ -186,7 +186,7 @@ static void test_service_endpoints(void **state)
 static bool accepted(const char *format, size_t count, const char *code)
 {
     struct gray_findings findings = {0};
-    char *bytes = malloc(count + 1), *text = malloc(count + 2048);
+    char *bytes = take(count + 1), *text = take(count + 2048);
     memset(bytes, 'a', count);
     bytes[count] = '\0';
     sprintf(text, format, bytes);
@@ -230,7 +230,7 @@ static void test_limit_of_a_set(void **state)
     for (unsigned more = 0; more < 2; more++) {
         unsigned count = GRAY_SET_MAX + more;
         struct gray_findings findings = {0};
-        char *text = malloc(1024 + count * 12u);
+        char *text = take(1024 + count * 12u);
         char *end = text + sprintf(text, "%s%s%s", SERVICE, RELEASE,
                                    "admission: {allow: [{unit: {in: [");
         for (unsigned i = 0; i < count; i++) {
@@ -263,7 +263,7 @@ static void test_limits_of_counts(void **state)
         for (unsigned more = 0; more < 2; more++) {
             unsigned count = cases[i].limit + more;
             struct gray_findings findings = {0};
-            char *text = malloc(1024 + count * 160u);
+            char *text = take(1024 + count * 160u);
             char *end = text + sprintf(text, "%s%s", SERVICE, cases[i].head);
             for (unsigned k = 0; k < count; k++) {
                 end += sprintf(end, cases[i].item, k, k);
