@@ -344,7 +344,7 @@ bool gray_check_name_text(struct gray_check *c, const struct where *at,
 bool gray_check_name(struct gray_check *c, const struct where *at,
                      json_t *value, bool upper, const char **ret_name)
 {
-    struct model_text text;
+    struct model_text text = {NULL, 0};
     if (!gray_check_text(c, at, value, SIZE_MAX / 2, &text)) {
         return false;
     }
