@@ -10,6 +10,7 @@
  *                  strict: 503            sick, data at stake: 503
  * Read next: link.c (the subsets), decide.c (where the colour comes from).
  */
+#include "engine/release.h"
 #include "engine/view.h"
 
 /* What is left to do after a step of the choice. */
@@ -45,23 +46,13 @@ static enum outcome refuse(struct gray_choice *choice, enum gray_reason reason)
 
 /* ---- arms --------------------------------------------------------------- */
 
-/* A word that is not this release's own says nothing; then nobody new comes
- * in, but who was admitted goes on. */
+/* Everyone to the baseline, now: who was admitted too. */
 static bool is_overridden(const struct gray_view *view,
                           const struct gray_release *release)
 {
-    const struct gray_scope_word *word;
-    uint32_t state;
+    enum gray_word word = release_word(view, release);
 
-    if (view->words == NULL || release->word >= view->word_count) {
-        return false;
-    }
-    word = &view->words[release->word];
-    if (__atomic_load_n(&word->scope, __ATOMIC_RELAXED) != release->scope) {
-        return false;
-    }
-    state = __atomic_load_n(&word->word, __ATOMIC_RELAXED) & GRAY_WORD_MASK;
-    return state == GRAY_WORD_BASELINE || state == GRAY_WORD_KILLED;
+    return word == GRAY_WORD_BASELINE || word == GRAY_WORD_KILLED;
 }
 
 static bool is_carried(const struct gray_view *view,
