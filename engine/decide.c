@@ -19,6 +19,11 @@ static void insert_arm(struct gray_colour *colour,
                        const struct gray_verdict *verdict)
 {
     uint32_t at = colour->arm_count;
+    if (at == 0) {
+        colour->arms[0] = *verdict;
+        colour->arm_count = 1;
+        return;
+    }
     while (at > 0 && colour->arms[at - 1].release > verdict->release) {
         at--;
     }
@@ -204,7 +209,11 @@ static void give_reason(struct gray_colour *colour,
 static void begin_colour(struct gray_colour *colour,
                          const struct gray_input *in)
 {
-    memset(colour, 0, offsetof(struct gray_colour, arms));
+    colour->lane_reason = GRAY_REASON_NONE;
+    colour->arm_count = 0;
+    colour->reason = GRAY_REASON_NONE;
+    colour->fresh = 0;
+    memset(colour->pad, 0, sizeof(colour->pad));
     colour->lane = GRAY_NONE;
     colour->lane_rule = GRAY_NONE;
     colour->rule = GRAY_NONE;

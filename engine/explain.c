@@ -42,14 +42,14 @@ static bool first_value(const struct program *run, uint32_t insn,
         *ret_value = run->unit;
         return run->unit.length != 0;
     }
-    for (uint32_t i = 0; slot != NULL && i < run->in->value_count; i++) {
-        const struct gray_value *value = &run->in->values[i];
-        if (value->slot == record->slot) {
-            *ret_value = (struct gray_str){ value->data, value->length };
-            return true;
-        }
+    uint32_t number = slot == NULL ? GRAY_VALUES_MAX
+                                   : view_first(run->in, record->slot);
+    if (number == GRAY_VALUES_MAX) {
+        return false;
     }
-    return false;
+    const struct gray_value *value = &run->in->values[number];
+    *ret_value = (struct gray_str){ value->data, value->length };
+    return true;
 }
 
 void trace_condition(const struct program *run, uint32_t insn, bool result)

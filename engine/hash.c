@@ -51,14 +51,19 @@ static inline void murmur_feed(struct murmur *m, const void *data,
         m->h = murmur_mix(m->h, (uint32_t)m->carry);
         m->carry >>= 32;
     }
-    for (; length > 0; length--, p++) {
-        m->carry |= (uint64_t)*p << m->bits;
-        m->bits += 8;
-        if (m->bits == 32) {
-            m->h = murmur_mix(m->h, (uint32_t)m->carry);
-            m->carry = 0;
-            m->bits = 0;
-        }
+    if (length == 0) {
+        return;
+    }
+    /* One to three bytes, without a loop: first, middle and last. */
+    uint32_t middle = (uint32_t)length / 2, last = (uint32_t)length - 1;
+    m->carry |= ((uint64_t)p[0] | (uint64_t)p[middle] << (8 * middle) |
+                 (uint64_t)p[last] << (8 * last))
+                << m->bits;
+    m->bits += 8 * (uint32_t)length;
+    if (m->bits >= 32) {
+        m->h = murmur_mix(m->h, (uint32_t)m->carry);
+        m->carry >>= 32;
+        m->bits -= 32;
     }
 }
 

@@ -37,30 +37,39 @@ void gray_input_begin(struct gray_input *in, const struct gray_snapshot *policy,
     in->own_lane = (struct gray_str){ NULL, 0 };
     in->anonymous = (struct gray_str){ NULL, 0 };
     in->anonymous_used = false;
+    in->present = 0;
 }
 
 static void add_value(struct gray_input *in, uint32_t slot, const char *data,
                       uint32_t length)
 {
-    if (in->value_count == GRAY_VALUES_MAX) {
+    uint32_t number = in->value_count, bit = slot & 63;
+    if (number == GRAY_VALUES_MAX) {
         in->overflow = true;
         return;
     }
     if (length > GRAY_VALUE_MAX && in->too_long < UINT16_MAX) {
         in->too_long++;
     }
-    in->values[in->value_count++] =
+    in->values[number] =
         (struct gray_value){ .data = data, .slot = slot, .length = length };
+    in->next[number] = GRAY_VALUES_MAX;
+    in->value_count++;
+    if ((in->present >> bit & 1) == 0) {
+        in->present |= 1ull << bit;
+        in->first[bit] = (uint8_t)number;
+        return;
+    }
+    uint32_t last = in->first[bit];
+    while (in->next[last] != GRAY_VALUES_MAX) {
+        last = in->next[last];
+    }
+    in->next[last] = (uint8_t)number;
 }
 
 static bool has_value(const struct gray_input *in, uint32_t slot)
 {
-    for (uint32_t i = 0; i < in->value_count; i++) {
-        if (in->values[i].slot == slot) {
-            return true;
-        }
-    }
-    return false;
+    return view_first(in, slot) != GRAY_VALUES_MAX;
 }
 
 /* A source without a name, such as the method. */
@@ -260,6 +269,23 @@ static void feed_query(struct gray_input *in, const char *at, const char *end)
     }
 }
 
+/* The first '?' or '#', or the end: eight bytes at a time. */
+static const char *path_end(const char *at, const char *end)
+{
+    const uint64_t ones = 0x0101010101010101u, highs = 0x80 * ones;
+    for (; end - at >= 8; at += 8) {
+        uint64_t word = view_load8(at);
+        uint64_t mark = word ^ '?' * ones, hash = word ^ '#' * ones;
+        if ((((mark - ones) & ~mark) | ((hash - ones) & ~hash)) & highs) {
+            break;
+        }
+    }
+    while (at < end && *at != '?' && *at != '#') {
+        at++;
+    }
+    return at;
+}
+
 void gray_input_target(struct gray_input *in, struct gray_str target)
 {
     const uint32_t asked = 1u << GRAY_SOURCE_PATH | 1u << GRAY_SOURCE_SEGMENT |
@@ -269,22 +295,46 @@ void gray_input_target(struct gray_input *in, struct gray_str target)
     if ((in->policy->policy->needs & asked) == 0 || target.length == 0) {
         return;
     }
-    const char *end = memchr(target.data, '#', target.length);
-    if (end == NULL) {
-        end = target.data + target.length;
-    }
-    const char *query = memchr(target.data, '?', (size_t)(end - target.data));
-    in->path = (struct gray_str){
-        target.data, (uint32_t)((query == NULL ? end : query) - target.data)
-    };
+    const char *end = target.data + target.length;
+    const char *query = path_end(target.data, end);
+    in->path =
+        (struct gray_str){ target.data, (uint32_t)(query - target.data) };
     add_unnamed(in, GRAY_SOURCE_PATH, in->path);
     if (view_needs(in->policy, GRAY_SOURCE_SEGMENT)) {
         feed_segments(in);
     }
-    if (query != NULL && view_needs(in->policy, GRAY_SOURCE_QUERY)) {
-        feed_query(in, query + 1, end);
+    if (query < end && *query == '?' &&
+        view_needs(in->policy, GRAY_SOURCE_QUERY)) {
+        const char *hash = memchr(query, '#', (size_t)(end - query));
+        feed_query(in, query + 1, hash == NULL ? end : hash);
     }
-    feed_grpc(in);
+    if (in->grpc) {
+        feed_grpc(in);
+    }
+}
+
+/* One cookie: its name, with gray_hash_name() of it if it has no upper case
+ * letter (nearly all have none, and a step less a byte is worth it), then its
+ * value up to `stop`. */
+static void feed_cookie(struct gray_input *in, const char *name, uint32_t hash,
+                        const char *value, const char *stop)
+{
+    uint32_t length = (uint32_t)(value - name) - 1;
+    for (uint32_t i = 0; i < length; i++) {
+        if ((uint8_t)(name[i] - 'A') < 26) {
+            hash = gray_hash_name(name, length);
+            break;
+        }
+    }
+    uint32_t slot =
+        view_slot(in->policy, GRAY_SOURCE_COOKIE, hash, name, length);
+    if (slot == GRAY_NONE || has_value(in, slot)) {
+        return;
+    }
+    while (stop > value && (stop[-1] == ' ' || stop[-1] == '\t')) {
+        stop--;
+    }
+    add_value(in, slot, value, (uint32_t)(stop - value));
 }
 
 /* "a=1; b=2": undecoded; the first value of a name counts, also over several
@@ -299,34 +349,25 @@ static void feed_cookies(struct gray_input *in, struct gray_str cookies)
         }
         const char *name = at;
         uint32_t hash = 0;
-        while (at < end && *at != '=' && *at != ';') {
-            hash = hash * 31 + view_lower((uint8_t)*at++);
+        for (; at < end && *at != '=' && *at != ';'; at++) {
+            hash = hash * 31 + (uint8_t)*at;
         }
         if (at == end || *at == ';') {
             continue; /* no name */
         }
-        uint32_t length = (uint32_t)(at - name);
         const char *value = ++at;
-        at = memchr(value, ';', (size_t)(end - value));
-        if (at == NULL) {
-            at = end;
+        while (at < end && *at != ';') {
+            at++;
         }
-        uint32_t slot =
-            view_slot(in->policy, GRAY_SOURCE_COOKIE, hash, name, length);
-        if (slot == GRAY_NONE || has_value(in, slot)) {
-            continue;
-        }
-        const char *stop = at;
-        while (stop > value && (stop[-1] == ' ' || stop[-1] == '\t')) {
-            stop--;
-        }
-        add_value(in, slot, value, (uint32_t)(stop - value));
+        feed_cookie(in, name, hash, value, at);
     }
 }
 
 static bool is_name(struct gray_str name, const char *lower, uint32_t length)
 {
-    return name.length == length && view_same_nocase(lower, name.data, length);
+    return name.length == length &&
+           (view_same(lower, name.data, length) ||
+            view_same_nocase(lower, name.data, length));
 }
 
 void gray_input_header(struct gray_input *in, uint32_t hash,

@@ -21,33 +21,26 @@
     ((const type *)view_bytes((run)->policy, (table).offset,                   \
                               (uint64_t)(table).count * sizeof(type)))
 
-static bool same(struct gray_str own, const char *data, uint32_t flags)
+static inline bool same(struct gray_str own, const char *data, uint32_t flags)
 {
     return (flags & GRAY_INSN_IGNORE_CASE) != 0
                ? view_same_nocase(own.data, data, own.length)
-               : memcmp(own.data, data, own.length) == 0;
+               : view_same(own.data, data, own.length);
 }
 
-/* exact, prefix, suffix */
-static bool test_string(const struct program *run,
-                        const struct gray_insn *insn, struct gray_str value)
+/* exact, prefix, suffix: `own` is the operand's text. */
+static inline bool test_string(const struct gray_insn *insn,
+                               struct gray_str own, const char *data,
+                               uint32_t length)
 {
-    const struct gray_operand_string *operand =
-        OPERAND(run, insn, gray_operand_string);
-    if (operand == NULL || operand->text.length > value.length) {
+    if (length < own.length ||
+        (insn->op == GRAY_CONDITION_EXACT && length != own.length)) {
         return false;
     }
-    struct gray_str own = view_text(run->policy, operand->text);
-    if (own.length != operand->text.length) {
-        return false;
+    if (insn->op == GRAY_CONDITION_SUFFIX) {
+        data += length - own.length;
     }
-    uint32_t rest = value.length - own.length;
-    if (insn->op == GRAY_CONDITION_EXACT && rest != 0) {
-        return false;
-    }
-    return same(own,
-                value.data + (insn->op == GRAY_CONDITION_SUFFIX ? rest : 0),
-                insn->flags);
+    return same(own, data, insn->flags);
 }
 
 static bool test_set(const struct program *run, const struct gray_insn *insn,
@@ -200,17 +193,13 @@ static bool test_blank(struct gray_str value)
     return true;
 }
 
-/* One value, not too long, against one condition. */
-static bool test_value(const struct program *run, const struct gray_insn *insn,
+/* One value, not too long, against one condition that is not of a string. */
+static __attribute__((noinline)) bool test_value(const struct program *run, const struct gray_insn *insn,
                        struct gray_str value)
 {
     switch (insn->op) {
     case GRAY_CONDITION_BLANK:
         return test_blank(value);
-    case GRAY_CONDITION_EXACT:
-    case GRAY_CONDITION_PREFIX:
-    case GRAY_CONDITION_SUFFIX:
-        return test_string(run, insn, value);
     case GRAY_CONDITION_IN:
     case GRAY_CONDITION_NOT_IN:
         return test_set(run, insn, value);
@@ -288,60 +277,122 @@ static bool test_time(const struct program *run, const struct gray_insn *insn)
                         run->in->now);
 }
 
-/* Is there a value at all, and does any of them match? */
-static bool any_value(const struct program *run, const struct gray_insn *insn,
-                      bool *ret_present)
+/* What the values of an attribute say. */
+enum answer { ANSWER_MISSING, ANSWER_DIFFERS, ANSWER_MATCHES };
+
+static inline bool is_string(uint32_t op)
 {
-    const struct gray_input *in = run->in;
-    const struct gray_slot *slot =
-        VIEW_AT(run->policy, slots, gray_slot, insn->slot);
-    bool only_presence = insn->op == GRAY_CONDITION_PRESENT ||
-                         insn->op == GRAY_CONDITION_ABSENT;
-    *ret_present = false;
-    if (slot != NULL && slot->source == GRAY_SOURCE_UNIT) {
-        *ret_present = run->unit.length != 0;
-        return *ret_present && !only_presence &&
-               test_value(run, insn, run->unit);
-    }
-    for (uint32_t i = 0; i < in->value_count; i++) {
-        if (in->values[i].slot != insn->slot) {
-            continue;
-        }
-        *ret_present = true;
-        if (only_presence) {
-            return false;
-        }
-        struct gray_str value = { in->values[i].data, in->values[i].length };
-        if (value.length <= GRAY_VALUE_MAX && test_value(run, insn, value)) {
-            return true;
-        }
-    }
-    return false;
+    return op == GRAY_CONDITION_EXACT || op == GRAY_CONDITION_PREFIX ||
+           op == GRAY_CONDITION_SUFFIX;
 }
 
-static bool condition_holds(const struct program *run,
-                            const struct gray_insn *insn)
+/* The text of a string's operand; data NULL when it leaves the file. */
+static inline struct gray_str string_text(const struct program *run,
+                                          const struct gray_insn *insn)
 {
-    bool present, matches;
+    const struct gray_operand_string *operand =
+        OPERAND(run, insn, gray_operand_string);
+    if (operand == NULL) {
+        return (struct gray_str){ NULL, 0 };
+    }
+    return view_text(run->policy, operand->text);
+}
+
+/* No value is in the slot: it may be the one of the unit, which has none of
+ * its own. */
+static __attribute__((noinline)) enum answer
+ask_unit(const struct program *run, const struct gray_insn *insn)
+{
+    const struct gray_slot *slot =
+        VIEW_AT(run->policy, slots, gray_slot, insn->slot);
+    if (run->unit.length == 0 || slot == NULL ||
+        slot->source != GRAY_SOURCE_UNIT) {
+        return ANSWER_MISSING;
+    }
+    if (is_string(insn->op)) {
+        struct gray_str own = string_text(run, insn);
+        return own.data != NULL && test_string(insn, own, run->unit.data,
+                                               run->unit.length)
+                   ? ANSWER_MATCHES
+                   : ANSWER_DIFFERS;
+    }
+    return test_value(run, insn, run->unit) ? ANSWER_MATCHES : ANSWER_DIFFERS;
+}
+
+/* Strings are what most rules ask for: without a call. */
+static inline enum answer ask_strings(const struct program *run,
+                                      const struct gray_insn *insn,
+                                      uint32_t number)
+{
+    const struct gray_input *in = run->in;
+    struct gray_str own = string_text(run, insn);
+    if (own.data == NULL) {
+        return ANSWER_DIFFERS;
+    }
+    do {
+        const struct gray_value *value = &in->values[number];
+        if (value->length <= GRAY_VALUE_MAX &&
+            test_string(insn, own, value->data, value->length)) {
+            return ANSWER_MATCHES;
+        }
+        number = view_next(in, number);
+    } while (number < GRAY_VALUES_MAX);
+    return ANSWER_DIFFERS;
+}
+
+static __attribute__((noinline)) enum answer
+ask_others(const struct program *run, const struct gray_insn *insn,
+           uint32_t number)
+{
+    const struct gray_input *in = run->in;
+    do {
+        struct gray_str value = { in->values[number].data,
+                                  in->values[number].length };
+        if (value.length <= GRAY_VALUE_MAX && test_value(run, insn, value)) {
+            return ANSWER_MATCHES;
+        }
+        number = view_next(in, number);
+    } while (number < GRAY_VALUES_MAX);
+    return ANSWER_DIFFERS;
+}
+
+/* Every condition but those of strings. */
+static __attribute__((noinline)) bool
+other_holds(const struct program *run, const struct gray_insn *insn)
+{
     if (insn->op == GRAY_CONDITION_TIME) {
         return test_time(run, insn);
     }
     if (insn->op == GRAY_CONDITION_CIDR) {
         return test_cidr(run, insn);
     }
-    matches = any_value(run, insn, &present);
+    uint32_t number = view_first(run->in, insn->slot);
+    enum answer answer = number < GRAY_VALUES_MAX
+                             ? ask_others(run, insn, number)
+                             : ask_unit(run, insn);
     switch (insn->op) {
     case GRAY_CONDITION_PRESENT:
-        return present;
+        return answer != ANSWER_MISSING;
     case GRAY_CONDITION_ABSENT:
-        return !present;
+        return answer == ANSWER_MISSING;
     case GRAY_CONDITION_BLANK:
-        return matches || !present;
+        return answer != ANSWER_DIFFERS;
     case GRAY_CONDITION_NOT_IN:
-        return !matches;
+        return answer != ANSWER_MATCHES;
     default:
-        return matches;
+        return answer == ANSWER_MATCHES;
     }
+}
+
+static inline bool condition_holds(const struct program *run,
+                                   const struct gray_insn *insn)
+{
+    if (!is_string(insn->op)) {
+        return other_holds(run, insn);
+    }
+    uint32_t number = view_first(run->in, insn->slot);
+    return (number < GRAY_VALUES_MAX ? ask_strings(run, insn, number)
+                                     : ask_unit(run, insn)) == ANSWER_MATCHES;
 }
 
 bool program_holds(struct program *run, uint32_t first, uint32_t count)

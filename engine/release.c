@@ -68,10 +68,10 @@ static struct gray_str find_unit(const struct gray_release *release,
         if (slot == GRAY_NONE) {
             break;
         }
-        for (uint32_t k = 0; k < in->value_count; k++) {
+        for (uint32_t k = view_first(in, slot); k < GRAY_VALUES_MAX;
+             k = view_next(in, k)) {
             const struct gray_value *value = &in->values[k];
-            if (value->slot == slot && value->length != 0 &&
-                value->length <= GRAY_VALUE_MAX) {
+            if (value->length != 0 && value->length <= GRAY_VALUE_MAX) {
                 return (struct gray_str){ value->data, value->length };
             }
         }
@@ -152,9 +152,7 @@ static bool pass_on(struct decision *d, enum gray_reason reason, uint32_t rule)
 
 static bool step_deny(struct decision *d)
 {
-    uint32_t rule = d->release->deny == GRAY_NONE
-                        ? GRAY_NONE
-                        : ruleset_first(&d->run, d->release->deny);
+    uint32_t rule = ruleset_first(&d->run, d->release->deny);
     if (rule == GRAY_NONE) {
         return false;
     }
@@ -163,9 +161,7 @@ static bool step_deny(struct decision *d)
 
 static bool step_allow(struct decision *d)
 {
-    uint32_t number = d->release->allow == GRAY_NONE
-                          ? GRAY_NONE
-                          : ruleset_first(&d->run, d->release->allow);
+    uint32_t number = ruleset_first(&d->run, d->release->allow);
     const struct gray_rule *rule =
         VIEW_AT(d->run.policy, rules, gray_rule, number);
     if (rule == NULL) {
@@ -180,11 +176,6 @@ static bool step_allow(struct decision *d)
 
 static struct gray_mark ask_mark(const struct decision *d, enum gray_step step)
 {
-    struct gray_mark absent = { .state = GRAY_MARK_ABSENT };
-    if (d->marks == NULL || d->run.unit.length == 0 ||
-        d->release->stickiness == GRAY_STICKY_NONE) {
-        return absent;
-    }
     return d->marks(d->marks_context, d->verdict->release, d->run.unit, step);
 }
 
@@ -286,23 +277,29 @@ static bool step_rules(struct decision *d)
     return step_share(d, rule);
 }
 
-/* A step that found nothing to ask is not worth a line.  Whether somebody
- * could have been asked for a mark must not show: the line is the same
- * everywhere. */
-static bool worth_a_line(const struct decision *d, enum gray_step step,
-                         enum gray_mark_state state)
+/* A step that has nothing to ask.  Most releases have several. */
+static inline bool is_idle(const struct decision *d, enum gray_step step)
 {
     switch (step) {
     case GRAY_STEP_DENY:
-        return d->release->deny != GRAY_NONE;
+        return d->release->deny == GRAY_NONE;
     case GRAY_STEP_ALLOW:
-        return d->release->allow != GRAY_NONE;
+        return d->release->allow == GRAY_NONE;
     case GRAY_STEP_MARK:
     case GRAY_STEP_EVIDENCE:
-        return state != GRAY_MARK_ABSENT;
+        return d->marks == NULL || d->run.unit.length == 0 ||
+               d->release->stickiness == GRAY_STICKY_NONE;
     default:
-        return true;
+        return false;
     }
+}
+
+/* Whether somebody could have been asked for a mark must not show in a trace:
+ * the line is the same everywhere. */
+static bool worth_a_line(enum gray_step step, enum gray_mark_state state)
+{
+    return state != GRAY_MARK_ABSENT ||
+           (step != GRAY_STEP_MARK && step != GRAY_STEP_EVIDENCE);
 }
 
 /* One step; true when it has answered for good. */
@@ -330,7 +327,7 @@ static bool take_step(struct decision *d, enum gray_step step)
     default:
         return false;
     }
-    if (d->run.trace != NULL && worth_a_line(d, step, state)) {
+    if (d->run.trace != NULL && worth_a_line(step, state)) {
         trace_step(d->run.trace, d->verdict->release, d->verdict->rule, step,
                    answered, state, d->run.unit);
     }
@@ -344,7 +341,7 @@ static void take_steps(struct decision *d)
         if (step == GRAY_STEP_END) {
             return;
         }
-        if (d->unknown && step != GRAY_STEP_EVIDENCE) {
+        if (is_idle(d, step) || (d->unknown && step != GRAY_STEP_EVIDENCE)) {
             continue;
         }
         if (take_step(d, step)) {

@@ -23,6 +23,7 @@ struct search {
     const struct gray_ruleset *set;
     const struct gray_rule *rules; /* first of the set */
     const struct gray_index *index;
+    const struct gray_posting *buckets; /* of the index */
     uint32_t best; /* within the set; GRAY_NONE: none holds so far */
     uint32_t count;
     struct cursor lists[LISTS_MAX];
@@ -39,6 +40,9 @@ static bool rule_holds(struct search *search, uint32_t number)
 static void work_off(struct search *search)
 {
     uint32_t last = GRAY_NONE;
+    if (search->count == 0) {
+        return;
+    }
     for (;;) {
         struct cursor *next = NULL;
         for (uint32_t i = 0; i < search->count; i++) {
@@ -86,15 +90,11 @@ static void probe(struct search *search, uint32_t kind, uint32_t slot,
                   const char *bytes, uint32_t length)
 {
     const struct gray_snapshot *s = search->run->policy;
-    const struct gray_posting *buckets = view_span(
-        s, s->policy->postings, search->index->buckets, sizeof(*buckets));
-    if (buckets == NULL) {
-        return;
-    }
     uint32_t hash = gray_hash_key(kind, slot, bytes, length);
     uint32_t mask = search->index->buckets.count - 1;
     for (uint32_t i = 0; i <= mask; i++) {
-        const struct gray_posting *posting = &buckets[(hash + i) & mask];
+        const struct gray_posting *posting =
+            &search->buckets[(hash + i) & mask];
         if (posting->used == 0) {
             return;
         }
@@ -140,11 +140,23 @@ static void gather(struct search *search, const struct gray_index_slot *keys,
         probe(search, GRAY_KEY_EXACT_NOCASE, keys->slot, data, length);
     }
     if ((keys->keys & GRAY_KEY_PREFIX) != 0) {
-        for (uint32_t i = 0; i < 8 && lengths[i] <= length; i++) {
-            if ((keys->prefixes >> i & 1) != 0) {
-                probe(search, GRAY_KEY_PREFIX, keys->slot, data, lengths[i]);
+        for (uint32_t left = keys->prefixes; left != 0; left &= left - 1) {
+            uint32_t prefix = lengths[__builtin_ctz(left)];
+            if (prefix > length) {
+                return;
             }
+            probe(search, GRAY_KEY_PREFIX, keys->slot, data, prefix);
         }
+    }
+}
+
+static void gather_values(struct search *search,
+                          const struct gray_index_slot *keys)
+{
+    const struct gray_input *in = search->run->in;
+    for (uint32_t i = view_first(in, keys->slot); i < GRAY_VALUES_MAX;
+         i = view_next(in, i)) {
+        gather(search, keys, in->values[i].data, in->values[i].length);
     }
 }
 
@@ -163,27 +175,97 @@ static void gather_unit(struct search *search,
     }
 }
 
-static uint32_t search_index(struct search *search)
+/* By the slots of the index or by the values of the request, whichever are
+ * fewer. */
+static void gather_all(struct search *search,
+                       const struct gray_index_slot *slots, uint32_t count)
 {
-    const struct gray_snapshot *s = search->run->policy;
     const struct gray_input *in = search->run->in;
-    struct gray_span span = search->index->slots;
-    const struct gray_index_slot *slots =
-        view_span(s, s->policy->index_slots, span, sizeof(*slots));
-    if (slots != NULL) {
+    if (count <= 2 * in->value_count + 4) {
+        for (uint32_t i = 0; i < count; i++) {
+            gather_values(search, &slots[i]);
+        }
+    } else {
         for (uint32_t i = 0; i < in->value_count; i++) {
             const struct gray_index_slot *keys =
-                find_slot(slots, span.count, in->values[i].slot);
+                find_slot(slots, count, in->values[i].slot);
             if (keys != NULL) {
                 gather(search, keys, in->values[i].data, in->values[i].length);
             }
         }
-        gather_unit(search, slots, span.count);
+    }
+    gather_unit(search, slots, count);
+}
+
+static __attribute__((noinline)) uint32_t
+search_index(struct search *search)
+{
+    const struct gray_snapshot *s = search->run->policy;
+    struct gray_span span = search->index->slots;
+    search->best = GRAY_NONE;
+    search->count = 0;
+    const struct gray_index_slot *slots =
+        view_span(s, s->policy->index_slots, span, sizeof(*slots));
+    search->buckets = view_span(s, s->policy->postings, search->index->buckets,
+                                sizeof(*search->buckets));
+    if (slots != NULL && search->buckets != NULL) {
+        gather_all(search, slots, span.count);
     }
     add_list(search, VIEW_NUMBERS(s, numbers, search->index->always),
              search->index->always.count);
     work_off(search);
     return search->best;
+}
+
+/* Does the first instruction of a rule say no for sure?  This asks the one
+ * question that most rules begin with, a text of an attribute of one value,
+ * without a call; whatever is not so plain is left to the program. */
+static inline bool says_no(const struct program *run,
+                           const struct gray_rule *rule)
+{
+    const struct gray_snapshot *s = run->policy;
+    const struct gray_insn *insn =
+        VIEW_AT(s, insns, gray_insn, rule->first_insn);
+    if (insn == NULL || rule->insn_count == 0 || insn->flags != 0 ||
+        insn->on_false != GRAY_JUMP_FALSE ||
+        (insn->op != GRAY_CONDITION_EXACT &&
+         insn->op != GRAY_CONDITION_PREFIX)) {
+        return false;
+    }
+    uint32_t number = view_first(run->in, insn->slot);
+    if (number == GRAY_VALUES_MAX) {
+        return !view_needs(s, GRAY_SOURCE_UNIT);
+    }
+    const struct gray_value *value = &run->in->values[number];
+    const struct gray_operand_string *operand =
+        view_bytes(s, insn->operand, sizeof(*operand));
+    if (run->in->next[number] != GRAY_VALUES_MAX || operand == NULL) {
+        return false;
+    }
+    uint32_t length = operand->text.length;
+    if (value->length < length ||
+        (insn->op == GRAY_CONDITION_EXACT && value->length != length)) {
+        return true;
+    }
+    const char *text = view_bytes(s, operand->text.offset, length);
+    return text != NULL && length >= 4 &&
+           (view_load4(text) != view_load4(value->data) ||
+            view_load4(text + length - 4) !=
+                view_load4(value->data + length - 4));
+}
+
+/* Few rules are tried one by one.  A trace shows each condition, so it takes
+ * no short cut. */
+static uint32_t search_all(struct search *search)
+{
+    bool short_cut = search->run->trace == NULL;
+    for (uint32_t i = 0; i < search->set->rules.count; i++) {
+        if (!(short_cut && says_no(search->run, &search->rules[i])) &&
+            rule_holds(search, i)) {
+            return i;
+        }
+    }
+    return GRAY_NONE;
 }
 
 uint32_t ruleset_first(struct program *run, uint32_t ruleset)
@@ -200,20 +282,9 @@ uint32_t ruleset_first(struct program *run, uint32_t ruleset)
         return GRAY_NONE;
     }
     search.run = run;
-    search.best = GRAY_NONE;
-    search.count = 0;
     search.index = VIEW_AT(s, indexes, gray_index, search.set->index);
-    uint32_t found = GRAY_NONE;
-    if (search.index != NULL) {
-        found = search_index(&search);
-    } else {
-        for (uint32_t i = 0; i < search.set->rules.count; i++) {
-            if (rule_holds(&search, i)) {
-                found = i;
-                break;
-            }
-        }
-    }
+    uint32_t found =
+        search.index != NULL ? search_index(&search) : search_all(&search);
     run->rule = GRAY_NONE;
     return found == GRAY_NONE ? GRAY_NONE : search.set->rules.first + found;
 }

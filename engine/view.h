@@ -60,14 +60,72 @@ static inline struct gray_str view_text(const struct gray_snapshot *s,
 
 static inline uint8_t view_lower(uint8_t c)
 {
-    return (uint8_t)(c | ((uint8_t)(c - 'A') < 26 ? 0x20 : 0));
+    return (uint8_t)(c | (uint32_t)((uint8_t)(c - 'A') < 26) << 5);
+}
+
+static inline uint64_t view_load8(const char *at)
+{
+    uint64_t word;
+    memcpy(&word, at, sizeof(word));
+    return word;
+}
+
+static inline uint32_t view_load4(const char *at)
+{
+    uint32_t word;
+    memcpy(&word, at, sizeof(word));
+    return word;
+}
+
+/* memcmp() == 0 for texts that mostly are short: no call. */
+static inline bool view_same(const char *a, const char *b, uint32_t length)
+{
+    if (length >= 8) {
+        uint32_t i = 0;
+        for (; i + 8 < length; i += 8) {
+            if (view_load8(a + i) != view_load8(b + i)) {
+                return false;
+            }
+        }
+        return view_load8(a + length - 8) == view_load8(b + length - 8);
+    }
+    if (length >= 4) {
+        return view_load4(a) == view_load4(b) &&
+               view_load4(a + length - 4) == view_load4(b + length - 4);
+    }
+    for (uint32_t i = 0; i < length; i++) {
+        if (a[i] != b[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Eight bytes in lower case (ASCII) at once. */
+static inline uint64_t view_lower8(uint64_t word)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    uint64_t low = word & 0x7f * ones;
+    uint64_t from_a = low + (0x80 - 'A') * ones;
+    uint64_t past_z = low + (0x80 - 'Z' - 1) * ones;
+    return word | ((from_a ^ past_z) & ~word & 0x80 * ones) >> 2;
 }
 
 /* `lower` is in lower case already. */
 static inline bool view_same_nocase(const char *lower, const char *text,
                                     uint32_t length)
 {
-    for (uint32_t i = 0; i < length; i++) {
+    uint32_t i = 0;
+    if (length >= 8) {
+        for (; i + 8 < length; i += 8) {
+            if (view_load8(lower + i) != view_lower8(view_load8(text + i))) {
+                return false;
+            }
+        }
+        return view_load8(lower + length - 8) ==
+               view_lower8(view_load8(text + length - 8));
+    }
+    for (; i < length; i++) {
         if ((uint8_t)lower[i] != view_lower((uint8_t)text[i])) {
             return false;
         }
@@ -79,6 +137,27 @@ static inline bool view_same_nocase(const char *lower, const char *text,
 static inline bool view_needs(const struct gray_snapshot *s, uint32_t source)
 {
     return (s->policy->needs >> source) & 1;
+}
+
+/* The values of one slot: number of the first, then of the next one, until
+ * GRAY_VALUES_MAX. */
+static inline uint32_t view_match(const struct gray_input *in, uint32_t number,
+                                  uint32_t slot)
+{
+    while (number < GRAY_VALUES_MAX && in->values[number].slot != slot) {
+        number = in->next[number];
+    }
+    return number;
+}
+static inline uint32_t view_first(const struct gray_input *in, uint32_t slot)
+{
+    return (in->present >> (slot & 63) & 1) == 0
+               ? GRAY_VALUES_MAX
+               : view_match(in, in->first[slot & 63], slot);
+}
+static inline uint32_t view_next(const struct gray_input *in, uint32_t number)
+{
+    return view_match(in, in->next[number], in->values[number].slot);
 }
 
 /* What slots and their hash table agree on. */
@@ -110,9 +189,9 @@ static inline uint32_t view_slot(const struct gray_snapshot *s, uint32_t source,
         }
         struct gray_str own = view_text(s, slot->name);
         if (own.length == length &&
-            (source == GRAY_SOURCE_HEADER
-                 ? view_same_nocase(own.data, name, length)
-                 : length == 0 || memcmp(own.data, name, length) == 0)) {
+            (view_same(own.data, name, length) ||
+             (source == GRAY_SOURCE_HEADER &&
+              view_same_nocase(own.data, name, length)))) {
             return number;
         }
     }

@@ -493,6 +493,8 @@ static void variants_have_a_line_of_their_own(void **state)
     assert_int_equal(counts[1], 0);
     assert_in_range(counts[0], 1380, 1620);
     assert_in_range(counts[2], 3350, 3650);
+    gray_input_begin(&in, &snapshot, 0, 1);
+    cookie("uid=alice");
     mark = (struct gray_mark){ GRAY_MARK_IN, 1, 1, 0 };
     expect(true, GRAY_REASON_MARK);
     assert_int_equal(verdict.variant, 1); /* what was told */

@@ -40,7 +40,7 @@ struct key {
 };
 static struct key keys[POLICY_RECORDS];
 static uint32_t key_count, always[POLICY_RECORDS], always_count;
-static uint8_t slot_keys[8], slot_prefixes[8];
+static uint8_t slot_keys[16], slot_prefixes[16];
 
 static void add_key(uint32_t kind, uint32_t slot, const char *bytes,
                     uint32_t length, uint32_t rule)
