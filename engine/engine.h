@@ -248,9 +248,7 @@ void gray_input_address(struct gray_input *in, const uint8_t bytes[16]);
  * in->anonymous_used. */
 void gray_input_named(struct gray_input *in, enum gray_source source,
                       struct gray_str name, struct gray_str value);
-/* A unit that the caller knows itself (libgray): it stands where every release
- * looks for its unit first.  To be called directly after begin, so that it
- * comes before what the request carries. */
+/* A unit that the caller knows: what every release finds first. After begin. */
 void gray_input_unit(struct gray_input *in, struct gray_str unit);
 /* A colour from somebody who may give one (SEMANTICS 7). */
 void gray_input_colour(struct gray_input *in, struct gray_str lane,
