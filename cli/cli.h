@@ -235,6 +235,20 @@ void action_record(const char *folder, const struct action *action);
  * array in the order of time. */
 json_t *actions_read(const char *folder);
 
+/* ---- who may read the keys (group.c) ------------------------------------------ */
+
+#define NGINX_CONF "/etc/nginx/nginx.conf"
+/* User and group of nginx's workers, by the text of a configuration. False:
+ * it does not say. */
+bool nginx_user_parse(const char *conf, char ret_user[64], char ret_group[64]);
+/* The same by NGINX_CONF. */
+bool nginx_user_read(char ret_user[64], char ret_group[64]);
+/* --group; else the group of the keys that are there or of the folder, unless
+ * it is root's; else nginx's (asked by root only); (gid_t)-1: nobody knows.
+ * 0, or an exit code after complaining. */
+int keys_group(const struct arguments *arguments, const char *folder,
+               gid_t *ret_group);
+
 /* ---- moments (moment.c) ------------------------------------------------------ */
 
 /* RFC 3339 in UTC. */

@@ -7,7 +7,9 @@
  * Read next: doctor_nginx.c.
  */
 #include <errno.h>
+#include <grp.h>
 #include <linux/magic.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,9 +119,12 @@ static void check_keys(struct doctor *doctor)
                    "them.", "the signing keys have mode %04o",
                    facts.st_mode & 07777);
     } else {
+        const struct group *group = getgrgid(facts.st_gid);
+
         doctor_add(doctor, "keys", DOCTOR_OK, "",
-                   "signing keys have mode %04o, group %u",
-                   facts.st_mode & 07777, (unsigned)facts.st_gid);
+                   "signing keys have mode %04o, group %u %s",
+                   facts.st_mode & 07777, (unsigned)facts.st_gid,
+                   group != NULL ? group->gr_name : "");
     }
 }
 
@@ -157,6 +162,89 @@ static void check_policy(struct doctor *doctor)
     in_force_free(&in_force);
 }
 
+/* May this process read a file of these facts, by owner and groups? -1: it is
+ * gone, or cannot be looked at. */
+static int process_reads(int pid, const struct stat *facts,
+                         unsigned *ret_uid, unsigned *ret_gid)
+{
+    CLI_CLEANUP(file_closep) FILE *file = NULL;
+    char path[64], line[4096], *at, *word;
+    bool groups = false, in_group = false;
+
+    snprintf(path, sizeof(path), "/proc/%d/status", pid);
+    file = fopen(path, "re");
+    while (file != NULL && !groups &&
+           fgets(line, sizeof(line), file) != NULL) {
+        sscanf(line, "Uid: %*u %u", ret_uid);
+        sscanf(line, "Gid: %*u %u", ret_gid);
+        groups = strncmp(line, "Groups:", 7) == 0;
+    }
+    if (!groups) {
+        return -1;
+    }
+    for (word = strtok_r(line + 7, " \t\n", &at); word != NULL;
+         word = strtok_r(NULL, " \t\n", &at)) {
+        in_group |= strtoul(word, NULL, 10) == facts->st_gid;
+    }
+    if (*ret_uid == 0 || *ret_uid == facts->st_uid) {
+        return *ret_uid == 0 || (facts->st_mode & 0400) != 0;
+    }
+    return (in_group || *ret_gid == facts->st_gid) &&
+           (facts->st_mode & 0040) != 0;
+}
+
+static void cannot_sign(struct doctor *doctor, const char *who, unsigned uid,
+                        unsigned gid)
+{
+    const struct passwd *user = getpwuid(uid);
+    const struct group *group;
+    char advice[200], name[64];
+
+    snprintf(name, sizeof(name), "uid %u", uid);
+    if (user != NULL) {
+        snprintf(name, sizeof(name), "%s", user->pw_name);
+    }
+    group = getgrgid(gid);
+    snprintf(advice, sizeof(advice), "gray keys rotate --group %s",
+             group != NULL ? group->gr_name : "GROUP");
+    doctor_add(doctor, "signing", DOCTOR_FAIL, advice,
+               "%.100s runs as %s, who cannot read the signing keys: no "
+               "cookie is set or believed", who, name);
+}
+
+/* Workers that cannot read the keys serve everybody, and keep nobody. */
+static void check_signing(struct doctor *doctor,
+                          const struct gray_totals *totals)
+{
+    struct stat keys;
+    size_t good = 0;
+    char path[4200];
+
+    snprintf(path, sizeof(path), "%s/keys", doctor->folder);
+    if (lstat(path, &keys) != 0) {
+        return; /* said by check_keys() */
+    }
+    for (size_t i = 0; i < totals->reader_count; i++) {
+        const struct gray_reader_status *reader = &totals->readers[i];
+        unsigned uid = 0, gid = 0;
+        int reads;
+
+        if (!reader->alive || reader->kind != GRAY_READER_NGINX) {
+            continue;
+        }
+        reads = process_reads(reader->pid, &keys, &uid, &gid);
+        if (reads == 0) {
+            cannot_sign(doctor, reader->id, uid, gid);
+            return;
+        }
+        good += reads > 0;
+    }
+    if (good > 0) {
+        doctor_add(doctor, "signing", DOCTOR_OK, "",
+                   "%zu nginx workers can read the signing keys", good);
+    }
+}
+
 static void check_readers(struct doctor *doctor)
 {
     struct gray_totals totals = { 0 };
@@ -188,6 +276,7 @@ static void check_readers(struct doctor *doctor)
                "%zu readers are alive, %zu of them do not have the policy in "
                "force; %zu files were not believed", live, behind,
                totals.bad_readers);
+    check_signing(doctor, &totals);
     gray_totals_free(&totals);
     gray_folder_close(&open);
 }

@@ -9,7 +9,6 @@
  * the key before stays valid.
  */
 #include <errno.h>
-#include <grp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -240,16 +239,14 @@ int command_keys_check(const struct arguments *arguments)
 int command_keys_rotate(const struct arguments *arguments)
 {
     const char *folder = arguments_runtime(arguments);
-    const char *name = arguments_get(arguments, CLI_GROUP);
-    const struct group *group = name != NULL ? getgrnam(name) : NULL;
     struct gray_problem problem = { 0 };
+    gid_t group = (gid_t)-1;
+    int status = keys_group(arguments, folder, &group);
 
-    if (name != NULL && group == NULL) {
-        complain("no such group: %s", name);
-        return CLI_EXIT_NOT_FOUND;
+    if (status != 0) {
+        return status;
     }
-    if (gray_keys_rotate(folder, group != NULL ? group->gr_gid : (gid_t)-1,
-                         &problem) != 0) {
+    if (gray_keys_rotate(folder, group, &problem) != 0) {
         complain_problem(folder, &problem);
         return CLI_EXIT_SYSTEM;
     }

@@ -7,7 +7,6 @@
  * took it, for a publication that nobody took is none.
  * Read next: runtime/publish.c, wait.c.
  */
-#include <grp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,24 +34,6 @@ static void publication_free(struct publication *p)
         gray_folder_close(&p->open);
     }
     wait_result_free(&p->readers);
-}
-
-static int find_group(struct publication *p)
-{
-    const char *name = arguments_get(p->arguments, CLI_GROUP);
-    const struct group *entry;
-
-    p->group = (gid_t)-1;
-    if (name == NULL) {
-        return 0;
-    }
-    entry = getgrnam(name);
-    if (entry == NULL) {
-        complain("no such group: %s", name);
-        return CLI_EXIT_NOT_FOUND;
-    }
-    p->group = entry->gr_gid;
-    return 0;
 }
 
 /* The policy in force and its documents; none is no fault. */
@@ -132,7 +113,8 @@ static int prepare(struct publication *p)
     int status = arguments_number(p->arguments, CLI_WAIT, 0, CLI_WAIT_MAX,
                                   &p->wait);
 
-    status = status != 0 ? status : find_group(p);
+    status = status != 0 ? status
+                         : keys_group(p->arguments, p->folder, &p->group);
     if (status != 0) {
         return status;
     }

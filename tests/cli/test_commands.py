@@ -5,6 +5,7 @@
 Why: exit codes, what goes to which output, and what is left in the folder can
 only be seen from outside.  usage: test_commands.py GRAY READER ROOT
 """
+import grp
 import json
 import os
 import re
@@ -672,6 +673,33 @@ class Looking(Case):
         fake = self.write("no module", "fake.so")
         done = self.run_gray("doctor", "--module", fake, code=REFUSED)
         self.assertRegex(done.stdout, r"fail +module +nginx refuses")
+
+    @unittest.skipUnless(os.geteuid() == 0, "root alone gives groups away")
+    def test_keys_are_for_nginx(self):
+        with open("/etc/nginx/nginx.conf", encoding="utf-8") as f:
+            said = re.search(r"^user\s+(\S+?)(?:\s+(\S+?))?;", f.read(), re.M)
+        nginx = grp.getgrnam(said[2] or said[1]).gr_gid if said else 0
+        keys = os.path.join(self.runtime, "keys")
+
+        # nobody chose: nginx's workers may read, as its configuration says
+        self.publish()
+        self.assertEqual(os.stat(keys).st_gid, nginx)
+        # what was chosen stays
+        adm = grp.getgrnam("adm").gr_gid
+        self.run_gray("keys", "rotate", "--group", "adm")
+        self.run_gray("keys", "rotate")
+        self.assertEqual(os.stat(keys).st_gid, adm)
+        # keys of root's own group are nobody's choice
+        os.chown(keys, 0, 0)
+        self.run_gray("keys", "rotate")
+        self.assertEqual(os.stat(keys).st_gid, nginx)
+        # the folder's group comes before nginx's
+        os.remove(keys)
+        os.chown(self.runtime, 0, adm)
+        self.publish()
+        self.assertEqual(os.stat(keys).st_gid, adm)
+        self.run_gray("keys", "rotate", "--group", "none-such",
+                      code=NOT_FOUND)
 
     def test_doctor_sees_faults(self):
         self.publish()
