@@ -128,7 +128,7 @@ static enum outcome try_arm(const struct gray_view *view, uint32_t arm,
                                 : GRAY_REASON_ARM_USED);
     }
     if (data_at_stake(view, arm)) {
-        return refuse(choice, GRAY_REASON_ARM_EMPTY);
+        return refuse(choice, GRAY_REASON_ARM_REFUSED);
     }
     if (!lane_wanted) {
         choice->reason = GRAY_REASON_ARM_EMPTY;
