@@ -172,7 +172,7 @@ void gray_buffer_text(struct gray_buffer *buffer, const char *text)
     gray_buffer_put(buffer, text, strlen(text));
 }
 
-/* ---- names ---------------------------------------------------------------- */
+/* ---- names --------------------------------------------------------------- */
 
 struct gray_names_cell {
     const char *name; /* NULL: free */

@@ -17,7 +17,7 @@
 const char *const gray_kind_words[KIND_COUNT] = {"Lane", "List", "Release",
                                                  "Service"};
 
-/* ---- problems -------------------------------------------------------------- */
+/* ---- problems ------------------------------------------------------------ */
 
 static void write_pointer(struct gray_buffer *text, const struct where *at)
 {
@@ -123,7 +123,7 @@ bool gray_check_error(struct gray_check *c, enum gray_problem_number problem,
     return false;
 }
 
-/* ---- words ----------------------------------------------------------------- */
+/* ---- words --------------------------------------------------------------- */
 
 /* How many edits lead from one word to the other (Levenshtein); words beyond
  * 31 bytes are far from everything. */
@@ -227,7 +227,7 @@ static bool wrong_type(struct gray_check *c, const struct where *at,
                             type_word(value));
 }
 
-/* ---- maps and lists -------------------------------------------------------- */
+/* ---- maps and lists ------------------------------------------------------ */
 
 bool gray_check_map(struct gray_check *c, const struct where *at,
                     json_t *value, const char *const *keys, size_t count,
@@ -287,7 +287,7 @@ bool gray_check_list(struct gray_check *c, const struct where *at,
     return true;
 }
 
-/* ---- scalars --------------------------------------------------------------- */
+/* ---- scalars ------------------------------------------------------------- */
 
 bool gray_check_text(struct gray_check *c, const struct where *at,
                      json_t *value, size_t max, struct model_text *ret_text)
@@ -417,7 +417,7 @@ bool gray_check_word(struct gray_check *c, const struct where *at,
                             list);
 }
 
-/* ---- places ---------------------------------------------------------------- */
+/* ---- places -------------------------------------------------------------- */
 
 /* Findings about keys are shown at the key, all others at the value. */
 static bool about_key(const char *code)

@@ -76,7 +76,7 @@ struct gray_check {
     int open_file; /* -1: none */
 };
 
-/* ---- problems (check.c) ---------------------------------------------------- */
+/* ---- problems (check.c) -------------------------------------------------- */
 
 /* A finding about a value of the current document. */
 void gray_check_say(struct gray_check *c, enum gray_severity severity,
@@ -97,7 +97,7 @@ const char *gray_check_pointer(struct gray_check *c, const struct where *at);
 /* Places of all findings since the check began. */
 void gray_check_locate(struct gray_check *c, size_t first);
 
-/* ---- values (check.c) ------------------------------------------------------ */
+/* ---- values (check.c) ---------------------------------------------------- */
 
 /* Splits a map into the known `keys`: values[i] is NULL where keys[i] is not
  * there.  Says what is unknown or blank.  False when it is no map. */
@@ -153,7 +153,7 @@ bool gray_check_names(struct gray_check *c, const struct where *at,
                       enum gray_problem_number unknown, bool ordered,
                       struct name_list *ret_list);
 
-/* ---- conditions (model_condition.c) ---------------------------------------- */
+/* ---- conditions (model_condition.c) -------------------------------------- */
 
 /* In whose rules a condition stands. */
 struct cond_scope {
@@ -167,6 +167,13 @@ bool gray_check_condition(struct gray_check *c, const struct where *at,
 /* The operand of one operator (model_operand.c). */
 bool gray_check_operand(struct gray_check *c, const struct where *at,
                         json_t *value, struct cond *cond);
+/* A list of at least one item. */
+bool gray_check_set(struct gray_check *c, const struct where *at,
+                    json_t *value, const char *example);
+/* RFC 3339; NULL is no moment, and good. */
+bool gray_check_moment(struct gray_check *c, const struct where *at,
+                       json_t *value, int64_t *ret_ms);
+/* {time: {...}} (model_time.c). */
 bool gray_check_time(struct gray_check *c, const struct where *at,
                      json_t *value, struct cond *cond);
 /* A list of conditions as rules named "allow[1]". */
@@ -178,7 +185,7 @@ bool gray_check_unit(struct gray_check *c, const struct where *at,
                      json_t *value, uint32_t max,
                      struct model_unit *ret_units, uint32_t *ret_count);
 
-/* ---- documents ------------------------------------------------------------- */
+/* ---- documents ----------------------------------------------------------- */
 
 /* Each is false when its document had an error. */
 bool gray_check_service(struct gray_check *c, struct model_service *service);
@@ -211,6 +218,8 @@ const struct model_document *gray_check_find(const struct gray_check *c,
                                              enum model_kind kind,
                                              const char *name);
 
+/* By bytes, the shorter first: the order of sets and lists in a model. */
+int gray_text_compare(const struct model_text *a, const struct model_text *b);
 /* Whether two conditions, each of its model, are written alike (cond.c). Lists
  * are compared by name.  Equal conditions have equal hashes. */
 bool gray_cond_equal(const struct cond *a, const struct gray_model *of_a,

@@ -10,6 +10,14 @@
 
 #include <string.h>
 
+int gray_text_compare(const struct model_text *a, const struct model_text *b)
+{
+    uint32_t common = a->length < b->length ? a->length : b->length;
+    int order = common == 0 ? 0 : memcmp(a->data, b->data, common);
+    return order != 0 ? order
+                      : (a->length > b->length) - (a->length < b->length);
+}
+
 static bool text_equal(const struct model_text *a, const struct model_text *b)
 {
     return a->length == b->length &&

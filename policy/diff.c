@@ -146,7 +146,7 @@ static void compare(struct diff *d, json_t *before, json_t *after)
     }
 }
 
-/* ---- documents ------------------------------------------------------------- */
+/* ---- documents ----------------------------------------------------------- */
 
 static const char *word(const json_t *document, const char *key)
 {
@@ -212,7 +212,7 @@ static json_t *diff_documents(struct diff *d, json_t *before, json_t *after)
     return result;
 }
 
-/* ---- for people ------------------------------------------------------------ */
+/* ---- for people ---------------------------------------------------------- */
 
 static void show(FILE *out, const json_t *value)
 {

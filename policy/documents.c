@@ -34,7 +34,7 @@ static void report(struct gray_findings *findings, const char *file,
     va_end(arguments);
 }
 
-/* ---- owners --------------------------------------------------------------- */
+/* ---- owners -------------------------------------------------------------- */
 
 void gray_text_release(struct gray_text *text)
 {
@@ -114,7 +114,7 @@ int gray_documents_root(struct gray_documents *docs, struct gray_text *text,
     return status;
 }
 
-/* ---- texts as texts ------------------------------------------------------- */
+/* ---- texts as texts ------------------------------------------------------ */
 
 /* Counts lines and characters on the way to `offset`. */
 static void place_of(const struct gray_text *text, size_t offset,
@@ -374,7 +374,7 @@ int gray_documents_add_text(struct gray_documents *docs, const char *name,
     return add_owned(docs, name, copy, length, findings);
 }
 
-/* ---- files and folders ---------------------------------------------------- */
+/* ---- files and folders --------------------------------------------------- */
 
 static int add_descriptor(struct gray_documents *docs, const char *name,
                           int fd, struct gray_findings *findings)

@@ -86,7 +86,7 @@ static void report(struct reader *r, const yaml_mark_t *mark,
     r->failed = true;
 }
 
-/* ---- scalars -------------------------------------------------------------- */
+/* ---- scalars ------------------------------------------------------------- */
 
 static size_t digits(const char *text)
 {
@@ -203,7 +203,7 @@ static json_t *plain_scalar(struct reader *r, const char *text, size_t length,
     return json_stringn_nocheck(text, length);
 }
 
-/* ---- structure ------------------------------------------------------------ */
+/* ---- structure ----------------------------------------------------------- */
 
 static void check_properties(struct reader *r, const yaml_mark_t *mark,
                              const yaml_char_t *anchor,

@@ -19,7 +19,8 @@
 static void lose(struct dropped *dropped, const char *name, size_t length)
 {
     size_t used = strlen(dropped->names), room = sizeof(dropped->names);
-    if (dropped->count < NAMES_MAX && used + length + 8 < room && !dropped->cut) {
+    if (dropped->count < NAMES_MAX && used + length + 8 < room &&
+        !dropped->cut) {
         snprintf(dropped->names + used, room - used, "%s%.*s",
                  used == 0 ? "" : ", ", (int)length, name);
     } else if (!dropped->cut) {
@@ -29,7 +30,7 @@ static void lose(struct dropped *dropped, const char *name, size_t length)
     dropped->count++;
 }
 
-/* ---- tails ----------------------------------------------------------------- */
+/* ---- tails --------------------------------------------------------------- */
 
 static uint32_t power(uint32_t digits)
 {
@@ -152,15 +153,7 @@ static void drop_tails(struct proof *proof, const struct cond *a,
     }
 }
 
-/* ---- values ---------------------------------------------------------------- */
-
-static int compare(const struct model_text *a, const struct model_text *b)
-{
-    uint32_t common = a->length < b->length ? a->length : b->length;
-    int order = common == 0 ? 0 : memcmp(a->data, b->data, common);
-    return order != 0 ? order
-                      : (a->length > b->length) - (a->length < b->length);
-}
+/* ---- values -------------------------------------------------------------- */
 
 /* A list and its next edition: both are sorted, so one pass is enough. */
 static bool drop_by_merge(struct side a, struct side b,
@@ -177,7 +170,7 @@ static bool drop_by_merge(struct side a, struct side b,
     for (uint64_t i = 0; i < old->id_count; i++) {
         int order = -1;
         while (k < now->id_count &&
-               (order = compare(&now->ids[k], &old->ids[i])) < 0) {
+               (order = gray_text_compare(&now->ids[k], &old->ids[i])) < 0) {
             k++;
         }
         if (k == now->id_count || order != 0) {

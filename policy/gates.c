@@ -25,7 +25,7 @@ void gray_gate_say(struct gates *g, enum gray_severity severity,
     va_end(arguments);
 }
 
-/* ---- identity -------------------------------------------------------------- */
+/* ---- identity ------------------------------------------------------------ */
 
 static void compare_identity(struct gates *g, const struct model_release *old,
                              const struct model_release *now)
@@ -113,7 +113,7 @@ static void compare_entrances(struct gates *g,
     }
 }
 
-/* ---- variants -------------------------------------------------------------- */
+/* ---- variants ------------------------------------------------------------ */
 
 static const char *service_name(const struct gray_model *model,
                                 const struct model_target *target)
@@ -171,7 +171,7 @@ static void compare_variants(struct gates *g,
     }
 }
 
-/* ---- gate 5 ---------------------------------------------------------------- */
+/* ---- gate 5 -------------------------------------------------------------- */
 
 static void compare_dimensions(struct gates *g,
                                const struct model_release *old,
@@ -193,7 +193,7 @@ static void compare_dimensions(struct gates *g,
                   match ? ", match" : "");
 }
 
-/* ---- both policies --------------------------------------------------------- */
+/* ---- both policies ------------------------------------------------------- */
 
 static const struct model_release *find_release(const struct gray_model *model,
                                                 const char *name)

@@ -69,7 +69,7 @@ static bool covered(struct gates *g, struct side rule,
     return ret_dropped->known && ret_dropped->count == 0;
 }
 
-/* ---- what was lost, in words ----------------------------------------------- */
+/* ---- what was lost, in words --------------------------------------------- */
 
 /* An old conjunct that lists values, over the attribute of a new one. */
 static const struct cond *counterpart(struct side old, const struct cond *now)
@@ -178,7 +178,7 @@ static void check_covered(struct gates *g, const struct rule_set *old,
     say_dropped(g, pointer, rule, &dropped);
 }
 
-/* ---- the four lists -------------------------------------------------------- */
+/* ---- the four lists ------------------------------------------------------ */
 
 static void compare_match(struct gates *g, const struct model_release *old,
                           const struct model_release *now)
@@ -284,7 +284,7 @@ void gray_gate_rules(struct gates *g, const struct model_release *old,
     compare_match(g, old, now);
 }
 
-/* ---- gate 5 ---------------------------------------------------------------- */
+/* ---- gate 5 -------------------------------------------------------------- */
 
 static bool ids_equal(const struct model_list *a, const struct model_list *b)
 {

@@ -28,7 +28,7 @@ static bool spend(struct proof *proof, uint64_t amount)
     return true;
 }
 
-/* ---- texts ----------------------------------------------------------------- */
+/* ---- texts --------------------------------------------------------------- */
 
 static char lower(char byte)
 {
@@ -85,21 +85,13 @@ static bool fits_text(uint8_t a_op, const struct model_text *text,
     }
 }
 
-static int compare(const struct model_text *a, const struct model_text *b)
-{
-    uint32_t common = a->length < b->length ? a->length : b->length;
-    int order = common == 0 ? 0 : memcmp(a->data, b->data, common);
-    return order != 0 ? order
-                      : (a->length > b->length) - (a->length < b->length);
-}
-
 static bool in_sorted(const struct model_text *texts, uint64_t count,
                       const struct model_text *text)
 {
     uint64_t low = 0, high = count;
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
-        int order = compare(&texts[middle], text);
+        int order = gray_text_compare(&texts[middle], text);
         if (order == 0) {
             return true;
         }
@@ -147,7 +139,7 @@ static bool in_tails(const struct cond *b, const struct model_text *text)
     return false;
 }
 
-/* ---- one value ------------------------------------------------------------- */
+/* ---- one value ----------------------------------------------------------- */
 
 static bool value_fits_test(const struct cond *b,
                             const struct gray_model *model,
@@ -204,7 +196,7 @@ bool gray_value_fits(struct proof *proof, struct side b,
                                     : fitting > 0;
 }
 
-/* ---- tests ----------------------------------------------------------------- */
+/* ---- tests --------------------------------------------------------------- */
 
 static bool mod_implies(const struct cond *a, const struct cond *b)
 {
@@ -389,7 +381,7 @@ static bool test_implies(struct proof *proof, struct side a, struct side b)
            gray_cond_equal(a.cond, a.model, b.cond, b.model);
 }
 
-/* ---- trees ----------------------------------------------------------------- */
+/* ---- trees --------------------------------------------------------------- */
 
 static struct side child(struct side of, uint32_t number)
 {

@@ -14,7 +14,7 @@
 /* Children of one `all` that are compared in pairs. */
 #define PAIRS_MAX 64u
 
-/* ---- never and always ------------------------------------------------------ */
+/* ---- never and always ---------------------------------------------------- */
 
 static bool same_attribute(const struct cond *a, const struct cond *b)
 {
@@ -119,7 +119,7 @@ static bool always_holds(const struct cond *cond)
     return cond->kind == COND_ALL ? always == cond->child_count : always > 0;
 }
 
-/* ---- rules in order -------------------------------------------------------- */
+/* ---- rules in order ------------------------------------------------------ */
 
 static void lint_never(struct gray_check *c, const struct cond *cond)
 {
@@ -205,7 +205,7 @@ static void lint_rules(struct gray_check *c, const struct model_rule *rules,
     }
 }
 
-/* ---- single conditions ----------------------------------------------------- */
+/* ---- single conditions --------------------------------------------------- */
 
 static bool is_text_source(uint8_t source)
 {
@@ -320,7 +320,7 @@ static void lint_release(struct gray_check *c,
                          "write anonymous: cookie to count them in");
 }
 
-/* ---- all together ---------------------------------------------------------- */
+/* ---- all together -------------------------------------------------------- */
 
 static void lint_lanes(struct gray_check *c)
 {

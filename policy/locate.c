@@ -17,7 +17,7 @@
 #include "engine/engine.h"
 #include "policy/arena.h"
 
-/* ---- paths ---------------------------------------------------------------- */
+/* ---- paths --------------------------------------------------------------- */
 
 uint64_t gray_path_step(uint64_t path, const char *key, size_t length)
 {
@@ -69,7 +69,7 @@ uint64_t gray_path_pointer(uint64_t path, const char *pointer)
     return path;
 }
 
-/* ---- the places asked for -------------------------------------------------- */
+/* ---- the places asked for ------------------------------------------------ */
 
 struct walk {
     struct gray_place *places;
@@ -116,7 +116,7 @@ static void seen(struct walk *walk, uint64_t path, bool key, size_t line,
     }
 }
 
-/* ---- YAML ------------------------------------------------------------------ */
+/* ---- YAML ---------------------------------------------------------------- */
 
 struct level {
     uint64_t path, member;
@@ -216,7 +216,7 @@ static void locate_yaml(const struct gray_text *text, struct walk *walk)
     yaml_parser_delete(&parser);
 }
 
-/* ---- JSON ------------------------------------------------------------------ */
+/* ---- JSON ---------------------------------------------------------------- */
 
 struct json_walk {
     const char *next, *end;

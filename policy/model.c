@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- names ----------------------------------------------------------------- */
+/* ---- names --------------------------------------------------------------- */
 
 static int by_kind_and_name(const void *left, const void *right)
 {
@@ -120,7 +120,7 @@ const struct model_document *gray_check_find(const struct gray_check *c,
     return number == UINT32_MAX ? NULL : &c->owner->documents[number];
 }
 
-/* ---- the documents --------------------------------------------------------- */
+/* ---- the documents ------------------------------------------------------- */
 
 /* Documents of one kind lie together; numbers are in the order of names. */
 static const struct model_document *of_kind(const struct gray_check *c,
@@ -218,7 +218,7 @@ static void run(struct gray_check *c)
     }
 }
 
-/* ---- owner ----------------------------------------------------------------- */
+/* ---- owner --------------------------------------------------------------- */
 
 void gray_model_free(struct gray_model *model)
 {

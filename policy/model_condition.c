@@ -93,7 +93,7 @@ static bool may_ignore_case(uint8_t op)
            op == GRAY_CONDITION_GLOB || op == GRAY_CONDITION_REGEX;
 }
 
-/* ---- one test -------------------------------------------------------------- */
+/* ---- one test ------------------------------------------------------------ */
 
 /* The unit must be known wherever it is asked for; a lane's rules ask for the
  * attribute itself. */
@@ -237,7 +237,7 @@ static bool check_test(struct gray_check *c, const struct where *at,
     return good;
 }
 
-/* ---- the tree -------------------------------------------------------------- */
+/* ---- the tree ------------------------------------------------------------ */
 
 static bool check_node(struct gray_check *c, const struct where *at,
                        json_t *value, const struct cond_scope *scope,
@@ -388,7 +388,7 @@ bool gray_check_rules(struct gray_check *c, const struct where *at,
     return good;
 }
 
-/* ---- where a unit is found -------------------------------------------------- */
+/* ---- where a unit is found ----------------------------------------------- */
 
 static bool check_unit_place(struct gray_check *c, const struct where *at,
                              json_t *value, struct model_unit *unit)

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- endpoints ------------------------------------------------------------- */
+/* ---- endpoints ----------------------------------------------------------- */
 
 /* Label keys by which lanes find their endpoints. */
 static void collect_lane_keys(struct gray_check *c, struct gray_names *keys)
@@ -101,7 +101,7 @@ static void check_baselines(struct gray_check *c)
     }
 }
 
-/* ---- priorities ------------------------------------------------------------ */
+/* ---- priorities ---------------------------------------------------------- */
 
 struct claim {
     uint32_t service, release;
@@ -166,7 +166,7 @@ static void check_priorities(struct gray_check *c)
     }
 }
 
-/* ---- versions and members without endpoints -------------------------------- */
+/* ---- versions and members without endpoints ------------------------------ */
 
 static uint32_t count_version(const struct gray_names *keys,
                               const struct model_service *service,

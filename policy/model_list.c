@@ -33,28 +33,19 @@ static uint64_t first_bytes(const struct model_text *text)
     return value;
 }
 
-static int compare_texts(const struct model_text *a,
-                         const struct model_text *b)
-{
-    uint32_t common = a->length < b->length ? a->length : b->length;
-    int order = common == 0 ? 0 : memcmp(a->data, b->data, common);
-    return order != 0 ? order
-                      : (a->length > b->length) - (a->length < b->length);
-}
-
 static int by_bytes(const void *left, const void *right)
 {
     const struct sort_item *a = left, *b = right;
     if (a->first != b->first) {
         return a->first < b->first ? -1 : 1;
     }
-    return compare_texts(&a->text, &b->text);
+    return gray_text_compare(&a->text, &b->text);
 }
 
 static bool is_sorted(const struct model_list *list)
 {
     for (uint64_t i = 1; i < list->id_count; i++) {
-        if (compare_texts(&list->ids[i - 1], &list->ids[i]) >= 0) {
+        if (gray_text_compare(&list->ids[i - 1], &list->ids[i]) >= 0) {
             return false;
         }
     }
@@ -81,7 +72,7 @@ static void sort_ids(struct gray_check *c, const struct where *at,
     const char *again = NULL;
     for (uint64_t i = 0; i < count; i++) {
         if (kept > 0 &&
-            compare_texts(&list->ids[kept - 1], &items[i].text) == 0) {
+            gray_text_compare(&list->ids[kept - 1], &items[i].text) == 0) {
             again = again == NULL ? items[i].text.data : again;
         } else {
             list->ids[kept++] = items[i].text;
@@ -124,7 +115,7 @@ static bool check_ids(struct gray_check *c, const struct where *at,
     return good;
 }
 
-/* ---- a file of ids --------------------------------------------------------- */
+/* ---- a file of ids ------------------------------------------------------- */
 
 static bool say_line(struct gray_check *c, const char *path, uint64_t line,
                      enum gray_problem_number problem, const char *sentence)

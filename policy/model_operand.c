@@ -13,8 +13,6 @@
 
 #include "policy/parse.h"
 
-#define ZONE_FOLDER "/usr/share/zoneinfo/"
-
 static void lower(struct model_text *text)
 {
     char *bytes = (char *)text->data;
@@ -78,10 +76,7 @@ static bool check_one_text(struct gray_check *c, const struct where *at,
 
 static int by_bytes(const void *left, const void *right)
 {
-    const struct model_text *a = left, *b = right;
-    uint32_t common = a->length < b->length ? a->length : b->length;
-    int order = common == 0 ? 0 : memcmp(a->data, b->data, common);
-    return order != 0 ? order : (a->length > b->length) - (a->length < b->length);
+    return gray_text_compare(left, right);
 }
 
 static void sort_texts(struct cond *cond)
@@ -97,7 +92,7 @@ static void sort_texts(struct cond *cond)
     cond->text_count = kept;
 }
 
-static bool check_set_list(struct gray_check *c, const struct where *at,
+bool gray_check_set(struct gray_check *c, const struct where *at,
                            json_t *value, const char *example)
 {
     if (!gray_check_list(c, at, value, GRAY_SET_MAX, example)) {
@@ -115,7 +110,7 @@ static bool check_set_list(struct gray_check *c, const struct where *at,
 static bool check_texts(struct gray_check *c, const struct where *at,
                         json_t *value, struct cond *cond)
 {
-    if (!check_set_list(c, at, value, "[a, b]")) {
+    if (!gray_check_set(c, at, value, "[a, b]")) {
         return false;
     }
     size_t count = json_array_size(value);
@@ -141,7 +136,7 @@ static bool check_texts(struct gray_check *c, const struct where *at,
 static bool check_networks(struct gray_check *c, const struct where *at,
                            json_t *value, struct cond *cond)
 {
-    if (!check_set_list(c, at, value, "[10.0.0.0/8]")) {
+    if (!gray_check_set(c, at, value, "[10.0.0.0/8]")) {
         return false;
     }
     size_t count = json_array_size(value);
@@ -267,7 +262,7 @@ static bool check_mod(struct gray_check *c, const struct where *at,
     const struct where *in = AT_KEY(at, "in");
     if (!gray_check_integer(c, AT_KEY(at, "divisor"), values[0], 1,
                             1000000000000000000ll, &divisor) ||
-        !check_set_list(c, in, values[1], "[0, \"5~9\"]")) {
+        !gray_check_set(c, in, values[1], "[0, \"5~9\"]")) {
         return false;
     }
     size_t count = json_array_size(values[1]);
@@ -287,7 +282,7 @@ static bool check_mod(struct gray_check *c, const struct where *at,
     return good;
 }
 
-/* ---- idTail ---------------------------------------------------------------- */
+/* ---- idTail -------------------------------------------------------------- */
 
 static int by_number(const void *left, const void *right)
 {
@@ -330,7 +325,7 @@ static bool check_tail(struct gray_check *c, const struct where *at,
 static bool check_tails(struct gray_check *c, const struct where *at,
                         json_t *value, struct cond *cond)
 {
-    if (!check_set_list(c, at, value, "[\"00\", \"01\"]")) {
+    if (!gray_check_set(c, at, value, "[\"00\", \"01\"]")) {
         return false;
     }
     size_t count = json_array_size(value);
@@ -350,7 +345,7 @@ static bool check_tails(struct gray_check *c, const struct where *at,
     return good;
 }
 
-/* ---- the rest -------------------------------------------------------------- */
+/* ---- the rest ------------------------------------------------------------ */
 
 static bool check_share(struct gray_check *c, const struct where *at,
                         json_t *value, struct cond *cond)
@@ -423,7 +418,7 @@ static bool check_semver(struct gray_check *c, const struct where *at,
     return true;
 }
 
-static bool check_moment(struct gray_check *c, const struct where *at,
+bool gray_check_moment(struct gray_check *c, const struct where *at,
                          json_t *value, int64_t *ret_ms)
 {
     struct model_text text;
@@ -458,8 +453,8 @@ static bool check_date(struct gray_check *c, const struct where *at,
                                   "{after: \"2026-01-31T08:00:00Z\"}");
     }
     bool good =
-        check_moment(c, AT_KEY(at, "after"), values[0], &cond->start);
-    good &= check_moment(c, AT_KEY(at, "before"), values[1], &cond->end);
+        gray_check_moment(c, AT_KEY(at, "after"), values[0], &cond->start);
+    good &= gray_check_moment(c, AT_KEY(at, "before"), values[1], &cond->end);
     if (good && cond->start >= cond->end) {
         return gray_check_error(c, GRAY_PROBLEM_EMPTY_RANGE, at,
                                 "nothing lies between after and before; "
@@ -498,126 +493,4 @@ bool gray_check_operand(struct gray_check *c, const struct where *at,
     default:
         return check_one_text(c, at, value, cond);
     }
-}
-
-/* ---- time ------------------------------------------------------------------ */
-
-static bool zone_exists(const char *name)
-{
-    char path[sizeof(ZONE_FOLDER) + GRAY_TEXT_MAX + 1];
-    char magic[4] = "";
-    for (const char *b = name; *b != '\0'; b++) {
-        bool plain = (*b >= 'a' && *b <= 'z') || (*b >= 'A' && *b <= 'Z') ||
-                     (*b >= '0' && *b <= '9') || strchr("/_+-", *b) != NULL;
-        if (!plain) {
-            return false;
-        }
-    }
-    if (*name == '\0' || *name == '/') {
-        return false;
-    }
-    snprintf(path, sizeof(path), "%s%s", ZONE_FOLDER, name);
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        return false;
-    }
-    size_t got = fread(magic, 1, sizeof(magic), file);
-    fclose(file);
-    return got == sizeof(magic) && memcmp(magic, "TZif", 4) == 0;
-}
-
-static bool check_days(struct gray_check *c, const struct where *at,
-                       json_t *value, struct cond *cond)
-{
-    static const char *const words[] = {"mon", "tue", "wed", "thu",
-                                        "fri", "sat", "sun"};
-    cond->days = 0x7f;
-    if (value == NULL) {
-        return true;
-    }
-    if (!check_set_list(c, at, value, "[mon, tue]")) {
-        return false;
-    }
-    cond->days = 0;
-    for (size_t i = 0; i < json_array_size(value); i++) {
-        uint32_t day;
-        if (!gray_check_word(c, AT_ITEM(at, i), json_array_get(value, i),
-                             words, 7, &day)) {
-            return false;
-        }
-        cond->days |= 1u << day;
-    }
-    return true;
-}
-
-static bool check_hours(struct gray_check *c, const struct where *at,
-                        json_t *value, struct cond *cond)
-{
-    struct model_text text;
-    cond->day_start = 0;
-    cond->day_end = 86400;
-    if (value == NULL) {
-        return true;
-    }
-    if (!gray_check_text(c, at, value, GRAY_TEXT_MAX, &text)) {
-        return false;
-    }
-    if (!gray_parse_hours(text.data, &cond->day_start, &cond->day_end)) {
-        return gray_check_error(c, GRAY_PROBLEM_BAD_HOURS, at,
-                                "\"%.64s\" are no hours; write 09:00-18:00, "
-                                "or 22:00-06:00 over midnight",
-                                text.data);
-    }
-    return true;
-}
-
-static bool check_zone(struct gray_check *c, const struct where *at,
-                       json_t *value, struct cond *cond)
-{
-    struct model_text text;
-    cond->zone = "UTC";
-    if (value == NULL) {
-        return true;
-    }
-    if (!gray_check_text(c, at, value, GRAY_TEXT_MAX, &text)) {
-        return false;
-    }
-    cond->zone = text.data;
-    if (!zone_exists(text.data)) {
-        return gray_check_error(c, GRAY_PROBLEM_UNKNOWN_ZONE, at,
-                                "tzdata has no zone \"%.64s\"; write a name "
-                                "such as Asia/Shanghai or UTC (is the package "
-                                "tzdata installed?)",
-                                text.data);
-    }
-    return true;
-}
-
-bool gray_check_time(struct gray_check *c, const struct where *at,
-                     json_t *value, struct cond *cond)
-{
-    static const char *const keys[] = {"from", "until", "days", "hours",
-                                       "zone"};
-    json_t *values[5];
-    cond->from = INT64_MIN;
-    cond->until = INT64_MAX;
-    if (!gray_check_map(c, at, value, keys, 5, values)) {
-        return false;
-    }
-    if (values[0] == NULL && values[1] == NULL && values[2] == NULL &&
-        values[3] == NULL) {
-        return gray_check_missing(c, at, "from, until, days or hours",
-                                  "{hours: \"09:00-18:00\"}");
-    }
-    bool good = check_moment(c, AT_KEY(at, "from"), values[0], &cond->from);
-    good &= check_moment(c, AT_KEY(at, "until"), values[1], &cond->until);
-    good &= check_days(c, AT_KEY(at, "days"), values[2], cond);
-    good &= check_hours(c, AT_KEY(at, "hours"), values[3], cond);
-    good &= check_zone(c, AT_KEY(at, "zone"), values[4], cond);
-    if (good && cond->from >= cond->until) {
-        return gray_check_error(c, GRAY_PROBLEM_EMPTY_RANGE, at,
-                                "nothing lies between from and until; from "
-                                "must come first");
-    }
-    return good;
 }

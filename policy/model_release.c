@@ -13,7 +13,7 @@
 static const char *const step_words[] = {"deny", "allow", "mark", "rules",
                                          "evidence"};
 
-/* ---- what it leads to ------------------------------------------------------ */
+/* ---- what it leads to ---------------------------------------------------- */
 
 static bool check_target(struct gray_check *c, const struct where *at,
                          json_t *value, struct model_target *target)
@@ -183,7 +183,7 @@ static bool check_arms(struct gray_check *c, json_t *services,
                          &release->variants[0]);
 }
 
-/* ---- admission ------------------------------------------------------------- */
+/* ---- admission ----------------------------------------------------------- */
 
 static void default_order(struct model_release *release)
 {
@@ -321,7 +321,7 @@ static bool check_admission(struct gray_check *c, json_t *value,
     return good;
 }
 
-/* ---- the document ---------------------------------------------------------- */
+/* ---- the document -------------------------------------------------------- */
 
 enum release_key { KEY_KIND, KEY_NAME, KEY_DESCRIPTION, KEY_SERVICES,
                    KEY_VARIANTS, KEY_UNIT, KEY_SALT, KEY_PRIORITY,

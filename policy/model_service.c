@@ -150,7 +150,8 @@ static bool check_version(struct gray_check *c, const struct where *at,
     json_t *values[1];
     const char *name;
     bool good = true;
-    if (!gray_check_name_text(c, at, version, true, &name) || !gray_check_map(c, at, value, keys, 1, values)) {
+    if (!gray_check_name_text(c, at, version, true, &name) ||
+        !gray_check_map(c, at, value, keys, 1, values)) {
         return false;
     }
     const char *key = gray_arena_print(c->arena, "%u/%s", number, name);

@@ -35,7 +35,7 @@ struct member {
 
 static void write_value(struct writer *w, json_t *value, enum role role);
 
-/* ---- scalars --------------------------------------------------------------- */
+/* ---- scalars ------------------------------------------------------------- */
 
 static void write_text(struct writer *w, const char *text, size_t length)
 {
@@ -96,7 +96,7 @@ static void write_number(struct writer *w, const json_t *value)
     gray_buffer_text(&w->out, real ? "" : ".0");
 }
 
-/* ---- defaults -------------------------------------------------------------- */
+/* ---- defaults ------------------------------------------------------------ */
 
 static bool is_text(const json_t *value, const char *text)
 {
@@ -205,7 +205,7 @@ static bool is_default(const struct writer *w, enum role role,
     }
 }
 
-/* ---- roles ----------------------------------------------------------------- */
+/* ---- roles --------------------------------------------------------------- */
 
 static enum role release_role(const char *key)
 {
@@ -240,6 +240,17 @@ static enum role test_role(const char *key)
                : ROLE_PLAIN;
 }
 
+static enum role admission_role(const char *key)
+{
+    if (strcmp(key, "require") == 0) {
+        return ROLE_COND;
+    }
+    return strcmp(key, "deny") == 0 || strcmp(key, "allow") == 0 ||
+                   strcmp(key, "match") == 0
+               ? ROLE_CONDS
+               : ROLE_PLAIN;
+}
+
 static enum role child_role(enum role role, const char *key)
 {
     switch (role) {
@@ -250,9 +261,7 @@ static enum role child_role(enum role role, const char *key)
     case ROLE_SERVICE:
         return strcmp(key, "versions") == 0 ? ROLE_VERSIONS : ROLE_PLAIN;
     case ROLE_ADMISSION:
-        return strcmp(key, "require") == 0                            ? ROLE_COND
-               : strcmp(key, "order") == 0 || strcmp(key, "share") == 0 ? ROLE_PLAIN
-                                                                        : ROLE_CONDS;
+        return admission_role(key);
     case ROLE_COND:
         return cond_role(key);
     case ROLE_TEST:
@@ -282,7 +291,7 @@ static enum role item_role(enum role role)
     }
 }
 
-/* ---- maps and lists -------------------------------------------------------- */
+/* ---- maps and lists ------------------------------------------------------ */
 
 static int by_key(const void *a, const void *b)
 {
@@ -440,7 +449,7 @@ static void write_value(struct writer *w, json_t *value, enum role role)
     }
 }
 
-/* ---- lists of ids ---------------------------------------------------------- */
+/* ---- lists of ids -------------------------------------------------------- */
 
 static void write_ids(struct writer *w, const struct model_list *list)
 {

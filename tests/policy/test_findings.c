@@ -127,8 +127,9 @@ static void test_codes_are_words_and_unique(void **state)
     (void)state;
     assert_int_equal(count, GRAY_PROBLEM_COUNT);
     for (size_t i = 0; i < count; i++) {
-        assert_int_equal(strspn(codes[i], "abcdefghijklmnopqrstuvwxyz0123456789-"),
-                         strlen(codes[i]));
+        assert_int_equal(
+            strspn(codes[i], "abcdefghijklmnopqrstuvwxyz0123456789-"),
+            strlen(codes[i]));
         assert_true(strlen(meanings[i]) > 10);
         for (size_t k = 0; k < i; k++) {
             assert_string_not_equal(codes[i], codes[k]);

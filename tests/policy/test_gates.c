@@ -80,7 +80,8 @@ static void check_changes(const struct change *changes, size_t count)
         check_change(&changes[i]);
     }
 }
-#define CHECK(changes) check_changes(changes, sizeof(changes) / sizeof(*(changes)))
+#define CHECK(changes)                                                     \
+    check_changes(changes, sizeof(changes) / sizeof(*(changes)))
 
 #define SHARE(n) "admission: {share: " n "}\n"
 #define MATCH(x) "admission: {share: 10, match: [" x "]}\n"
@@ -166,6 +167,8 @@ static void test_predicates(void **state)
          REQUIRE("{source: {cidr: [10.0.0.0/8]}}"), NULL, NULL},
         {REQUIRE("{source: {cidr: [10.0.0.0/8]}}"),
          REQUIRE("{source: {cidr: [10.1.0.0/16]}}"), "may-drop", NULL},
+        {REQUIRE("{source: {cidr: [10.0.0.0/8]}}"),
+         REQUIRE("{source: {cidr: [10.0.0.0/16]}}"), "may-drop", NULL},
         {REQUIRE("{header: {name: v, semver: '>=2.0.0'}}"),
          REQUIRE("{header: {name: v, semver: '>=1.0.0'}}"), NULL, NULL},
         {REQUIRE("{header: {name: v, semver: '>=1.0.0'}}"),

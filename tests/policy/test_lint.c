@@ -46,7 +46,8 @@ static void test_each_lint(void **state)
          "unreachable-rule", GRAY_ERROR,
          ALLOW("{host: {exact: a}}, {host: {exact: b}}")},
         {ALLOW("{list: team}, {unit: {list: team}}") TEAM, "unreachable-rule",
-         GRAY_ERROR, ALLOW("{list: team}, {header: {name: x, list: team}}") TEAM},
+         GRAY_ERROR,
+         ALLOW("{list: team}, {header: {name: x, list: team}}") TEAM},
         {ALLOW("{host: {exact: a}}, {all: [{path: {prefix: /}}, {all: [{host: "
                "{exact: a}}, {method: {exact: GET}}]}]}"),
          "unreachable-rule", GRAY_ERROR,
