@@ -12,9 +12,9 @@
  *   keys                signing keys, mode 0640               writer: publisher
  *   policy.snap         the one in force                      writer: publisher
  *   policy.<gen>.snap   the last three good ones              writer: publisher
- *   fleet.snap          endpoints                             writer: publisher
+ *   fleet.snap          endpoints (and fleet.<gen>.snap)      writer: publisher
  *   lists/<hash>        id lists, by content                  writer: publisher
- *   readers/<id>        acknowledgements, counters            writer: its reader
+ *   readers/<id>        acknowledgements, counters          writer: its reader
  *   readers/<id>.wake   FIFO that wakes this reader           reader: its owner
  *   publish.lock        one publisher at a time (flock)
  *   actions.log         who did what, for people (gray status)   writer: gray
@@ -41,7 +41,7 @@
 #define GRAY_SERIES_MAX 1024u /* counter series of one reader */
 #define GRAY_READERS_MAX 1024u
 
-/* ---- control ------------------------------------------------------------- */
+/* ---- control ------------------------------------------------------------ */
 
 /* The file `control`, mapped shared by everyone; written by publisher only.
  * All fields after the header are read and written with atomics. */
@@ -58,7 +58,7 @@ struct gray_control {
     struct gray_scope_word words[GRAY_WORDS_MAX];
 };
 
-/* ---- writer (publish.c) -------------------------------------------------- */
+/* ---- writer (publish.c) ------------------------------------------------- */
 
 struct gray_publish {
     const void *policy;       /* snapshot with generation and checksum 0 */
@@ -83,9 +83,13 @@ struct gray_published {
     uint32_t readers, woken; /* live readers, and those that were woken */
 };
 /* Creates the folder when it is missing, writes aside, checks with the
- * engine's own open, renames, raises generations, wakes.  Refuses a folder
- * that is not on tmpfs, with advice.  Nothing changes on an error.  Blocks on
- * publish.lock for at most 10 s. */
+ * engine's own open, renames, raises generations, wakes.  One store, of
+ * control.policy_generation, is what brings a policy into force; a fleet that
+ * was published with it (its generation stands in the policy's header) comes
+ * with the same store.  Scope words are assigned here, whatever numbers the
+ * compiler gave.  With both sizes 0 it only makes the folder, and keys.
+ * Refuses a folder that is not on tmpfs, with advice.  Nothing changes on an
+ * error.  Blocks on publish.lock for at most 10 s. */
 int gray_publish(const char *folder, const struct gray_publish *what,
                  struct gray_published *ret_published,
                  struct gray_problem *ret_problem);
@@ -105,7 +109,7 @@ int gray_bypass_set(struct gray_folder *folder, bool on,
 int gray_keys_rotate(const char *folder, gid_t group,
                      struct gray_problem *ret_problem);
 
-/* ---- a folder opened for looking (CLI, publisher) ------------------------- */
+/* ---- a folder opened for looking (CLI, publisher) ----------------------- */
 
 struct gray_folder {
     int dirfd;
@@ -119,7 +123,7 @@ int gray_folder_open(struct gray_folder *ret_folder, const char *path,
 /* Unmaps and closes; harmless when called again. */
 void gray_folder_close(struct gray_folder *folder);
 
-/* ---- reader (reader.c) ---------------------------------------------------- */
+/* ---- reader (reader.c) -------------------------------------------------- */
 
 struct gray_runtime;      /* one process's hold on a folder */
 struct gray_runtime_set;  /* one immutable loaded state: policy+fleet+lists */
@@ -129,7 +133,10 @@ enum gray_reader_kind { GRAY_READER_NGINX = 1, GRAY_READER_LIBRARY = 2,
 /* Maps `control`, takes a readers/<id> (by lock; a dead one's file is taken
  * over with its counters when it is sound, else replaced), makes its FIFO,
  * loads what is there.  Works without any snapshot (views are then empty).
- * `counted` false: no readers/ file (CLI). */
+ * `counted` false: no readers/ file (CLI).  0 even when no file could be taken
+ * or the newest snapshot was refused: *ret_problem's code then says so, else
+ * it is NULL; without a file the reader decides, uncounted and unwoken.
+ * -ENOENT: no folder; -EPERM: others may change it; -EINVAL: bad `control`. */
 int gray_runtime_open(struct gray_runtime **ret_runtime, const char *folder,
                       enum gray_reader_kind kind, bool counted,
                       struct gray_problem *ret_problem);
@@ -169,7 +176,7 @@ uint64_t gray_runtime_epoch(const struct gray_runtime *runtime);
 const struct gray_problem *
 gray_runtime_refusal(const struct gray_runtime *runtime);
 
-/* ---- signed values (token.c; HMAC-SHA-256 cut to 128 bits) ---------------- */
+/* ---- signed values (token.c; HMAC-SHA-256 cut to 128 bits) -------------- */
 
 #define GRAY_COOKIE_NAME "gray"
 #define GRAY_COOKIE_NAME_HOST "__Host-gray"
@@ -212,7 +219,7 @@ size_t gray_context_write(const struct gray_runtime *runtime,
 /* 64-bit hash of a unit for cookies, keyed by nothing: it hides no secret. */
 uint64_t gray_unit_hash(struct gray_str unit);
 
-/* ---- counters (counters.c, counters.def) ---------------------------------- */
+/* ---- counters (counters.c, counters.def) -------------------------------- */
 
 /* One series of one reader: a route, a traffic class.  Only its reader writes,
  * with relaxed 64-bit stores; others read by pread and trust nothing. */
