@@ -39,6 +39,7 @@ typedef struct {
     ngx_http_request_t          *request;
     ngx_http_gray_ctx_t         *ctx;
     ngx_http_gray_loc_conf_t    *conf;
+    const struct gray_view      *view;       /* for the first try only */
     unsigned                     plain:1;    /* bypass: baselines only */
     unsigned                     retried:1;
     ngx_http_gray_use_t          use;
@@ -368,6 +369,7 @@ ngx_http_gray_init_peer(ngx_http_request_t *r,
 
     if (view && glcf->service.len) {
         rc = ngx_http_gray_choose(gp, view);
+        gp->view = view;
 
     } else {
         rc = NGX_DECLINED;
@@ -482,7 +484,6 @@ ngx_http_gray_get_peer(ngx_peer_connection_t *pc, void *data)
     ngx_http_gray_peer_t  *gp = data;
 
     uint32_t                     number, tries;
-    enum gray_reason             reason;
     ngx_http_gray_use_t         *use;
     const struct gray_view      *view;
     ngx_http_gray_worker_t      *w;
@@ -495,12 +496,14 @@ ngx_http_gray_get_peer(ngx_peer_connection_t *pc, void *data)
         return NGX_BUSY;
     }
 
-    view = gp->plain ? ngx_http_gray_loaded_view(w)
-                     : ngx_http_gray_view(w, &reason);
+    /* the first try follows the choice in the same event */
+
+    view = gp->view;
+    gp->view = NULL;
 
     if (view == NULL) {
 
-        /* bypass came between the choice and a retry */
+        /* bypass may have come between the choice and a retry */
 
         view = ngx_http_gray_loaded_view(w);
 

@@ -31,6 +31,14 @@ static ngx_int_t ngx_http_gray_forged(ngx_http_gray_scan_t *scan,
 static uint64_t  ngx_http_gray_lengths[32];
 
 
+#define ngx_http_gray_bit(c)  (1u << ((c) & 31))
+
+#define ngx_http_gray_may_begin(c)                                            \
+    (((ngx_http_gray_bit('b') | ngx_http_gray_bit('c')                        \
+       | ngx_http_gray_bit('d') | ngx_http_gray_bit('n')                      \
+       | ngx_http_gray_bit('s') | ngx_http_gray_bit('x'))                     \
+      >> ((c) & 31)) & 1)
+
 #define ngx_http_gray_may_control(key)                                        \
     ((ngx_http_gray_lengths[(key).data[0] & 31]                               \
       >> ngx_min((key).len, 63)) & 1)
@@ -85,54 +93,47 @@ ngx_http_gray_maybe_ours(ngx_str_t *key)
 ngx_int_t
 ngx_http_gray_scan(ngx_http_gray_scan_t *scan)
 {
-    uint64_t                     filter;
-    ngx_int_t                    rc;
-    ngx_uint_t                   i;
-    ngx_list_part_t             *part;
-    ngx_table_elt_t             *h;
+    uint64_t          filter;
+    ngx_int_t         rc;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h, *last;
 
     /* as gray_input_wants() asks it, read once */
 
     filter = scan->input ? scan->input->policy->policy->header_filter : 0;
 
-    part = &scan->request->headers_in.headers.part;
-    h = part->elts;
+    for (part = &scan->request->headers_in.headers.part;
+         part;
+         part = part->next)
+    {
+        h = part->elts;
 
-    for (i = 0; /* void */; i++) {
+        for (last = h + part->nelts; h < last; h++) {
 
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].key.len == 0) {
-            continue;
-        }
-
-        if (ngx_http_gray_may_control(h[i].key)
-            && ngx_http_gray_maybe_ours(&h[i].key))
-        {
-
-            rc = ngx_http_gray_control(scan, &h[i]);
-
-            if (rc == NGX_ERROR) {
-                return NGX_ERROR;
-            }
-
-            if (rc == NGX_DONE) {
+            if (h->key.len == 0) {
                 continue;
             }
-        }
 
-        if ((filter >> (h[i].hash & 63)) & 1) {
-            gray_input_header(scan->input, (uint32_t) h[i].hash,
-                              ngx_http_gray_str(h[i].key),
-                              ngx_http_gray_str(h[i].value));
+            if (ngx_http_gray_may_begin(h->key.data[0])
+                && ngx_http_gray_may_control(h->key)
+                && ngx_http_gray_maybe_ours(&h->key))
+            {
+                rc = ngx_http_gray_control(scan, h);
+
+                if (rc == NGX_ERROR) {
+                    return NGX_ERROR;
+                }
+
+                if (rc == NGX_DONE) {
+                    continue;
+                }
+            }
+
+            if ((filter >> (h->hash & 63)) & 1) {
+                gray_input_header(scan->input, (uint32_t) h->hash,
+                                  ngx_http_gray_str(h->key),
+                                  ngx_http_gray_str(h->value));
+            }
         }
     }
 
@@ -148,6 +149,10 @@ ngx_http_gray_control(ngx_http_gray_scan_t *scan, ngx_table_elt_t *h)
     int                     rc;
     struct gray_carried    *carried;
     enum gray_header_kind   kind;
+
+    if (h->key.len == 6 && ngx_memcmp(h->key.data + 1, "ookie", 5) == 0) {
+        return ngx_http_gray_own_cookie(scan, h);
+    }
 
     kind = gray_header_kind(ngx_http_gray_str(h->key));
 
