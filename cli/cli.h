@@ -29,6 +29,7 @@
 #define CLI_OPERANDS_MAX 8u
 #define CLI_WAIT_MAX 3600.0  /* seconds */
 #define CLI_IDS_MAX 10000000u /* ids of `keys check` */
+#define CLI_ID_MAX 1024u      /* bytes of one of them */
 
 /* ---- the table (args.c) --------------------------------------------------- */
 
@@ -144,6 +145,19 @@ void port_sleep_ms(int64_t milliseconds);
 const char *port_actor(char buffer[64]);
 /* Opens for reading; "-" is standard input. NULL after having complained. */
 FILE *port_open(const char *path);
+/* Opens /dev/null where a standard descriptor is closed, else the next file
+ * that is opened would be taken for it and written to. */
+void port_keep_standard(void);
+/* A line of a file, without its end and the blanks before it. */
+struct line {
+    char *text;      /* NUL-terminated; freed by line_free() */
+    size_t capacity, length;
+    uint64_t number; /* of this line, from 1 */
+};
+/* The next line. Of one longer than `most` bytes the first most + 1 are kept
+ * and the rest is skipped. 1; 0 at the end; -1 after having complained. */
+int port_line(FILE *file, const char *name, size_t most, struct line *line);
+void line_free(struct line *line);
 
 /* ---- policies (policy_load.c) ---------------------------------------------- */
 
@@ -294,7 +308,7 @@ json_t *values_at(json_t *values, size_t number);
 uint32_t request_feed(const struct request *request,
                       const struct gray_snapshot *policy, int64_t now_ms,
                       struct gray_input *ret_input);
-/* A request of the options of explain and sample. */
+/* A request of the options of explain and sample; NULL after complaining. */
 json_t *request_options(const struct arguments *arguments);
 
 /* ---- reference texts (help.c) ----------------------------------------------- */

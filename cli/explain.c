@@ -25,8 +25,7 @@ struct explainer {
     size_t size;
     struct gray_input input;
     FILE *file;
-    char *line;
-    size_t line_size;
+    struct line line;
     const char *name; /* of the file, for messages */
     int status;
 };
@@ -35,7 +34,7 @@ static void explainer_free(struct explainer *e)
 {
     policy_free(&e->policy);
     free(e->buffer);
-    free(e->line);
+    line_free(&e->line);
     file_closep(&e->file);
 }
 
@@ -193,15 +192,15 @@ static int answer(struct explainer *e, const struct request *request)
     return 0;
 }
 
-static int answer_line(struct explainer *e, size_t length, uint64_t number)
+static int answer_line(struct explainer *e)
 {
     struct request request;
     struct request_problem problem;
     int status;
 
-    if (request_parse(&request, e->line, length, &problem) != 0) {
+    if (request_parse(&request, e->line.text, e->line.length, &problem) != 0) {
         fprintf(stderr, "%s:%llu: error: %s [%s]\n", e->name,
-                (unsigned long long)number, text_clean(problem.sentence),
+                (unsigned long long)e->line.number, text_clean(problem.sentence),
                 problem.code);
         e->status = CLI_EXIT_REFUSED;
         return 0;
@@ -213,36 +212,24 @@ static int answer_line(struct explainer *e, size_t length, uint64_t number)
 
 static int answer_file(struct explainer *e)
 {
-    uint64_t number = 0;
-    ssize_t length;
+    int got, status;
 
     e->file = port_open(e->name);
     if (e->file == NULL) {
         return CLI_EXIT_SYSTEM;
     }
     setvbuf(e->file, NULL, _IOFBF, OUT_BLOCK);
-    errno = 0;
-    while ((length = getline(&e->line, &e->line_size, e->file)) >= 0) {
-        int status;
-
-        number++;
-        while (length > 0 && strchr("\r\n \t", e->line[length - 1]) != NULL &&
-               e->line[length - 1] != '\0') {
-            length--;
-        }
-        if (length == 0) {
+    while ((got = port_line(e->file, e->name, REQUEST_LINE_MAX, &e->line)) >
+           0) {
+        if (e->line.length == 0) {
             continue; /* an empty line is no request */
         }
-        status = answer_line(e, (size_t)length, number);
+        status = answer_line(e);
         if (status != 0) {
             return status;
         }
     }
-    if (ferror(e->file)) {
-        complain("%s: %s", e->name, strerror(errno));
-        return CLI_EXIT_SYSTEM;
-    }
-    return e->status;
+    return got < 0 ? CLI_EXIT_SYSTEM : e->status;
 }
 
 static int answer_options(struct explainer *e,
@@ -253,6 +240,9 @@ static int answer_options(struct explainer *e,
     struct request_problem problem;
     int status;
 
+    if (root == NULL) {
+        return CLI_EXIT_USAGE;
+    }
     if (request_from_json(&request, root, &problem) != 0) {
         complain("%s [%s]", problem.sentence, problem.code);
         return CLI_EXIT_USAGE;

@@ -107,38 +107,40 @@ static void count_id(struct bins bins[3], struct gray_str salt, const char *id,
     }
 }
 
-static int read_ids(FILE *file, struct gray_str salt, struct bins bins[3],
-                    uint64_t *ret_ids, uint64_t *ret_repeated)
+static int read_ids(FILE *file, const char *name, struct gray_str salt,
+                    struct bins bins[3], uint64_t *ret_ids,
+                    uint64_t *ret_repeated)
 {
     static const uint64_t key[2] = { 0x67726179, 0x6c616e65 };
     CLI_CLEANUP(seen_free) struct seen seen = { 0 };
-    CLI_CLEANUP(string_freep) char *line = NULL;
-    size_t size = 0;
-    ssize_t length;
+    CLI_CLEANUP(line_free) struct line line = { 0 };
+    int got;
 
-    while ((length = getline(&line, &size, file)) >= 0) {
-        while (length > 0 && strchr(" \t\r\n", line[length - 1]) != NULL &&
-               line[length - 1] != '\0') {
-            length--;
-        }
-        if (length == 0) {
+    while ((got = port_line(file, name, CLI_ID_MAX, &line)) > 0) {
+        if (line.length == 0) {
             continue;
         }
+        if (line.length > CLI_ID_MAX) {
+            complain("%s:%llu: more than %u bytes are no id", name,
+                     (unsigned long long)line.number, CLI_ID_MAX);
+            return CLI_EXIT_REFUSED;
+        }
         if (2 * seen.count >= seen.capacity && seen_grow(&seen) != 0) {
+            complain("out of memory");
             return CLI_EXIT_SYSTEM;
         }
         if (seen.count >= CLI_IDS_MAX) {
             complain("more than %u ids: take a sample of them", CLI_IDS_MAX);
             return CLI_EXIT_USAGE;
         }
-        if (!seen_add(&seen, gray_siphash(line, (size_t)length, key))) {
+        if (!seen_add(&seen, gray_siphash(line.text, line.length, key))) {
             ++*ret_repeated;
             continue;
         }
         ++*ret_ids;
-        count_id(bins, salt, line, (size_t)length);
+        count_id(bins, salt, line.text, line.length);
     }
-    return ferror(file) ? CLI_EXIT_SYSTEM : 0;
+    return got < 0 ? CLI_EXIT_SYSTEM : 0;
 }
 
 static void judge(struct bins *bins)
@@ -232,7 +234,8 @@ int command_keys_check(const struct arguments *arguments)
     if (file == NULL) {
         return CLI_EXIT_SYSTEM;
     }
-    status = read_ids(file, text, bins, &ids, &repeated);
+    status = read_ids(file, arguments->operands[0], text, bins, &ids,
+                      &repeated);
     return status != 0 ? status : report(arguments, bins, ids, repeated);
 }
 

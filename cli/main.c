@@ -16,6 +16,7 @@ int main(int argc, char **argv)
     struct arguments arguments;
     int status;
 
+    port_keep_standard();
     /* A reader that goes away (| head) ends us quietly through the error of
      * a write, not in the middle of a publication. */
     signal(SIGPIPE, SIG_IGN);

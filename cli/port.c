@@ -5,6 +5,7 @@
  * is the one place where the CLI asks the system for them.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,4 +69,66 @@ FILE *port_open(const char *path)
         complain("%s: %s", path, strerror(errno));
     }
     return file;
+}
+
+void port_keep_standard(void)
+{
+    for (int fd = 0; fd <= 2; fd++) {
+        /* Standard output is opened for reading: a write must fail and be
+         * told, a message on a closed standard error is lost on purpose. */
+        if (fcntl(fd, F_GETFD) < 0 &&
+            open("/dev/null", fd == 2 ? O_WRONLY : O_RDONLY) < 0) {
+            return;
+        }
+    }
+}
+
+static bool line_grow(struct line *line)
+{
+    size_t capacity = line->capacity == 0 ? 256 : 2 * line->capacity;
+    char *text = realloc(line->text, capacity);
+
+    if (text != NULL) {
+        line->text = text;
+        line->capacity = capacity;
+    }
+    return text != NULL;
+}
+
+int port_line(FILE *file, const char *name, size_t most, struct line *line)
+{
+    int byte;
+
+    line->length = 0;
+    while ((byte = getc_unlocked(file)) != EOF && byte != '\n') {
+        if (line->length > most) {
+            continue;
+        }
+        if (line->length + 1 >= line->capacity && !line_grow(line)) {
+            complain("out of memory");
+            return -1;
+        }
+        line->text[line->length++] = (char)byte;
+    }
+    if (ferror(file)) {
+        complain("%s: %s", name, strerror(errno));
+        return -1;
+    }
+    if ((byte == EOF && line->length == 0) ||
+        (line->capacity == 0 && !line_grow(line))) {
+        return 0;
+    }
+    while (line->length > 0 && line->length <= most &&
+           strchr("\r \t", line->text[line->length - 1]) != NULL &&
+           line->text[line->length - 1] != '\0') {
+        line->length--;
+    }
+    line->text[line->length] = '\0';
+    line->number++;
+    return 1;
+}
+
+void line_free(struct line *line)
+{
+    free(line->text);
 }

@@ -9,31 +9,36 @@
 
 #include "cli/cli.h"
 
-static void add_pair(json_t *root, const char *key, const char *text,
-                     char separator)
+/* Bytes that are no UTF-8 are kept as they are: a gateway meets them too. */
+static int add_pair(json_t *root, const char *key, const char *text,
+                    char separator)
 {
     const char *at = strchr(text, separator);
     json_t *pairs = json_object_get(root, key);
     json_t *before;
     char name[REQUEST_NAME_MAX + 2];
 
+    if (at == NULL || at == text) {
+        return -1;
+    }
     if (pairs == NULL) {
         pairs = json_object();
         json_object_set_new(root, key, pairs);
     }
-    snprintf(name, sizeof(name), "%.*s",
-             (int)(at != NULL ? at - text : (ptrdiff_t)strlen(text)), text);
-    at = at != NULL ? at + 1 + strspn(at + 1, " ") : "";
+    snprintf(name, sizeof(name), "%.*s", (int)(at - text), text);
+    at += 1 + strspn(at + 1, " ");
     before = json_object_get(pairs, name);
     if (before != NULL && separator == ':') {
         if (!json_is_array(before)) {
-            json_object_set_new(pairs, name, json_pack("[O]", before));
+            json_object_set_new_nocheck(pairs, name,
+                                        json_pack("[O]", before));
             before = json_object_get(pairs, name);
         }
-        json_array_append_new(before, json_string(at));
+        json_array_append_new(before, json_string_nocheck(at));
     } else {
-        json_object_set_new(pairs, name, json_string(at));
+        json_object_set_new_nocheck(pairs, name, json_string_nocheck(at));
     }
+    return 0;
 }
 
 static void add_number(json_t *root, const char *key, const char *text)
@@ -42,7 +47,7 @@ static void add_number(json_t *root, const char *key, const char *text)
 
     json_object_set_new(root, key,
                         json_is_integer(number) ? json_incref(number)
-                                                : json_string(text));
+                                                : json_string_nocheck(text));
     json_decref(number);
 }
 
@@ -70,11 +75,16 @@ json_t *request_options(const struct arguments *arguments)
         while ((text = arguments_next(arguments, keys[i].option, &at)) !=
                NULL) {
             if (keys[i].separator == 0) {
-                json_object_set_new(root, keys[i].key, json_string(text));
+                json_object_set_new(root, keys[i].key,
+                                    json_string_nocheck(text));
             } else if (keys[i].separator == '0') {
                 add_number(root, keys[i].key, text);
-            } else {
-                add_pair(root, keys[i].key, text, keys[i].separator);
+            } else if (add_pair(root, keys[i].key, text,
+                                keys[i].separator) != 0) {
+                complain("a name and '%c' are wanted before the value, not: "
+                         "%s", keys[i].separator, text);
+                json_decref(root);
+                return NULL;
             }
         }
     }

@@ -13,7 +13,6 @@
 
 #define SAMPLE_TRIES_MAX 1000000u
 #define SAMPLE_COUNT_MAX 10000.0
-#define SAMPLE_ID_MAX 1024u
 
 struct sampler {
     const struct arguments *arguments;
@@ -22,11 +21,11 @@ struct sampler {
     uint8_t source;          /* of the unit */
     struct gray_str name;
     struct request request;  /* the rest of each request */
-    char target[4096 + SAMPLE_ID_MAX];
+    char target[4096 + CLI_ID_MAX];
     struct gray_input input;
     FILE *file;
-    char *line;
-    size_t line_size;
+    struct line line;
+    bool failed; /* reading the file */
     uint64_t tried;
     uint64_t reasons[256];
     size_t wanted;
@@ -38,7 +37,7 @@ static void sampler_free(struct sampler *s)
     policy_free(&s->policy);
     request_free(&s->request);
     file_closep(&s->file);
-    free(s->line);
+    line_free(&s->line);
     json_decref(s->in);
     json_decref(s->out);
 }
@@ -152,7 +151,7 @@ static void quote(FILE *out, const char *text)
 
 static void quote_header(FILE *out, const char *name, const char *value)
 {
-    char text[2 * SAMPLE_ID_MAX];
+    char text[2 * CLI_ID_MAX];
 
     snprintf(text, sizeof(text), "%s: %s", name, value);
     fputs(" -H ", out);
@@ -163,7 +162,7 @@ static char *curl_line(struct sampler *s, const char *id)
 {
     const char *url = arguments_get(s->arguments, CLI_URL);
     const char *header;
-    char name[256], text[4096 + 2 * SAMPLE_ID_MAX], *line = NULL;
+    char name[256], text[4096 + 2 * CLI_ID_MAX], *line = NULL;
     size_t size = 0, at = 0;
     FILE *out = open_memstream(&line, &size);
 
@@ -223,7 +222,7 @@ static void keep(struct sampler *s, json_t *list, const char *id,
 static const char *next_id(struct sampler *s, char buffer[64])
 {
     uint64_t number = s->tried + 1;
-    ssize_t length;
+    int got;
 
     if (s->file == NULL) {
         if (s->source == GRAY_SOURCE_ADDRESS) {
@@ -234,18 +233,21 @@ static const char *next_id(struct sampler *s, char buffer[64])
         }
         return buffer;
     }
-    while ((length = getline(&s->line, &s->line_size, s->file)) >= 0) {
-        s->line[strcspn(s->line, "\r\n")] = '\0';
-        if (s->line[0] != '\0' && strlen(s->line) < SAMPLE_ID_MAX) {
-            return s->line;
+    while ((got = port_line(s->file, arguments_get(s->arguments, CLI_IDS),
+                            CLI_ID_MAX, &s->line)) > 0) {
+        size_t length = strlen(s->line.text);
+
+        if (length > 0 && length < CLI_ID_MAX) {
+            return s->line.text;
         }
     }
+    s->failed = got < 0;
     return NULL;
 }
 
 static void search(struct sampler *s)
 {
-    char buffer[64], cookie[2 * SAMPLE_ID_MAX];
+    char buffer[64], cookie[2 * CLI_ID_MAX];
     const char *id;
 
     while (s->tried < SAMPLE_TRIES_MAX &&
@@ -327,8 +329,8 @@ static int prepare(struct sampler *s)
     int status = arguments_number(s->arguments, CLI_COUNT, 1, SAMPLE_COUNT_MAX,
                                   &count);
 
-    if (status != 0) {
-        return status;
+    if (status != 0 || root == NULL) {
+        return status != 0 ? status : CLI_EXIT_USAGE;
     }
     s->wanted = (size_t)count;
     if (request_from_json(&s->request, root, &problem) != 0) {
@@ -361,6 +363,9 @@ int command_sample(const struct arguments *arguments)
         return status;
     }
     search(&s);
+    if (s.failed) {
+        return CLI_EXIT_SYSTEM;
+    }
     if (arguments_json(arguments)) {
         json_print(json_pack("{s:s,s:I,s:O,s:O}", "release",
                              arguments->operands[0], "tried",

@@ -674,6 +674,39 @@ class Looking(Case):
         done = self.run_gray("doctor", "--module", fake, code=REFUSED)
         self.assertRegex(done.stdout, r"fail +module +nginx refuses")
 
+    def test_input_that_is_none(self):
+        folder = tempfile.mkdtemp(dir=self.dir)
+        for words in (("keys", "check", folder),
+                      ("explain", "-f", self.docs, "--requests", folder),
+                      ("sample", "cart-2", "-f", self.docs, "--ids", folder)):
+            done = self.run_gray(*words, code=SYSTEM)
+            self.assertIn(folder + ": Is a directory", done.stderr)
+            self.assertEqual(done.stdout, "")
+        # the limit of one id, and one byte more
+        self.run_gray("keys", "check", "-", stdin="1" * 1024 + "\n")
+        done = self.run_gray("keys", "check", "-", code=REFUSED,
+                             stdin="1\n" + "2" * 1025 + "\n")
+        self.assertIn("-:2: more than 1024 bytes", done.stderr)
+
+    def test_options_of_a_request_are_pairs(self):
+        for words in (("--header", "x-canary"), ("--attr", "region"),
+                      ("--label", "=a"), ("--header", ": a")):
+            for verb in (("explain",), ("sample", "cart-2")):
+                done = self.run_gray(*verb, "-f", self.docs, *words,
+                                     code=USAGE)
+                self.assertIn(words[1], done.stderr)
+
+    def test_bytes_of_a_request_are_kept(self):
+        self.write(SERVICE + release(more="""
+  allow: [{header: {name: x-a, present: true}}]
+""".strip("\n")).replace("{share: 10}", "\n  share: 10"))
+        with open("/dev/null", encoding="utf-8") as none:
+            out = subprocess.run(
+                [GRAY, "explain", "-f", self.docs, "-o", "json", "--header",
+                 b"x-a: \xff", "--header", "cookie: uid=1"], stdin=none,
+                capture_output=True, check=True).stdout
+        self.assertEqual(json.loads(out)["reason"], "allow")
+
     @unittest.skipUnless(os.geteuid() == 0, "root alone gives groups away")
     def test_keys_are_for_nginx(self):
         with open("/etc/nginx/nginx.conf", encoding="utf-8") as f:
