@@ -288,7 +288,7 @@ struct gray_release {
     struct gray_ref salt; /* enrolment; variants add ":variant" */
     uint64_t scope;       /* gray_hash_scope(name): identity for ever */
     uint32_t word;        /* number of its scope word in `control` */
-    uint32_t priority;
+    uint32_t priority;    /* int32 with its sign bit flipped: sorts unsigned */
     uint32_t share;       /* millionths */
     uint32_t holdback;    /* millionths, at the end of the bucket line */
     uint8_t order[8];     /* enum gray_step, ended by GRAY_STEP_END */

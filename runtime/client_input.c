@@ -42,13 +42,18 @@ uint64_t runtime_client_random(struct gray_client *client)
     return gray_mix64(client->seed + draw * 0x9e3779b97f4a7c15u);
 }
 
+/* An entrance that the policy does not name is the unnamed one, here as in the
+ * gateway and the CLI. */
 uint32_t runtime_client_entrance(const struct gray_snapshot *policy,
                                  const struct gray_client_request *request)
 {
+    uint32_t number;
+
     if (request->entrance != NULL && strcmp(request->entrance, "-") == 0) {
         return GRAY_NONE;
     }
-    return gray_find_entrance(policy, str_of(request->entrance));
+    number = gray_find_entrance(policy, str_of(request->entrance));
+    return number == GRAY_NONE ? 0 : number;
 }
 
 static int read_address(const char *text, uint8_t ret_bytes[16])

@@ -150,10 +150,10 @@ static void json_releases(struct text *text, const struct status *s)
         runtime_text_add(
             text,
             ",\"word\":\"%s\",\"host\":%s,\"share\":%u,\"holdback\":%u,"
-            "\"priority\":%u,\"attempt\":%u}",
+            "\"priority\":%d,\"attempt\":%u}",
             runtime_word_word(word), (word & GRAY_WORD_HOST) ? "true" : "false",
-            release->share, release->holdback, release->priority,
-            release->attempt);
+            release->share, release->holdback,
+            (int32_t)(release->priority ^ 0x80000000u), release->attempt);
     }
     runtime_text_add(text, "]");
 }

@@ -157,6 +157,9 @@ class Publish(Case):
         rows = {r["release"]: r["word"] for r in self.publish()["releases"]}
         self.assertEqual(rows, {"alpha": "open", "cart-2": "open",
                                 "zero": "baseline"})
+        ranks = {r["release"]: r["priority"]
+                 for r in self.facts("status")["releases"]}
+        self.assertEqual(ranks, {"alpha": 9, "cart-2": 0, "zero": 1})
 
     def test_waits_for_readers(self):
         self.publish()

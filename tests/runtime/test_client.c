@@ -211,6 +211,26 @@ static void a_colour_that_came_in_is_obeyed(void **state)
                      0);
 }
 
+static void an_unknown_entrance_is_the_unnamed_one(void **state)
+{
+    struct world *world = *state;
+    struct gray_client_request request = { .size = sizeof(request),
+                                           .target = "/",
+                                           .unit = "1" };
+    struct gray_client_answer plain = { .size = sizeof(plain) };
+    struct gray_client_answer named = { .size = sizeof(named) };
+    struct gray_client_answer none = { .size = sizeof(none) };
+
+    assert_int_equal(gray_client_ask(world->client, &request, &plain), 0);
+    request.entrance = "nobody-named-it";
+    assert_int_equal(gray_client_ask(world->client, &request, &named), 0);
+    request.entrance = "-";
+    assert_int_equal(gray_client_ask(world->client, &request, &none), 0);
+    assert_string_not_equal(plain.reason, none.reason);
+    assert_string_equal(named.reason, plain.reason);
+    assert_string_equal(named.arms, plain.arms);
+}
+
 static void without_a_policy_all_is_baseline(void **state)
 {
     struct gray_publish nothing = { .group = (gid_t)-1 };
@@ -397,6 +417,7 @@ int main(void)
         WITH_WORLD(one_release_and_one_unit),
         WITH_WORLD(a_version_and_its_endpoint),
         WITH_WORLD(a_colour_that_came_in_is_obeyed),
+        WITH_WORLD(an_unknown_entrance_is_the_unnamed_one),
         cmocka_unit_test(without_a_policy_all_is_baseline),
         WITH_WORLD(bad_records_are_refused),
         WITH_WORLD(a_bad_policy_is_told),
