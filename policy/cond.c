@@ -120,15 +120,22 @@ uint64_t gray_cond_hash(const struct cond *cond,
     for (uint32_t i = 0; i < cond->text_count; i++) {
         hash = add_text(hash, &cond->texts[i]);
     }
-    hash = add(add(hash, (uint64_t)cond->start), (uint64_t)cond->end);
-    hash = add(add(hash, cond->divisor), cond->range_count);
+    for (uint32_t i = 0; i < cond->range_count; i++) {
+        hash = add(hash, cond->ranges[i].first);
+    }
     for (uint32_t i = 0; i < cond->tail_count; i++) {
         hash = add(hash, cond->tails[i]);
+    }
+    if (cond->op == GRAY_CONDITION_RANGE || cond->op == GRAY_CONDITION_DATE) {
+        hash = add(add(hash, (uint64_t)cond->start), (uint64_t)cond->end);
+    }
+    if (cond->op == GRAY_CONDITION_TIME) {
+        hash = add(add(hash, (uint64_t)cond->from), (uint64_t)cond->until);
     }
     hash = add(hash, cond->share);
     if (cond->op == GRAY_CONDITION_LIST) {
         const char *name = model->lists[cond->list].name;
         hash = gray_mix_bytes(hash, name, strlen(name));
     }
-    return add(add(hash, (uint64_t)cond->from), (uint64_t)cond->until);
+    return hash;
 }

@@ -21,6 +21,9 @@ enum role {
     ROLE_UNIT
 };
 
+/* Members of most maps: they need no memory of the arena. */
+#define ROOM 16u
+
 struct writer {
     struct gray_check *check;
     struct gray_buffer out;
@@ -299,13 +302,15 @@ static int by_key(const void *a, const void *b)
                   ((const struct member *)b)->key);
 }
 
-/* The members that are written, sorted. */
+/* The members that are written, sorted; in `room` where they fit. */
 static size_t members_of(struct writer *w, json_t *value, enum role role,
-                         struct member **ret_members)
+                         struct member room[ROOM], struct member **ret_members)
 {
-    size_t count = 0;
-    struct member *members = gray_arena_array(
-        w->check->arena, json_object_size(value), sizeof(*members));
+    size_t count = 0, size = json_object_size(value);
+    struct member *members =
+        size <= ROOM ? room
+                     : gray_arena_array(w->check->arena, size,
+                                        sizeof(*members));
     const char *key;
     json_t *inner;
     json_object_foreach (value, key, inner) {
@@ -338,9 +343,9 @@ static json_t *short_form(json_t *value)
 
 static void write_map(struct writer *w, json_t *value, enum role role)
 {
-    struct member *members;
+    struct member room[ROOM], *members;
     value = role == ROLE_COND ? short_form(value) : value;
-    size_t count = members_of(w, value, role, &members);
+    size_t count = members_of(w, value, role, room, &members);
     if (role == ROLE_ENDPOINT && count == 1) {
         write_value(w, members[0].value, ROLE_PLAIN);
         return;
