@@ -40,6 +40,25 @@ void gray_input_begin(struct gray_input *in, const struct gray_snapshot *policy,
     in->present = 0;
 }
 
+/* The first of two bytes, or the end: eight at a time. */
+static inline const char *find_either(const char *at, const char *end, char a,
+                                      char b)
+{
+    const uint64_t ones = 0x0101010101010101u, highs = 0x80 * ones;
+    for (; end - at >= 8; at += 8) {
+        uint64_t word = view_load8(at);
+        uint64_t x = word ^ (uint8_t)a * ones, y = word ^ (uint8_t)b * ones;
+        uint64_t found = (((x - ones) & ~x) | ((y - ones) & ~y)) & highs;
+        if (found != 0) {
+            return at + __builtin_ctzll(found) / 8;
+        }
+    }
+    while (at < end && *at != a && *at != b) {
+        at++;
+    }
+    return at;
+}
+
 static void add_value(struct gray_input *in, uint32_t slot, const char *data,
                       uint32_t length)
 {
@@ -269,23 +288,6 @@ static void feed_query(struct gray_input *in, const char *at, const char *end)
     }
 }
 
-/* The first '?' or '#', or the end: eight bytes at a time. */
-static const char *path_end(const char *at, const char *end)
-{
-    const uint64_t ones = 0x0101010101010101u, highs = 0x80 * ones;
-    for (; end - at >= 8; at += 8) {
-        uint64_t word = view_load8(at);
-        uint64_t mark = word ^ '?' * ones, hash = word ^ '#' * ones;
-        if ((((mark - ones) & ~mark) | ((hash - ones) & ~hash)) & highs) {
-            break;
-        }
-    }
-    while (at < end && *at != '?' && *at != '#') {
-        at++;
-    }
-    return at;
-}
-
 void gray_input_target(struct gray_input *in, struct gray_str target)
 {
     const uint32_t asked = 1u << GRAY_SOURCE_PATH | 1u << GRAY_SOURCE_SEGMENT |
@@ -296,7 +298,7 @@ void gray_input_target(struct gray_input *in, struct gray_str target)
         return;
     }
     const char *end = target.data + target.length;
-    const char *query = path_end(target.data, end);
+    const char *query = find_either(target.data, end, '?', '#');
     in->path =
         (struct gray_str){ target.data, (uint32_t)(query - target.data) };
     add_unnamed(in, GRAY_SOURCE_PATH, in->path);
@@ -313,22 +315,11 @@ void gray_input_target(struct gray_input *in, struct gray_str target)
     }
 }
 
-/* One cookie: its name, with gray_hash_name() of it if it has no upper case
- * letter (nearly all have none, and a step less a byte is worth it), then its
- * value up to `stop`. */
-static void feed_cookie(struct gray_input *in, const char *name, uint32_t hash,
-                        const char *value, const char *stop)
+/* One cookie that a rule looks at: the first value of its name counts. */
+static void add_cookie(struct gray_input *in, uint32_t slot, const char *value,
+                       const char *stop)
 {
-    uint32_t length = (uint32_t)(value - name) - 1;
-    for (uint32_t i = 0; i < length; i++) {
-        if ((uint8_t)(name[i] - 'A') < 26) {
-            hash = gray_hash_name(name, length);
-            break;
-        }
-    }
-    uint32_t slot =
-        view_slot(in->policy, GRAY_SOURCE_COOKIE, hash, name, length);
-    if (slot == GRAY_NONE || has_value(in, slot)) {
+    if (has_value(in, slot)) {
         return;
     }
     while (stop > value && (stop[-1] == ' ' || stop[-1] == '\t')) {
@@ -348,18 +339,29 @@ static void feed_cookies(struct gray_input *in, struct gray_str cookies)
             continue;
         }
         const char *name = at;
-        uint32_t hash = 0;
-        for (; at < end && *at != '=' && *at != ';'; at++) {
-            hash = hash * 31 + (uint8_t)*at;
-        }
+        at = find_either(at, end, '=', ';');
         if (at == end || *at == ';') {
             continue; /* no name */
         }
-        const char *value = ++at;
-        while (at < end && *at != ';') {
-            at++;
+        uint32_t hash = 0, all = 0x20;
+        for (const char *c = name; c < at; c++) {
+            hash = hash * 31 + (uint8_t)*c;
+            all &= (uint8_t)*c;
         }
-        feed_cookie(in, name, hash, value, at);
+        uint32_t length = (uint32_t)(at - name);
+        if (all == 0) { /* what lacks this bit may be an upper case letter */
+            hash = gray_hash_name(name, length);
+        }
+        const char *value = ++at;
+        at = memchr(value, ';', (size_t)(end - value));
+        if (at == NULL) {
+            at = end;
+        }
+        uint32_t slot =
+            view_slot(in->policy, GRAY_SOURCE_COOKIE, hash, name, length);
+        if (slot != GRAY_NONE) {
+            add_cookie(in, slot, value, at);
+        }
     }
 }
 

@@ -277,21 +277,16 @@ static bool step_rules(struct decision *d)
     return step_share(d, rule);
 }
 
-/* A step that has nothing to ask.  Most releases have several. */
-static inline bool is_idle(const struct decision *d, enum gray_step step)
+/* Bit `step` of every step that has nothing to ask.  Most releases have
+ * several. */
+static inline uint32_t idle_steps(const struct decision *d)
 {
-    switch (step) {
-    case GRAY_STEP_DENY:
-        return d->release->deny == GRAY_NONE;
-    case GRAY_STEP_ALLOW:
-        return d->release->allow == GRAY_NONE;
-    case GRAY_STEP_MARK:
-    case GRAY_STEP_EVIDENCE:
-        return d->marks == NULL || d->run.unit.length == 0 ||
-               d->release->stickiness == GRAY_STICKY_NONE;
-    default:
-        return false;
-    }
+    bool unmarked = d->marks == NULL || d->run.unit.length == 0 ||
+                    d->release->stickiness == GRAY_STICKY_NONE;
+    return (uint32_t)(d->release->deny == GRAY_NONE) << GRAY_STEP_DENY |
+           (uint32_t)(d->release->allow == GRAY_NONE) << GRAY_STEP_ALLOW |
+           (uint32_t)unmarked << GRAY_STEP_MARK |
+           (uint32_t)unmarked << GRAY_STEP_EVIDENCE;
 }
 
 /* Whether somebody could have been asked for a mark must not show in a trace:
@@ -303,7 +298,8 @@ static bool worth_a_line(enum gray_step step, enum gray_mark_state state)
 }
 
 /* One step; true when it has answered for good. */
-static bool take_step(struct decision *d, enum gray_step step)
+static __attribute__((noinline)) bool
+take_step(struct decision *d, enum gray_step step)
 {
     enum gray_mark_state state = GRAY_MARK_ABSENT;
     bool answered = false;
@@ -336,16 +332,20 @@ static bool take_step(struct decision *d, enum gray_step step)
 
 static void take_steps(struct decision *d)
 {
+    uint32_t idle = idle_steps(d);
     for (uint32_t i = 0; i < sizeof(d->release->order); i++) {
         enum gray_step step = (enum gray_step)d->release->order[i];
         if (step == GRAY_STEP_END) {
             return;
         }
-        if (is_idle(d, step) || (d->unknown && step != GRAY_STEP_EVIDENCE)) {
+        if (step >= GRAY_STEP_COUNT || (idle >> step & 1) != 0) {
             continue;
         }
         if (take_step(d, step)) {
             return;
+        }
+        if (d->unknown) {
+            idle = ~(1u << GRAY_STEP_EVIDENCE);
         }
     }
 }

@@ -217,51 +217,77 @@ search_index(struct search *search)
     return search->best;
 }
 
+/* What asking a rule's first instruction needs, out of memory once a set. */
+struct plain {
+    const uint8_t *base;
+    uint64_t size;
+    const struct gray_insn *insns;
+    const struct gray_input *in;
+    uint32_t insn_count;
+    bool no_unit;  /* no rule of the policy looks at the unit */
+    uint32_t slot; /* asked last, and the number of its first value */
+    uint32_t number;
+};
+
 /* Does the first instruction of a rule say no for sure?  This asks the one
  * question that most rules begin with, a text of an attribute of one value,
  * without a call; whatever is not so plain is left to the program. */
-static inline bool says_no(const struct program *run,
-                           const struct gray_rule *rule)
+static inline bool says_no(struct plain *plain, const struct gray_rule *rule)
 {
-    const struct gray_snapshot *s = run->policy;
-    const struct gray_insn *insn =
-        VIEW_AT(s, insns, gray_insn, rule->first_insn);
-    if (insn == NULL || rule->insn_count == 0 || insn->flags != 0 ||
-        insn->on_false != GRAY_JUMP_FALSE ||
-        (insn->op != GRAY_CONDITION_EXACT &&
-         insn->op != GRAY_CONDITION_PREFIX)) {
+    if (rule->first_insn >= plain->insn_count || rule->insn_count == 0) {
         return false;
     }
-    uint32_t number = view_first(run->in, insn->slot);
+    const struct gray_insn *insn = &plain->insns[rule->first_insn];
+    bool exact = insn->op == GRAY_CONDITION_EXACT;
+    if ((!exact && insn->op != GRAY_CONDITION_PREFIX) || insn->flags != 0 ||
+        insn->on_false != GRAY_JUMP_FALSE) {
+        return false;
+    }
+    if (insn->slot != plain->slot) {
+        plain->slot = insn->slot;
+        plain->number = view_first(plain->in, insn->slot);
+    }
+    uint32_t number = plain->number;
     if (number == GRAY_VALUES_MAX) {
-        return !view_needs(s, GRAY_SOURCE_UNIT);
+        return plain->no_unit;
     }
-    const struct gray_value *value = &run->in->values[number];
-    const struct gray_operand_string *operand =
-        view_bytes(s, insn->operand, sizeof(*operand));
-    if (run->in->next[number] != GRAY_VALUES_MAX || operand == NULL) {
+    if (plain->in->next[number] != GRAY_VALUES_MAX ||
+        insn->operand > plain->size - sizeof(struct gray_operand_string)) {
         return false;
     }
-    uint32_t length = operand->text.length;
-    if (value->length < length ||
-        (insn->op == GRAY_CONDITION_EXACT && value->length != length)) {
+    const struct gray_value *value = &plain->in->values[number];
+    const struct gray_ref *text = (const void *)(plain->base + insn->operand);
+    uint32_t length = text->length;
+    if (value->length < length || (exact && value->length != length)) {
         return true;
     }
-    const char *text = view_bytes(s, operand->text.offset, length);
-    return text != NULL && length >= 4 &&
-           (view_load4(text) != view_load4(value->data) ||
-            view_load4(text + length - 4) !=
-                view_load4(value->data + length - 4));
+    if (length < 4 || text->offset > plain->size - length) {
+        return false;
+    }
+    const char *own = (const char *)plain->base + text->offset;
+    return view_load4(own + length - 4) !=
+           view_load4(value->data + length - 4);
 }
 
 /* Few rules are tried one by one.  A trace shows each condition, so it takes
  * no short cut. */
 static uint32_t search_all(struct search *search)
 {
-    bool short_cut = search->run->trace == NULL;
-    for (uint32_t i = 0; i < search->set->rules.count; i++) {
-        if (!(short_cut && says_no(search->run, &search->rules[i])) &&
-            rule_holds(search, i)) {
+    const struct gray_snapshot *s = search->run->policy;
+    struct plain plain = {
+        .base = s->base,
+        .size = s->size,
+        .insns = (const void *)(s->base + s->policy->insns.offset),
+        .in = search->run->in,
+        .insn_count =
+            search->run->trace == NULL ? s->policy->insns.count : 0,
+        .no_unit = !view_needs(s, GRAY_SOURCE_UNIT),
+        .slot = GRAY_NONE,
+        .number = GRAY_VALUES_MAX,
+    };
+    uint32_t count = search->set->rules.count;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!says_no(&plain, &search->rules[i]) && rule_holds(search, i)) {
             return i;
         }
     }

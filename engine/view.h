@@ -170,28 +170,28 @@ static inline uint32_t view_slot(const struct gray_snapshot *s, uint32_t source,
                                  uint32_t length)
 {
     const struct gray_policy *policy = s->policy;
+    const uint8_t *base = s->base;
     const uint32_t *cells =
-        (const uint32_t *)(const void *)(s->base + policy->slot_hash.offset);
-    uint32_t mask = policy->slot_hash.count - 1;
-    if (policy->slot_hash.count == 0) {
-        return GRAY_NONE;
-    }
+        (const uint32_t *)(const void *)(base + policy->slot_hash.offset);
+    const struct gray_slot *slots =
+        (const struct gray_slot *)(const void *)(base + policy->slots.offset);
+    uint32_t left = policy->slot_hash.count, mask = left - 1;
+    uint32_t count = policy->slots.count;
     hash += VIEW_SLOT_HASH(source);
-    for (uint32_t step = 0; step <= mask; step++) {
-        uint32_t number = cells[(hash + step) & mask];
-        const struct gray_slot *slot = VIEW_AT(s, slots, gray_slot, number);
-        if (slot == NULL) {
+    for (uint32_t at = hash; left > 0; at++, left--) {
+        uint32_t number = cells[at & mask];
+        if (number >= count) {
             return GRAY_NONE;
         }
+        const struct gray_slot *slot = &slots[number];
         if (slot->hash != hash || slot->source != source ||
             slot->name.length != length) {
             continue;
         }
-        struct gray_str own = view_text(s, slot->name);
-        if (own.length == length &&
-            (view_same(own.data, name, length) ||
-             (source == GRAY_SOURCE_HEADER &&
-              view_same_nocase(own.data, name, length)))) {
+        const char *own = view_bytes(s, slot->name.offset, length);
+        if (own != NULL && (view_same(own, name, length) ||
+                            (source == GRAY_SOURCE_HEADER &&
+                             view_same_nocase(own, name, length)))) {
             return number;
         }
     }
