@@ -158,6 +158,12 @@ int check_releases(struct check *check)
     for (uint32_t i = 0; i < check->policy->releases.count; i++) {
         const struct gray_release *release =
             VIEW_AT(check->s, releases, gray_release, i);
+        if (i > 0 && release[-1].priority < release->priority) {
+            return check_refuse(check, "bad-release",
+                                "The releases do not stand by descending "
+                                "priority.",
+                                release);
+        }
         if (check_release(check, release, i) != 0) {
             return -1;
         }

@@ -209,9 +209,8 @@ struct gray_input {
     struct gray_str own_lane;  /* label `lane` of the own instance */
     struct gray_str anonymous; /* id issued to a client without a unit */
     bool anonymous_used; /* out: a release took it; the answer must carry it */
-    /* Values by slot: bit (slot & 63) of `present` says whether any value of
-     * such a slot is there, first[slot & 63] is the number of the first one and
-     * next[] leads on, to GRAY_VALUES_MAX. */
+    /* Values by slot & 63: whether there are any, the first one's number, and
+     * what follows each, to GRAY_VALUES_MAX. */
     uint64_t present;
     uint8_t first[64];
     uint8_t next[GRAY_VALUES_MAX];

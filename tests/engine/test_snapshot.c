@@ -2,169 +2,31 @@
  * test_snapshot.c - a policy.snap that is wrong anywhere is refused with a code.
  *
  * Why: what the check lets through, every worker runs on.  One sound file is
- * damaged in one place at a time, as records (each kind of fault has its code)
- * and as bytes (no fault may crash, whatever the answer).
- * Read next: ../../engine/snapshot.c, check.c, check_release.c.
+ * damaged in one record at a time; each kind of fault has its code.
+ * Read next: ../../engine/snapshot.c, check_release.c; test_check.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include "tests/engine/policy_craft.h"
+#include "tests/engine/sound_policy.h"
 
 static struct policy_craft p;
 static struct gray_snapshot snapshot;
+static struct sound_operands at;
 
-/* Offsets of operand records that faults go into. */
-static struct {
-    uint32_t set, dfa, mod, tail, share, list, cidr, semver, time;
-} at;
+static void sound(void)
+{
+    sound_policy(&p, &at);
+}
 
 static void *operand(uint32_t offset)
 {
     return p.file.bytes + offset;
-}
-
-static uint32_t put_dfa(void)
-{
-    static const uint8_t class_of[256] = { ['x'] = 1 };
-    static const uint16_t table[] = { 0, 0, 0, 2, 0, 0 };
-    static const uint32_t accept[2] = { 4, 0 };
-    struct gray_operand_dfa dfa = { .states = 3, .classes = 2 };
-    dfa.class_of = (uint32_t)craft_put(&p.file, class_of, 256);
-    dfa.table = (uint32_t)craft_put(&p.file, table, sizeof(table));
-    dfa.accept = (uint32_t)craft_put(&p.file, accept, 8);
-    dfa.pattern = policy_text(&p, "x");
-    return policy_operand(&p, &dfa, sizeof(dfa));
-}
-
-static void put_operands(void)
-{
-    static const struct gray_mod_range ranges[] = { { 1, 2 }, { 5, 9 } };
-    static const uint32_t tails[] = { 1, 7 };
-    static const struct gray_cidr_range nets[] = {
-        { { 1 }, { 1, 5 } }, { { 2 }, { 2, 9 } }
-    };
-    static const struct gray_zone_step zone[] = { { INT64_MIN, 0, 0 },
-                                                  { 0, 3600, 0 } };
-    struct gray_operand_mod mod = { 10, { 0, 2 } };
-    struct gray_operand_tail tail = { 2, 0, { 0, 2 } };
-    struct gray_operand_share share = { { 0, 0 }, 1000, 0 };
-    struct gray_operand_list list = { 0, 0 };
-    struct gray_operand_cidr cidr = { { 0, 2 } };
-    struct gray_operand_semver semver = { GRAY_SEMVER_GE, { 1, 2, 3 },
-                                          { 0, 0 } };
-    struct gray_operand_time time = { .days = 127, .end = 86400,
-                                      .zone = { 0, 2 } };
-    static const char *const set[] = { "a", "b", "c", NULL };
-    at.set = policy_set(&p, set);
-    at.dfa = put_dfa();
-    mod.ranges.offset = (uint32_t)craft_put(&p.file, ranges, sizeof(ranges));
-    at.mod = policy_operand(&p, &mod, sizeof(mod));
-    tail.tails.offset = (uint32_t)craft_put(&p.file, tails, sizeof(tails));
-    at.tail = policy_operand(&p, &tail, sizeof(tail));
-    share.salt = policy_text(&p, "salt");
-    at.share = policy_operand(&p, &share, sizeof(share));
-    at.list = policy_operand(&p, &list, sizeof(list));
-    cidr.ranges.offset = (uint32_t)craft_put(&p.file, nets, sizeof(nets));
-    at.cidr = policy_operand(&p, &cidr, sizeof(cidr));
-    at.semver = policy_operand(&p, &semver, sizeof(semver));
-    time.zone.offset = (uint32_t)craft_put(&p.file, zone, sizeof(zone));
-    at.time = policy_operand(&p, &time, sizeof(time));
-}
-
-static void put_rules(void)
-{
-    uint32_t header = policy_slot(&p, GRAY_SOURCE_HEADER, "x-user");
-    uint32_t address = policy_slot(&p, GRAY_SOURCE_ADDRESS, "");
-    put_operands();
-    policy_insn(&p, GRAY_CONDITION_IN, header, at.set, 1, GRAY_JUMP_FALSE);
-    policy_insn(&p, GRAY_CONDITION_REGEX, header, at.dfa, 2, GRAY_JUMP_FALSE);
-    policy_insn(&p, GRAY_CONDITION_MOD, header, at.mod, 3, GRAY_JUMP_FALSE);
-    policy_insn(&p, GRAY_CONDITION_ID_TAIL, header, at.tail, 4,
-                GRAY_JUMP_FALSE);
-    policy_insn(&p, GRAY_CONDITION_PERCENT, header, at.share, 5,
-                GRAY_JUMP_FALSE);
-    policy_insn(&p, GRAY_CONDITION_LIST, header, at.list, 6, GRAY_JUMP_FALSE);
-    policy_insn(&p, GRAY_CONDITION_CIDR, address, at.cidr, 7, GRAY_JUMP_FALSE);
-    policy_insn(&p, GRAY_CONDITION_SEMVER, header, at.semver, 8,
-                GRAY_JUMP_FALSE);
-    policy_insn(&p, GRAY_CONDITION_TIME, GRAY_NONE, at.time, 9,
-                GRAY_JUMP_FALSE);
-    policy_insn(&p, GRAY_CONDITION_EXACT, header, policy_string(&p, "v"),
-                POLICY_JUMPS_END);
-    policy_rule(&p, "deny[0]", 10);
-    policy_rule_of(&p, "deny[1]", GRAY_CONDITION_PRESENT, header, 0);
-    p.releases[0].deny = policy_ruleset(&p, 2);
-    p.numbers[0] = 0; /* always */
-    p.numbers[1] = 1; /* of the posting */
-    p.numbers[2] = 1; /* route of the release */
-    p.number_count = 3;
-    p.index_slots[0] =
-        (struct gray_index_slot){ header, GRAY_KEY_PRESENT, 0, 0 };
-    p.index_slot_count = 1;
-    uint32_t hash = gray_hash_key(GRAY_KEY_PRESENT, header, "", 0);
-    p.postings[hash & 1] = (struct gray_posting){ hash, 1, { 1, 1 } };
-    p.posting_count = 2;
-    p.indexes[0] = (struct gray_index){ { 0, 1 }, { 0, 1 }, { 0, 2 } };
-    p.index_count = 1;
-    p.rulesets[0].index = 0;
-}
-
-static void put_routes(void)
-{
-    policy_service(&p, "cart");
-    p.routes[1] = p.routes[0];
-    p.routes[1].kind = GRAY_ROUTE_ARM;
-    p.routes[1].release = 0;
-    p.routes[1].variant = 0;
-    p.selectors[0] = (struct gray_selector){ policy_text(&p, "version"),
-                                             policy_text(&p, "v2") };
-    p.selector_count = 1;
-    p.routes[1].selector = (struct gray_span){ 0, 1 };
-    for (uint32_t i = 0; i < 2; i++) {
-        p.routes[2 + i] = p.routes[0];
-        p.routes[2 + i].kind = GRAY_ROUTE_LANE;
-        p.routes[2 + i].lane = i;
-    }
-    p.routes[2].fallback = 3;
-    p.route_count = 4;
-    p.services[0].arms = (struct gray_span){ 1, 1 };
-    p.services[0].lanes = (struct gray_span){ 2, 2 };
-    p.releases[0].routes = (struct gray_span){ 2, 1 };
-}
-
-/* One sound policy that has one of everything. */
-static void sound(void)
-{
-    policy_begin(&p);
-    policy_lane(&p, "red");
-    policy_lane(&p, "blue");
-    policy_release(&p, "cart-2",
-                   policy_slot(&p, GRAY_SOURCE_COOKIE, "uid"), 10000);
-    p.releases[0].require_insn = policy_insn(
-        &p, GRAY_CONDITION_ABSENT,
-        policy_slot(&p, GRAY_SOURCE_HEADER, "x-bot"), 0, POLICY_JUMPS_END);
-    p.releases[0].require_count = 1;
-    put_rules();
-    put_routes();
-    uint32_t rule = policy_rule_of(&p, "to-red", GRAY_CONDITION_PRESENT, 0, 0);
-    p.rules[rule].action = 0;
-    uint32_t edge = policy_entrance(&p, "edge");
-    p.entrances[edge].lane_rules = policy_ruleset(&p, 1);
-    p.entrance_releases[0] = 0;
-    p.entrance_release_count = 1;
-    p.entrances[edge].releases = (struct gray_span){ 0, 1 };
-    p.lists[0] = (struct gray_list_ref){
-        policy_text(&p, "testers"),
-        policy_text(&p, "0123456789abcdef0123456789abcdef")
-    };
-    p.list_count = 1;
 }
 
 static void a_sound_file_opens(void **state)
@@ -301,6 +163,11 @@ static void order_endless(void)
     static const uint8_t order[8] = { 1, 2, 3, 4, 5, 1, 2, 3 };
     memcpy(p.releases[0].order, order, 8);
 }
+static void priority(void)
+{
+    policy_release(&p, "pay-7", 0, 0);
+    p.releases[1].priority = p.releases[0].priority + 1;
+}
 FAULT(stickiness, p.releases[0].stickiness = 3)
 FAULT(data_compat, p.releases[0].data_compat = 3)
 FAULT(anonymous, p.releases[0].anonymous = 3)
@@ -425,6 +292,7 @@ static const struct {
     { order_unknown, "bad-order" },
     { order_twice, "bad-order" },
     { order_endless, "bad-order" },
+    { priority, "bad-release" },
     { stickiness, "bad-release" },
     { data_compat, "bad-release" },
     { anonymous, "bad-release" },
@@ -525,128 +393,12 @@ static void the_frame_is_looked_at_first(void **state)
     }
 }
 
-static void decide_on(const struct gray_snapshot *s)
-{
-    static const char *const headers[][2] = { { "cookie", "uid=alice" },
-                                              { "x-user", "b" },
-                                              { "x-user", "1.2.3" } };
-    static struct gray_trace trace;
-    static char text[1 << 14];
-    struct gray_view view = { .policy = s };
-    struct gray_colour colour;
-    struct gray_input in;
-    uint8_t address[16] = { 1, 3 };
-    gray_input_begin(&in, s, 5, 5);
-    gray_input_target(&in, craft_str("/a/b?c=d"));
-    for (int i = 0; i < 3; i++) {
-        gray_input_header(&in,
-                          gray_hash_name(headers[i][0], strlen(headers[i][0])),
-                          craft_str(headers[i][0]), craft_str(headers[i][1]));
-    }
-    gray_input_address(&in, address);
-    gray_input_colour(&in, craft_str("red"), craft_str("cart-2"),
-                      GRAY_CLASS_LIVE);
-    trace.step_count = 0;
-    trace.verdict_count = 0;
-    gray_decide(&view, 1, &in, NULL, NULL, &colour, &trace);
-    gray_explain(&view, 1, &in, NULL, NULL, text, sizeof(text));
-}
-
-/* Every byte damaged in three ways: refused, or decided on without harm (the
- * test is run under sanitizers). The copy ends where the file ends. */
-static void damaged_bytes_do_no_harm(void **state)
-{
-    static const uint8_t flips[] = { 0x01, 0x80, 0xff };
-    uint32_t refused = 0, opened = 0;
-    (void)state;
-    sound();
-    assert_int_equal(policy_end(&p, &snapshot, NULL), 0);
-    uint8_t *copy = malloc(p.file.length);
-    assert_non_null(copy);
-    for (uint64_t i = 0; i < p.file.length; i++) {
-        for (int flip = 0; flip < 3; flip++) {
-            memcpy(copy, p.file.bytes, p.file.length);
-            copy[i] ^= flips[flip];
-            if (gray_snapshot_open(&snapshot, copy, p.file.length, NULL) != 0) {
-                refused++;
-            } else {
-                opened++;
-                decide_on(&snapshot);
-            }
-        }
-    }
-    free(copy);
-    assert_true(refused > 1000 && opened > 1000);
-}
-
-/* The same, as if nobody had checked: the interpreter bounds every step. */
-static void the_interpreter_bounds_every_step(void **state)
-{
-    uint64_t seed = 99;
-    (void)state;
-    sound();
-    assert_int_equal(policy_end(&p, &snapshot, NULL), 0);
-    struct gray_snapshot whole = snapshot;
-    const struct gray_policy *policy = whole.policy;
-    uint8_t *records = p.file.bytes + policy->insns.offset;
-    size_t length = policy->insns.count * sizeof(struct gray_insn);
-    static uint8_t kept[POLICY_RECORDS * sizeof(struct gray_insn)];
-    memcpy(kept, records, length);
-    for (int round = 0; round < 20000; round++) {
-        for (int k = 0; k < 3; k++) {
-            seed = seed * 6364136223846793005u + 1442695040888963407u;
-            records[(seed >> 33) % length] = (uint8_t)(seed >> 20);
-        }
-        /* Operands keep their alignment, as any mapping's reader must. */
-        for (uint32_t i = 0; i < policy->insns.count; i++) {
-            ((struct gray_insn *)(void *)records)[i].operand &= ~7u;
-        }
-        decide_on(&whole);
-        if (round % 50 == 49) {
-            memcpy(records, kept, length);
-        }
-    }
-}
-
-/* Instructions may share an operand; a file whose operands are many and share
- * one long text would make the check hash it again and again. */
-static void sharing_has_its_price(void **state)
-{
-    enum { CELLS = 64, TWINS = 400, LONG = 64 << 10 };
-    static struct gray_set_cell cells[CELLS];
-    static char text[LONG + 1];
-    struct gray_problem problem = { 0 };
-    (void)state;
-    memset(text, 'x', LONG);
-    for (int greedy = 0; greedy < 2; greedy++) {
-        struct gray_operand_set set = { { 0, CELLS }, 1, 0 };
-        uint32_t hash = gray_murmur3_32(text, LONG, 0), first = 0;
-        policy_begin(&p);
-        uint32_t slot = policy_slot(&p, GRAY_SOURCE_HEADER, "x-user");
-        memset(cells, 0, sizeof(cells));
-        cells[hash & (CELLS - 1)].text = policy_text(&p, text);
-        cells[hash & (CELLS - 1)].hash = hash;
-        set.cells.offset = (uint32_t)craft_put(&p.file, cells, sizeof(cells));
-        for (uint32_t i = 0; i < TWINS; i++) {
-            if (i == 0 || greedy) {
-                first = policy_operand(&p, &set, sizeof(set));
-            }
-            policy_rule_of(&p, "r", GRAY_CONDITION_IN, slot, first);
-        }
-        assert_int_equal(policy_end(&p, &snapshot, &problem), -greedy);
-    }
-    assert_string_equal(problem.code, "too-costly");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sound_file_opens),
         cmocka_unit_test(every_fault_has_its_code),
         cmocka_unit_test(the_frame_is_looked_at_first),
-        cmocka_unit_test(damaged_bytes_do_no_harm),
-        cmocka_unit_test(the_interpreter_bounds_every_step),
-        cmocka_unit_test(sharing_has_its_price),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
