@@ -211,8 +211,12 @@ static void print_table(const struct publication *p)
     }
     releases_print(&p->policy.snapshot, p->open.control, stdout);
     if (!arguments_has(p->arguments, CLI_DRY_RUN)) {
-        printf("readers: %u live, %u woken, %zu acknowledged\n",
-               p->done.readers, p->done.woken, p->readers.acknowledged);
+        bool hasty = !arguments_has(p->arguments, CLI_WAIT) &&
+                     p->readers.acknowledged < p->readers.live;
+
+        printf("readers: %u live, %u woken, %zu acknowledged%s\n",
+               p->done.readers, p->done.woken, p->readers.acknowledged,
+               hasty ? " so far (--wait SECONDS waits for them)" : "");
     }
 }
 

@@ -51,10 +51,12 @@ static void compare_identity(struct gates *g, const struct model_release *old,
         gray_gate_say(g, GRAY_ERROR, GRAY_PROBLEM_SHARE_LOWERED,
                       "/admission/share",
                       "the share was %g and would be %g: users who are in "
-                      "would fall out. To stop new ones use freeze, to take "
-                      "some back retreat, to take all back abort (gray stop "
-                      "%s)",
-                      old->share / 10000.0, now->share / 10000.0, now->name);
+                      "would fall out. To stop new ones, freeze (gray freeze "
+                      "%s); to take all back, abort (gray stop %s); to take "
+                      "some back, retreat (publish it under another name with "
+                      "salt: %s)",
+                      old->share / 10000.0, now->share / 10000.0, now->name,
+                      now->name, old->salt);
     }
     if (now->stickiness != old->stickiness &&
         now->stickiness == GRAY_STICKY_NONE) {
@@ -217,6 +219,27 @@ static void compare_release(struct gates *g, const struct model_release *old,
     compare_dimensions(g, old, now);
 }
 
+static void compare_services(struct gates *g)
+{
+    uint32_t k = 0; /* both are in the order of their names */
+    for (uint32_t i = 0; i < g->before->service_count; i++) {
+        const char *name = g->before->services[i].name;
+        while (k < g->after->service_count &&
+               strcmp(g->after->services[k].name, name) < 0) {
+            k++;
+        }
+        if (k == g->after->service_count ||
+            strcmp(g->after->services[k].name, name) != 0) {
+            g->document = gray_arena_print(&g->arena, "Service/%s", name);
+            gray_gate_say(g, GRAY_WARNING, GRAY_PROBLEM_SERVICE_ENDED, NULL,
+                          "service %s is gone: what nginx sends there "
+                          "(gray_service %s) is answered by the upstream's own "
+                          "servers, or 503",
+                          name, name);
+        }
+    }
+}
+
 static void compare_lanes(struct gates *g)
 {
     for (uint32_t i = 0; i < g->before->lane_count; i++) {
@@ -253,6 +276,7 @@ static void compare_all(struct gates *g)
             compare_release(g, old, now);
         }
     }
+    compare_services(g);
     compare_lanes(g);
 }
 

@@ -351,12 +351,21 @@ static void test_warnings(void **state)
         model_of(SHARE("10") "---\nkind: Lane\nname: red\n"
                              "services: [cart]\n");
     struct gray_model *after = read_good(SERVICE);
+    struct gray_model *other = read_good("kind: Service\nname: pay\nbaseline: {version: v1}\nversions:\n"
+        "  v1: {endpoints: [\"127.0.0.1:3\"]}\n");
     struct gray_model *denied =
         model_of(DENY("{list: team}") LIST("'7', '8'"));
     (void)state;
     assert_int_equal(gray_gates_compare(before, after, &findings), 0);
     assert_non_null(find_code(&findings, "release-ended"));
     assert_non_null(find_code(&findings, "lane-ended"));
+    assert_null(find_code(&findings, "service-ended"));
+    gray_findings_free(&findings);
+    /* a folder meant, one file given: all others answer nothing any more */
+    assert_int_equal(gray_gates_compare(after, other, &findings), 0);
+    assert_non_null(find_code(&findings, "service-ended"));
+    assert_string_equal(find_code(&findings, "service-ended")->document,
+                        "Service/cart");
     gray_findings_free(&findings);
     assert_int_equal(gray_gates_compare(before, denied, &findings), 0);
     const struct gray_finding *added = find_code(&findings, "deny-added");
@@ -367,6 +376,7 @@ static void test_warnings(void **state)
     gray_model_free(before);
     gray_model_free(after);
     gray_model_free(denied);
+    gray_model_free(other);
 }
 
 /* Many rules of which one changes: found by hash, not in pairs. */
