@@ -49,6 +49,9 @@ typedef struct {
 
 static ngx_int_t ngx_http_gray_init_upstream(ngx_conf_t *cf,
     ngx_http_upstream_srv_conf_t *us);
+static ngx_int_t ngx_http_gray_check(ngx_http_request_t *r,
+    ngx_http_gray_ctx_t *ctx, ngx_http_gray_loc_conf_t *glcf)
+    ngx_http_gray_seldom;
 static ngx_int_t ngx_http_gray_init_peer(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us);
 static ngx_int_t ngx_http_gray_choose(ngx_http_gray_peer_t *gp,
@@ -229,13 +232,8 @@ ngx_http_gray_service_number(ngx_http_gray_worker_t *w,
 ngx_int_t
 ngx_http_gray_preaccess_handler(ngx_http_request_t *r)
 {
-    enum gray_reason            reason;
-    struct gray_choice          choice;
-    ngx_http_gray_ctx_t        *ctx;
-    const struct gray_view     *view;
-    ngx_http_gray_loc_conf_t   *glcf;
-    ngx_http_gray_srv_conf_t   *gscf;
-    ngx_http_gray_main_conf_t  *gmcf;
+    ngx_http_gray_ctx_t       *ctx;
+    ngx_http_gray_loc_conf_t  *glcf;
 
     glcf = ngx_http_get_module_loc_conf(r, ngx_http_gray_module);
 
@@ -250,6 +248,20 @@ ngx_http_gray_preaccess_handler(ngx_http_request_t *r)
     {
         return NGX_DECLINED;
     }
+
+    return ngx_http_gray_check(r, ctx, glcf);
+}
+
+
+static ngx_int_t
+ngx_http_gray_check(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx,
+    ngx_http_gray_loc_conf_t *glcf)
+{
+    enum gray_reason            reason;
+    struct gray_choice          choice;
+    const struct gray_view     *view;
+    ngx_http_gray_srv_conf_t   *gscf;
+    ngx_http_gray_main_conf_t  *gmcf;
 
     gmcf = ngx_http_get_module_main_conf(r, ngx_http_gray_module);
 

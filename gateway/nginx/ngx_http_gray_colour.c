@@ -437,7 +437,9 @@ ngx_http_gray_named(ngx_http_gray_decision_t *d)
         ngx_http_gray_address(d);
     }
 
-    gray_input_colour(&d->input, d->lane, d->arms, d->traffic_class);
+    if (d->lane.length || d->arms.length || d->traffic_class) {
+        gray_input_colour(&d->input, d->lane, d->arms, d->traffic_class);
+    }
 
     d->evidence.worker = d->worker;
     d->evidence.policy = d->view->policy;

@@ -92,12 +92,7 @@ ngx_http_gray_runtime(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_gray_main_conf_t  *gmcf = conf;
 
-    char           *rv;
-    ngx_str_t      *value, *args;
-    ngx_uint_t      i;
-    ngx_array_t    *saved, words;
-    ngx_module_t   *module;
-    ngx_command_t  *tp;
+    ngx_str_t  *value;
 
     if (gmcf->path.len) {
         return "is duplicate";
@@ -114,50 +109,7 @@ ngx_http_gray_runtime(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     gmcf->path = value[1];
 
-    /*
-     * a thread pool of our own, by the very directive: the number of
-     * threads cannot be given to ngx_thread_pool_add()
-     */
-
-    for (i = 0; cf->cycle->modules[i]; i++) {
-        module = cf->cycle->modules[i];
-
-        if (ngx_strcmp(module->name, "ngx_thread_pool_module") != 0) {
-            continue;
-        }
-
-        tp = module->commands;
-
-        if (ngx_array_init(&words, cf->temp_pool, 3, sizeof(ngx_str_t))
-            != NGX_OK)
-        {
-            return NGX_CONF_ERROR;
-        }
-
-        args = ngx_array_push_n(&words, 3);
-        ngx_str_set(&args[0], "thread_pool");
-        ngx_str_set(&args[1], "gray_runtime");
-        ngx_str_set(&args[2], "threads=1");
-
-        saved = cf->args;
-        cf->args = &words;
-        rv = tp->set(cf, tp, NULL);
-        cf->args = saved;
-
-        if (rv != NGX_CONF_OK) {
-            return NGX_CONF_ERROR;
-        }
-
-        gmcf->thread_pool = ngx_thread_pool_add(cf, &args[1]);
-
-        return gmcf->thread_pool ? NGX_CONF_OK : NGX_CONF_ERROR;
-    }
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "\"gray_runtime\" needs an nginx built "
-                       "with --with-threads");
-
-    return NGX_CONF_ERROR;
+    return NGX_CONF_OK;
 }
 
 

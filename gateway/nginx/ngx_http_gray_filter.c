@@ -13,6 +13,8 @@
 
 
 static ngx_int_t ngx_http_gray_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_gray_tell_client(ngx_http_request_t *r,
+    ngx_http_gray_ctx_t *ctx) ngx_http_gray_seldom;
 static ngx_int_t ngx_http_gray_add_out(ngx_http_request_t *r,
     const char *name, size_t len, ngx_str_t *value);
 static ngx_int_t ngx_http_gray_private(ngx_http_request_t *r);
@@ -34,21 +36,27 @@ ngx_http_gray_filter_init(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_gray_header_filter(ngx_http_request_t *r)
 {
-    ngx_str_t             none;
     ngx_http_gray_ctx_t  *ctx;
 
-    if (r != r->main) {
-        return ngx_http_next_header_filter(r);
+    if (r == r->main) {
+        ctx = ngx_http_gray_get_ctx(r);
+
+        if (ctx
+            && (ctx->refused || ctx->set_cookie.len || ctx->explain.len)
+            && ngx_http_gray_tell_client(r, ctx) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
     }
 
-    ctx = ngx_http_gray_get_ctx(r);
+    return ngx_http_next_header_filter(r);
+}
 
-    if (ctx == NULL
-        || (!ctx->refused && ctx->set_cookie.len == 0
-            && ctx->explain.len == 0))
-    {
-        return ngx_http_next_header_filter(r);
-    }
+
+static ngx_int_t
+ngx_http_gray_tell_client(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx)
+{
+    ngx_str_t  none;
 
     if (ctx->refused && r->headers_out.status == NGX_HTTP_BAD_GATEWAY) {
         r->headers_out.status = NGX_HTTP_SERVICE_UNAVAILABLE;
@@ -81,7 +89,7 @@ ngx_http_gray_header_filter(ngx_http_request_t *r)
         }
     }
 
-    return ngx_http_next_header_filter(r);
+    return NGX_OK;
 }
 
 

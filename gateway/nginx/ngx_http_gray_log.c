@@ -24,6 +24,8 @@ typedef struct {
 } ngx_http_gray_write_t;
 
 
+static ngx_int_t ngx_http_gray_log_pool(ngx_conf_t *cf,
+    ngx_http_gray_main_conf_t *gmcf);
 static void ngx_http_gray_log_timer(ngx_event_t *ev);
 static void ngx_http_gray_log_flush(ngx_http_gray_log_t *log);
 static void ngx_http_gray_log_thread(void *data, ngx_log_t *log);
@@ -88,6 +90,10 @@ ngx_http_gray_log(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     gmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_gray_module);
     gmcf->used = 1;
 
+    if (ngx_http_gray_log_pool(cf, gmcf) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
     /* servers share a file, and then its buffers */
 
     logs = gmcf->logs.elts;
@@ -116,6 +122,67 @@ ngx_http_gray_log(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     gscf->log = log;
 
     return NGX_CONF_OK;
+}
+
+
+/*
+ * A thread pool of our own, by nginx's very directive, since the number of
+ * threads cannot be given to ngx_thread_pool_add().
+ */
+
+static ngx_int_t
+ngx_http_gray_log_pool(ngx_conf_t *cf, ngx_http_gray_main_conf_t *gmcf)
+{
+    char           *rv;
+    ngx_str_t      *args;
+    ngx_uint_t      i;
+    ngx_array_t    *saved, words;
+    ngx_module_t   *module;
+    ngx_command_t  *directive;
+
+    if (gmcf->thread_pool) {
+        return NGX_OK;
+    }
+
+    for (i = 0; cf->cycle->modules[i]; i++) {
+        module = cf->cycle->modules[i];
+
+        if (ngx_strcmp(module->name, "ngx_thread_pool_module") == 0) {
+            break;
+        }
+    }
+
+    if (cf->cycle->modules[i] == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"gray_log\" needs an nginx built "
+                           "with --with-threads");
+        return NGX_ERROR;
+    }
+
+    if (ngx_array_init(&words, cf->temp_pool, 3, sizeof(ngx_str_t)) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    args = ngx_array_push_n(&words, 3);
+    ngx_str_set(&args[0], "thread_pool");
+    ngx_str_set(&args[1], "gray_log");
+    ngx_str_set(&args[2], "threads=1");
+
+    directive = cf->cycle->modules[i]->commands;
+
+    saved = cf->args;
+    cf->args = &words;
+    rv = directive->set(cf, directive, NULL);
+    cf->args = saved;
+
+    if (rv != NGX_CONF_OK) {
+        return NGX_ERROR;
+    }
+
+    gmcf->thread_pool = ngx_thread_pool_add(cf, &args[1]);
+
+    return gmcf->thread_pool ? NGX_OK : NGX_ERROR;
 }
 
 

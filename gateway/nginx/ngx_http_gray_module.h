@@ -36,10 +36,16 @@
 #define NGX_HTTP_GRAY_ISSUED         1024
 #define NGX_HTTP_GRAY_WAYS           4
 #define NGX_HTTP_GRAY_COOKIE_AGE     (30 * 24 * 60 * 60)
-#define NGX_HTTP_GRAY_POLL           1000
+#define NGX_HTTP_GRAY_POLL           1
+#define NGX_HTTP_GRAY_LARGE          262144
 
 #define ngx_http_gray_str(s)                                                  \
     (struct gray_str) { (const char *) (s).data, (uint32_t) (s).len }
+
+
+/* out of the way of what every request runs through */
+
+#define ngx_http_gray_seldom  __attribute__((noinline, cold))
 
 
 typedef struct ngx_http_gray_log_s     ngx_http_gray_log_t;
@@ -95,10 +101,14 @@ struct ngx_http_gray_worker_s {
     ngx_log_t                   *log;
 
     ngx_connection_t            *wake;
-    ngx_event_t                  poll;
+    ngx_connection_t            *poll;
 
-    ngx_thread_pool_t           *thread_pool;
-    ngx_thread_task_t           *task;
+    ngx_thread_pool_t           *thread_pool; /* of the decision log */
+
+    pthread_t                    thread;     /* while loading */
+    uint32_t                     loaded;     /* atomic: the thread is done */
+    struct gray_runtime_set     *set;
+    struct gray_problem          problem;
 
     uint64_t                     epoch;      /* raised by every swap */
     uint64_t                     prepared;   /* epoch that the rest fits */
@@ -293,7 +303,6 @@ const struct gray_view *ngx_http_gray_view(ngx_http_gray_worker_t *w,
     enum gray_reason *reason);
 const struct gray_view *ngx_http_gray_loaded_view(ngx_http_gray_worker_t *w);
 void ngx_http_gray_event(ngx_http_gray_worker_t *w, enum gray_event event);
-uint64_t ngx_http_gray_random(ngx_http_gray_worker_t *w);
 int64_t ngx_http_gray_now(void);
 
 /* ngx_http_gray_headers.c */
@@ -383,6 +392,19 @@ ngx_http_gray_get_ctx(ngx_http_request_t *r)
     ctx = ngx_http_get_module_ctx(r->main, ngx_http_gray_module);
 
     return ctx ? ctx : ngx_http_gray_find_ctx(r);
+}
+
+
+/* xorshift64: for draws between endpoints and among units, never for secrets */
+
+static ngx_inline uint64_t
+ngx_http_gray_random(ngx_http_gray_worker_t *w)
+{
+    w->random ^= w->random << 13;
+    w->random ^= w->random >> 7;
+    w->random ^= w->random << 17;
+
+    return w->random;
 }
 
 

@@ -2,35 +2,40 @@
  * ngx_http_gray_worker.c - the runtime folder inside a worker.
  *
  * Why: a policy reaches every worker without a reload.  The reader's FIFO
- * stands in the worker's own event loop; mapping and checking happen in a
- * thread, the swap between two events, when no request holds a pointer into
- * what goes.  A slow poll stands behind the FIFO, for workers that may not
- * write into the folder and for a folder that appears later.
+ * stands in the worker's own event loop; the swap happens between two events,
+ * when no request holds a pointer into what goes.  What is small is mapped and
+ * checked at once, in less time than a request takes; what is large, in a
+ * thread that lives as long as that.  A thread that stood by, as nginx's pools
+ * do, would make every system call of every request dearer: 280 instructions,
+ * more than the choice of an endpoint.  A slow poll stands behind the FIFO,
+ * for workers that may not write into the folder and for one that comes later.
  *
- *   FIFO readable, poll -> thread: gray_runtime_load() -> event: swap
- *                  (woken again meanwhile: once more)
+ *   FIFO readable, poll -> small: gray_runtime_load(), swap
+ *                       -> large: thread -> FIFO -> swap (woken again: again)
  * Read next: runtime/runtime.h, ngx_http_gray_balance.c (what is prepared).
  */
 
 
+#include <dirent.h>
+#include <pthread.h>
+#include <sys/timerfd.h>
+
 #include "ngx_http_gray_module.h"
 
 
-typedef struct {
-    ngx_http_gray_worker_t      *worker;
-    struct gray_runtime_set     *set;
-    struct gray_problem          problem;
-    int                          rc;
-} ngx_http_gray_load_t;
-
-
 static void ngx_http_gray_open(ngx_http_gray_worker_t *w);
-static ngx_int_t ngx_http_gray_listen(ngx_http_gray_worker_t *w);
+static ngx_int_t ngx_http_gray_init_poll(ngx_http_gray_worker_t *w);
+static ngx_connection_t *ngx_http_gray_channel(ngx_http_gray_worker_t *w,
+    int fd, ngx_event_handler_pt handler);
+static void ngx_http_gray_close_channel(ngx_connection_t *c);
 static void ngx_http_gray_wake_handler(ngx_event_t *ev);
 static void ngx_http_gray_poll_handler(ngx_event_t *ev);
 static void ngx_http_gray_load(ngx_http_gray_worker_t *w);
-static void ngx_http_gray_load_thread(void *data, ngx_log_t *log);
-static void ngx_http_gray_load_done(ngx_event_t *ev);
+static ngx_uint_t ngx_http_gray_is_large(ngx_http_gray_worker_t *w);
+static ngx_int_t ngx_http_gray_start_thread(ngx_http_gray_worker_t *w);
+static void *ngx_http_gray_thread(void *data);
+static void ngx_http_gray_join(ngx_http_gray_worker_t *w);
+static void ngx_http_gray_take(ngx_http_gray_worker_t *w);
 static void ngx_http_gray_prepare(ngx_http_gray_worker_t *w,
     const struct gray_view *view);
 
@@ -40,7 +45,6 @@ ngx_http_gray_init_process(ngx_cycle_t *cycle)
 {
     ngx_uint_t                   i;
     ngx_http_gray_log_t        **log;
-    ngx_http_gray_load_t        *load;
     ngx_http_gray_worker_t      *w;
     ngx_http_gray_main_conf_t   *gmcf;
 
@@ -65,8 +69,10 @@ ngx_http_gray_init_process(ngx_cycle_t *cycle)
     w->pool = cycle->pool;
     w->log = cycle->log;
     w->thread_pool = gmcf->thread_pool;
-    w->random = ((uint64_t) ngx_random() << 33) ^ ((uint64_t) ngx_random() << 2)
-                ^ ((uint64_t) ngx_pid << 17) ^ (uint64_t) ngx_current_msec;
+    w->random = gray_mix64(((uint64_t) ngx_random() << 33)
+                           ^ ((uint64_t) ngx_random() << 2)
+                           ^ ((uint64_t) ngx_pid << 17)
+                           ^ (uint64_t) ngx_current_msec) | 1;
 
     w->remembered = ngx_pcalloc(cycle->pool, NGX_HTTP_GRAY_REMEMBERED
                                       * sizeof(ngx_http_gray_remembered_t *));
@@ -79,19 +85,6 @@ ngx_http_gray_init_process(ngx_cycle_t *cycle)
     if (w->issued == NULL) {
         return NGX_ERROR;
     }
-
-    w->task = ngx_thread_task_alloc(cycle->pool, sizeof(ngx_http_gray_load_t));
-    if (w->task == NULL) {
-        return NGX_ERROR;
-    }
-
-    load = w->task->ctx;
-    load->worker = w;
-    load->set = NULL;
-
-    w->task->handler = ngx_http_gray_load_thread;
-    w->task->event.handler = ngx_http_gray_load_done;
-    w->task->event.data = w;
 
     gmcf->worker = w;
 
@@ -106,25 +99,63 @@ ngx_http_gray_init_process(ngx_cycle_t *cycle)
         }
     }
 
-    w->poll.handler = ngx_http_gray_poll_handler;
-    w->poll.data = w;
-    w->poll.log = cycle->log;
-    w->poll.cancelable = 1;
-
-    ngx_add_timer(&w->poll, NGX_HTTP_GRAY_POLL);
-
-    return NGX_OK;
+    return ngx_http_gray_init_poll(w);
 }
 
 
-/* Thread pools are gone by now: their module stands before ours. */
+/*
+ * A descriptor, not a timer of nginx's: one more of those stands in the way
+ * of every request's own.
+ */
+
+static ngx_int_t
+ngx_http_gray_init_poll(ngx_http_gray_worker_t *w)
+{
+    int                fd;
+    struct itimerspec  every;
+
+    fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK|TFD_CLOEXEC);
+
+    if (fd == -1) {
+        ngx_log_error(NGX_LOG_ALERT, w->log, ngx_errno,
+                      "gray: timerfd_create() failed");
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(&every, sizeof(struct itimerspec));
+    every.it_interval.tv_sec = NGX_HTTP_GRAY_POLL;
+    every.it_value.tv_sec = NGX_HTTP_GRAY_POLL;
+
+    if (timerfd_settime(fd, 0, &every, NULL) == -1) {
+        ngx_log_error(NGX_LOG_ALERT, w->log, ngx_errno,
+                      "gray: timerfd_settime() failed");
+        goto failed;
+    }
+
+    w->poll = ngx_http_gray_channel(w, fd, ngx_http_gray_poll_handler);
+
+    if (w->poll == NULL) {
+        goto failed;
+    }
+
+    return NGX_OK;
+
+failed:
+
+    (void) close(fd);
+
+    return NGX_ERROR;
+}
+
+
+/* nginx's thread pools are gone by now: their module stands before ours. */
 
 void
 ngx_http_gray_exit_process(ngx_cycle_t *cycle)
 {
+    int                          fd;
     ngx_uint_t                   i;
     ngx_http_gray_log_t        **log;
-    ngx_http_gray_load_t        *load;
     ngx_http_gray_worker_t      *w;
     ngx_http_gray_main_conf_t   *gmcf;
 
@@ -142,23 +173,26 @@ ngx_http_gray_exit_process(ngx_cycle_t *cycle)
         ngx_http_gray_log_exit(log[i]);
     }
 
-    if (w->poll.timer_set) {
-        ngx_del_timer(&w->poll);
-    }
-
     if (w->wake) {
-        ngx_del_event(w->wake->read, NGX_READ_EVENT, 0);
 
         /* the descriptor is the runtime's */
 
-        w->wake->fd = (ngx_socket_t) -1;
-        ngx_free_connection(w->wake);
+        ngx_http_gray_close_channel(w->wake);
         w->wake = NULL;
     }
 
-    load = w->task->ctx;
-    gray_runtime_set_free(load->set);
-    load->set = NULL;
+    if (w->poll) {
+        fd = w->poll->fd;
+        ngx_http_gray_close_channel(w->poll);
+        w->poll = NULL;
+        (void) close(fd);
+    }
+
+    if (w->loading) {
+        ngx_http_gray_join(w);
+        gray_runtime_set_free(w->set);
+        w->set = NULL;
+    }
 
     gray_runtime_close(w->runtime);
     w->runtime = NULL;
@@ -228,36 +262,36 @@ ngx_http_gray_open(ngx_http_gray_worker_t *w)
                       refusal->sentence, refusal->code);
     }
 
-    if (ngx_http_gray_listen(w) != NGX_OK) {
-        ngx_log_error(NGX_LOG_ERR, w->log, 0,
-                      "gray: no connection for the wake FIFO, polling");
+    if (w->counted) {
+        w->wake = ngx_http_gray_channel(w, gray_runtime_wake_fd(w->runtime),
+                                        ngx_http_gray_wake_handler);
+        if (w->wake == NULL) {
+            ngx_log_error(NGX_LOG_ERR, w->log, 0,
+                          "gray: no connection for the wake FIFO, polling");
+        }
     }
 }
 
 
-static ngx_int_t
-ngx_http_gray_listen(ngx_http_gray_worker_t *w)
+/* A descriptor of ours in the event loop, as nginx keeps its own channel. */
+
+static ngx_connection_t *
+ngx_http_gray_channel(ngx_http_gray_worker_t *w, int fd,
+    ngx_event_handler_pt handler)
 {
-    int                fd;
     ngx_event_t       *rev;
     ngx_connection_t  *c;
 
-    fd = gray_runtime_wake_fd(w->runtime);
-
-    if (fd == -1) {
-        return NGX_OK;
-    }
-
     c = ngx_get_connection(fd, w->log);
     if (c == NULL) {
-        return NGX_ERROR;
+        return NULL;
     }
 
     c->data = w;
 
     rev = c->read;
     rev->log = w->log;
-    rev->handler = ngx_http_gray_wake_handler;
+    rev->handler = handler;
 
     c->write->log = w->log;
 
@@ -269,12 +303,20 @@ ngx_http_gray_listen(ngx_http_gray_worker_t *w)
     if (ngx_add_event(rev, NGX_READ_EVENT, 0) != NGX_OK) {
         c->fd = (ngx_socket_t) -1;
         ngx_free_connection(c);
-        return NGX_ERROR;
+        return NULL;
     }
 
-    w->wake = c;
+    return c;
+}
 
-    return NGX_OK;
+
+static void
+ngx_http_gray_close_channel(ngx_connection_t *c)
+{
+    ngx_del_event(c->read, NGX_READ_EVENT, 0);
+
+    c->fd = (ngx_socket_t) -1;
+    ngx_free_connection(c);
 }
 
 
@@ -289,6 +331,8 @@ ngx_http_gray_wake_handler(ngx_event_t *ev)
 
     gray_runtime_wake_drain(w->runtime);
 
+    /* a publisher rang, or our own thread */
+
     ngx_http_gray_load(w);
 }
 
@@ -296,96 +340,205 @@ ngx_http_gray_wake_handler(ngx_event_t *ev)
 static void
 ngx_http_gray_poll_handler(ngx_event_t *ev)
 {
+    ssize_t                  n;
+    uint64_t                 ticks;
+    ngx_connection_t        *c;
     ngx_http_gray_worker_t  *w;
 
-    w = ev->data;
+    c = ev->data;
+    w = c->data;
 
-    if (ngx_exiting || ngx_quit || ngx_terminate) {
+    n = read(c->fd, &ticks, sizeof(uint64_t));
+
+    if (n <= 0 || ngx_exiting || ngx_quit || ngx_terminate) {
         return;
     }
 
     if (w->runtime == NULL) {
         ngx_http_gray_open(w);
 
-    } else if (!w->loading && gray_runtime_stale(w->runtime)) {
+    } else if (w->loading || gray_runtime_stale(w->runtime)) {
         ngx_http_gray_load(w);
     }
-
-    ngx_add_timer(ev, NGX_HTTP_GRAY_POLL);
 }
 
 
 static void
 ngx_http_gray_load(ngx_http_gray_worker_t *w)
 {
-    ngx_http_gray_load_t  *load;
-
     if (w->loading) {
-        w->again = 1;
+
+        if (!__atomic_load_n(&w->loaded, __ATOMIC_ACQUIRE)) {
+            w->again = 1;
+            return;
+        }
+
+        ngx_http_gray_join(w);
+        ngx_http_gray_take(w);
+
+        if (!w->again && !gray_runtime_stale(w->runtime)) {
+            return;
+        }
+    }
+
+    w->again = 0;
+    w->set = NULL;
+    w->problem.code = NULL;
+
+    if (ngx_http_gray_is_large(w)
+        && ngx_http_gray_start_thread(w) == NGX_OK)
+    {
+        ngx_log_error(NGX_LOG_INFO, w->log, 0,
+                      "gray: a large policy is loaded in a thread");
         return;
     }
 
-    load = w->task->ctx;
-    load->set = NULL;
-    load->problem.code = NULL;
+    (void) gray_runtime_load(w->runtime, &w->set, &w->problem);
 
-    if (ngx_thread_task_post(w->thread_pool, w->task) != NGX_OK) {
+    ngx_http_gray_take(w);
+}
 
-        /* the poll tries again: the folder is still newer than we are */
 
-        return;
+/* Would mapping and checking all of it be felt by a request that waits? */
+
+static ngx_uint_t
+ngx_http_gray_is_large(ngx_http_gray_worker_t *w)
+{
+    DIR            *dir;
+    u_char          path[NGX_MAX_PATH];
+    off_t           size;
+    ngx_uint_t      i;
+    struct stat     st;
+    struct dirent  *entry;
+
+    static const char  *files[] = { "policy.snap", "fleet.snap" };
+
+    size = 0;
+
+    for (i = 0; i < 2; i++) {
+        (void) ngx_snprintf(path, NGX_MAX_PATH, "%V/%s%Z", &w->path,
+                            files[i]);
+
+        if (stat((char *) path, &st) == 0) {
+            size += st.st_size;
+        }
+    }
+
+    (void) ngx_snprintf(path, NGX_MAX_PATH, "%V/lists%Z", &w->path);
+
+    dir = opendir((char *) path);
+
+    while (dir && size <= NGX_HTTP_GRAY_LARGE
+           && (entry = readdir(dir)) != NULL)
+    {
+        if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0
+            && S_ISREG(st.st_mode))
+        {
+            size += st.st_size;
+        }
+    }
+
+    if (dir) {
+        (void) closedir(dir);
+    }
+
+    return size > NGX_HTTP_GRAY_LARGE;
+}
+
+
+static ngx_int_t
+ngx_http_gray_start_thread(ngx_http_gray_worker_t *w)
+{
+    int       err;
+    sigset_t  all, before;
+
+    w->loaded = 0;
+
+    /* signals are the worker's, not the thread's */
+
+    sigfillset(&all);
+    sigdelset(&all, SIGILL);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGBUS);
+
+    (void) pthread_sigmask(SIG_BLOCK, &all, &before);
+    err = pthread_create(&w->thread, NULL, ngx_http_gray_thread, w);
+    (void) pthread_sigmask(SIG_SETMASK, &before, NULL);
+
+    if (err) {
+        ngx_log_error(NGX_LOG_ERR, w->log, err,
+                      "gray: pthread_create() failed, loading at once");
+        return NGX_ERROR;
     }
 
     w->loading = 1;
-    w->again = 0;
+
+    return NGX_OK;
+}
+
+
+/* Nothing here may touch nginx; the end is told by the reader's own FIFO. */
+
+static void *
+ngx_http_gray_thread(void *data)
+{
+    ngx_http_gray_worker_t  *w = data;
+
+    int      fd;
+    ssize_t  n;
+
+    (void) gray_runtime_load(w->runtime, &w->set, &w->problem);
+
+    __atomic_store_n(&w->loaded, 1, __ATOMIC_RELEASE);
+
+    fd = gray_runtime_wake_fd(w->runtime);
+
+    if (fd != -1) {
+
+        /* a full FIFO rings as well; without one, the poll looks */
+
+        n = write(fd, "l", 1);
+        (void) n;
+    }
+
+    return NULL;
 }
 
 
 static void
-ngx_http_gray_load_thread(void *data, ngx_log_t *log)
+ngx_http_gray_join(ngx_http_gray_worker_t *w)
 {
-    ngx_http_gray_load_t  *load = data;
-
-    load->rc = gray_runtime_load(load->worker->runtime, &load->set,
-                                 &load->problem);
-}
-
-
-static void
-ngx_http_gray_load_done(ngx_event_t *ev)
-{
-    ngx_http_gray_load_t    *load;
-    ngx_http_gray_worker_t  *w;
-
-    w = ev->data;
-    load = w->task->ctx;
+    (void) pthread_join(w->thread, NULL);
 
     w->loading = 0;
+}
 
-    if (load->problem.code) {
+
+static void
+ngx_http_gray_take(ngx_http_gray_worker_t *w)
+{
+    if (w->problem.code) {
         ngx_log_error(NGX_LOG_ERR, w->log, 0,
                       "gray: the newest policy is refused, the last good one "
-                      "stays: %s (%s)",
-                      load->problem.sentence, load->problem.code);
+                      "stays: %s (%s)", w->problem.sentence, w->problem.code);
     }
 
-    if (load->set) {
-        gray_runtime_swap(w->runtime, load->set);
-        load->set = NULL;
-
-        /* keys may have changed with it */
-
-        ngx_http_gray_forget(w);
-
-        w->epoch++;
-
-        ngx_log_debug1(NGX_LOG_DEBUG_HTTP, w->log, 0,
-                       "gray: policy swapped, epoch %uL", w->epoch);
+    if (w->set == NULL) {
+        return;
     }
 
-    if (w->again) {
-        ngx_http_gray_load(w);
-    }
+    gray_runtime_swap(w->runtime, w->set);
+    w->set = NULL;
+
+    /* keys may have changed with it */
+
+    ngx_http_gray_forget(w);
+
+    w->epoch++;
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, w->log, 0,
+                   "gray: policy swapped, epoch %uL", w->epoch);
 }
 
 
@@ -475,17 +628,6 @@ ngx_http_gray_event(ngx_http_gray_worker_t *w, enum gray_event event)
     if (w->runtime && w->counted) {
         gray_counters_event(w->runtime, event);
     }
-}
-
-
-/* SplitMix64: for draws between endpoints, never for secrets. */
-
-uint64_t
-ngx_http_gray_random(ngx_http_gray_worker_t *w)
-{
-    w->random += 0x9e3779b97f4a7c15;
-
-    return gray_mix64(w->random);
 }
 
 
