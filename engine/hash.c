@@ -84,8 +84,19 @@ static inline uint32_t murmur_end(const struct murmur *m)
 
 uint32_t gray_murmur3_32(const void *data, size_t length, uint32_t seed)
 {
-    struct murmur m = { .h = seed };
-    murmur_feed(&m, data, length);
+    const uint8_t *p = data;
+    struct murmur m = { .h = seed, .length = (uint32_t)length };
+    size_t left = length;
+    for (; left >= 4; left -= 4, p += 4) {
+        uint32_t word;
+        memcpy(&word, p, 4);
+        m.h = murmur_mix(m.h, word);
+    }
+    if (left != 0) {
+        m.carry = (uint32_t)p[0] | (uint32_t)p[left / 2] << (8 * (left / 2)) |
+                  (uint32_t)p[left - 1] << (8 * (left - 1));
+        m.bits = 1;
+    }
     return murmur_end(&m);
 }
 
@@ -104,9 +115,35 @@ static inline uint32_t bucket_of(uint32_t hash)
     return (uint32_t)(((uint64_t)hash * GRAY_SHARE_ALL) >> 32);
 }
 
+/* Copies up to 48 bytes without a call: in pieces that may overlap. */
+static inline void copy_short(char *to, const char *from, uint32_t length)
+{
+    if (length >= 8) {
+        for (uint32_t i = 0; i + 8 < length; i += 8) {
+            memcpy(to + i, from + i, 8);
+        }
+        memcpy(to + length - 8, from + length - 8, 8);
+    } else if (length >= 4) {
+        memcpy(to, from, 4);
+        memcpy(to + length - 4, from + length - 4, 4);
+    } else if (length > 0) {
+        to[0] = from[0];
+        to[length / 2] = from[length / 2];
+        to[length - 1] = from[length - 1];
+    }
+}
+
 uint32_t gray_bucket(struct gray_str salt, struct gray_str unit)
 {
     struct murmur m = { .h = 0 };
+    if (salt.length <= 31 && unit.length <= 32) {
+        char whole[64];
+        copy_short(whole, salt.data, salt.length);
+        whole[salt.length] = ':';
+        copy_short(whole + salt.length + 1, unit.data, unit.length);
+        return bucket_of(
+            gray_murmur3_32(whole, salt.length + 1 + unit.length, 0));
+    }
     murmur_feed(&m, salt.data, salt.length);
     murmur_feed(&m, ":", 1);
     murmur_feed(&m, unit.data, unit.length);

@@ -95,11 +95,9 @@ static bool has_value(const struct gray_input *in, uint32_t slot)
 static void add_unnamed(struct gray_input *in, enum gray_source source,
                         struct gray_str value)
 {
-    if (view_needs(in->policy, source)) {
-        uint32_t slot = view_slot(in->policy, source, 0, "", 0);
-        if (slot != GRAY_NONE) {
-            add_value(in, slot, value.data, value.length);
-        }
+    uint32_t slot = in->policy->slot_of[source];
+    if (slot != GRAY_NONE) {
+        add_value(in, slot, value.data, value.length);
     }
 }
 
@@ -121,7 +119,8 @@ static char *take_scratch(struct gray_input *in, uint32_t length)
 
 void gray_input_host(struct gray_input *in, struct gray_str host)
 {
-    if (!view_needs(in->policy, GRAY_SOURCE_HOST) || host.length == 0) {
+    if (in->policy->slot_of[GRAY_SOURCE_HOST] == GRAY_NONE ||
+        host.length == 0) {
         return;
     }
     const char *end = NULL;
@@ -328,40 +327,70 @@ static void add_cookie(struct gray_input *in, uint32_t slot, const char *value,
     add_value(in, slot, value, (uint32_t)(stop - value));
 }
 
+/* The slot of the cookie whose name begins at `at`; *ret_length is the length
+ * of its name, 0 when it has none. */
+static inline uint32_t cookie_slot(const struct gray_snapshot *policy,
+                                   const char *at, const char *end,
+                                   uint32_t *ret_length)
+{
+    const char *equals = find_either(at, end, '=', ';');
+    uint32_t hash = 0, all = 0x20;
+    *ret_length = 0;
+    if (equals == end || *equals == ';') {
+        return GRAY_NONE;
+    }
+    *ret_length = (uint32_t)(equals - at);
+    for (const char *c = at; c < equals; c++) {
+        hash = hash * 31 + (uint8_t)*c;
+        all &= (uint8_t)*c;
+    }
+    if (all == 0) { /* what lacks this bit may be an upper case letter */
+        hash = gray_hash_name(at, *ret_length);
+    }
+    return view_slot(policy, GRAY_SOURCE_COOKIE, hash, at, *ret_length);
+}
+
+/* The same where a policy looks at few cookies: their names are tried. */
+static inline uint32_t few_cookies_slot(const struct gray_snapshot *policy,
+                                        const char *at, const char *end,
+                                        uint32_t *ret_length)
+{
+    for (uint32_t i = 0; i < policy->cookie_count; i++) {
+        const struct gray_slot *slot =
+            VIEW_AT(policy, slots, gray_slot, policy->cookie_slots[i]);
+        struct gray_str name = view_text(policy, slot->name);
+        if (name.length < (size_t)(end - at) && at[name.length] == '=' &&
+            view_same(name.data, at, name.length)) {
+            *ret_length = name.length;
+            return policy->cookie_slots[i];
+        }
+    }
+    return GRAY_NONE;
+}
+
 /* "a=1; b=2": undecoded; the first value of a name counts, also over several
  * Cookie headers. */
 static void feed_cookies(struct gray_input *in, struct gray_str cookies)
 {
+    const struct gray_snapshot *policy = in->policy;
     const char *at = cookies.data, *end = at + cookies.length;
+    bool few = policy->cookie_count <= VIEW_COOKIES;
     while (at < end) {
         if (*at == ' ' || *at == '\t' || *at == ';') {
             at++;
             continue;
         }
-        const char *name = at;
-        at = find_either(at, end, '=', ';');
-        if (at == end || *at == ';') {
-            continue; /* no name */
+        uint32_t length = 0;
+        uint32_t slot = few ? few_cookies_slot(policy, at, end, &length)
+                            : cookie_slot(policy, at, end, &length);
+        const char *stop = memchr(at, ';', (size_t)(end - at));
+        if (stop == NULL) {
+            stop = end;
         }
-        uint32_t hash = 0, all = 0x20;
-        for (const char *c = name; c < at; c++) {
-            hash = hash * 31 + (uint8_t)*c;
-            all &= (uint8_t)*c;
+        if (slot != GRAY_NONE && length != 0) {
+            add_cookie(in, slot, at + length + 1, stop);
         }
-        uint32_t length = (uint32_t)(at - name);
-        if (all == 0) { /* what lacks this bit may be an upper case letter */
-            hash = gray_hash_name(name, length);
-        }
-        const char *value = ++at;
-        at = memchr(value, ';', (size_t)(end - value));
-        if (at == NULL) {
-            at = end;
-        }
-        uint32_t slot =
-            view_slot(in->policy, GRAY_SOURCE_COOKIE, hash, name, length);
-        if (slot != GRAY_NONE) {
-            add_cookie(in, slot, value, at);
-        }
+        at = stop;
     }
 }
 

@@ -303,10 +303,8 @@ static inline struct gray_str string_text(const struct program *run,
 static __attribute__((noinline)) enum answer
 ask_unit(const struct program *run, const struct gray_insn *insn)
 {
-    const struct gray_slot *slot =
-        VIEW_AT(run->policy, slots, gray_slot, insn->slot);
-    if (run->unit.length == 0 || slot == NULL ||
-        slot->source != GRAY_SOURCE_UNIT) {
+    if (run->unit.length == 0 || insn->slot == GRAY_NONE ||
+        insn->slot != run->policy->slot_of[GRAY_SOURCE_UNIT]) {
         return ANSWER_MISSING;
     }
     if (is_string(insn->op)) {

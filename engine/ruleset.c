@@ -165,11 +165,11 @@ static void gather_unit(struct search *search,
                         const struct gray_index_slot *slots, uint32_t count)
 {
     const struct gray_snapshot *s = search->run->policy;
-    if (search->run->unit.length == 0 || !view_needs(s, GRAY_SOURCE_UNIT)) {
+    uint32_t slot = s->slot_of[GRAY_SOURCE_UNIT];
+    if (search->run->unit.length == 0 || slot == GRAY_NONE) {
         return;
     }
-    const struct gray_index_slot *keys =
-        find_slot(slots, count, view_slot(s, GRAY_SOURCE_UNIT, 0, "", 0));
+    const struct gray_index_slot *keys = find_slot(slots, count, slot);
     if (keys != NULL) {
         gather(search, keys, search->run->unit.data, search->run->unit.length);
     }
@@ -281,7 +281,7 @@ static uint32_t search_all(struct search *search)
         .in = search->run->in,
         .insn_count =
             search->run->trace == NULL ? s->policy->insns.count : 0,
-        .no_unit = !view_needs(s, GRAY_SOURCE_UNIT),
+        .no_unit = s->slot_of[GRAY_SOURCE_UNIT] == GRAY_NONE,
         .slot = GRAY_NONE,
         .number = GRAY_VALUES_MAX,
     };

@@ -255,6 +255,26 @@ static int check_all_names(struct check *check)
                        sizeof(struct gray_entrance));
 }
 
+/* What the hot path need not look for with every request. */
+static void note_slots(struct gray_snapshot *s)
+{
+    for (uint32_t i = 0; i <= GRAY_SOURCE_TIME; i++) {
+        s->slot_of[i] = GRAY_NONE;
+    }
+    s->cookie_count = 0;
+    for (uint32_t i = 0; i < s->policy->slots.count; i++) {
+        const struct gray_slot *slot = VIEW_AT(s, slots, gray_slot, i);
+        if (slot->source == GRAY_SOURCE_COOKIE) {
+            if (s->cookie_count < VIEW_COOKIES) {
+                s->cookie_slots[s->cookie_count] = i;
+            }
+            s->cookie_count += s->cookie_count <= VIEW_COOKIES;
+        } else if (slot->name.length == 0) {
+            s->slot_of[slot->source] = i;
+        }
+    }
+}
+
 int gray_snapshot_open(struct gray_snapshot *ret_snapshot, const void *data,
                        uint64_t size, struct gray_problem *ret_problem)
 {
@@ -279,6 +299,7 @@ int gray_snapshot_open(struct gray_snapshot *ret_snapshot, const void *data,
         }
         return -1;
     }
+    note_slots(&snapshot);
     *ret_snapshot = snapshot;
     return 0;
 }

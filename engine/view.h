@@ -160,6 +160,8 @@ static inline uint32_t view_next(const struct gray_input *in, uint32_t number)
     return view_match(in, in->next[number], in->values[number].slot);
 }
 
+#define VIEW_COOKIES 4u /* gray_snapshot.cookie_slots */
+
 /* What slots and their hash table agree on. */
 #define VIEW_SLOT_HASH(source) ((uint32_t)(source)*0x9e3779b1u)
 
