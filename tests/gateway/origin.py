@@ -5,7 +5,8 @@
 usage: origin.py http|fastcgi|uwsgi|grpc ADDRESS PIDFILE NAME
 
 Why: stories compare what a service was sent, to the byte; so `http` answers
-with the raw head it read, `fastcgi` and `uwsgi` with the parameters they got,
+with the raw head it read (to /hold.. only once the file PIDFILE.go is
+there), `fastcgi` and `uwsgi` with the parameters they got,
 one a line, sorted.  `grpc` answers with its name and ends with the trailer
 grpc-status: 0, or the number behind a colon in NAME.  ADDRESS is a port of 127.0.0.1 or the path of a socket.
 Every answer carries X-Served-By: NAME.  Ends on SIGTERM or SIGQUIT.
@@ -17,6 +18,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 
 
 def read_exactly(conn, size):
@@ -46,6 +48,9 @@ def http(conn, name):
         while len(data) < length:
             data += conn.recv(65536)
         data = data[length:]
+        if head.startswith(b"GET /hold"):
+            while not os.path.exists(sys.argv[3] + ".go"):
+                time.sleep(0.01)
         conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
                      b"X-Served-By: " + name + b"\r\nContent-Length: "
                      + str(len(head)).encode() + b"\r\n\r\n" + head)
