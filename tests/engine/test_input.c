@@ -98,6 +98,31 @@ static void the_first_cookie_counts(void **state)
     assert_int_equal(in.value_count, 2);
 }
 
+/* Few names are tried, many are looked up: the answers are the same. */
+static void cookies_of_few_and_of_many_names(void **state)
+{
+    static const char *const names[] = { "uid", "Plan", "c_3", "d", "eeeeeeee",
+                                         "f" };
+    static const char *const values[] = { "1", "2=2", "", "4", "5", "6" };
+    (void)state;
+    for (uint32_t count = 1; count <= 6; count++) {
+        uint32_t slots[6];
+        begin();
+        for (uint32_t i = 0; i < count; i++) {
+            slots[i] = policy_slot(&p, GRAY_SOURCE_COOKIE, names[i]);
+        }
+        open_policy();
+        assert_int_equal(snapshot.cookie_count, count < 5 ? count : 5);
+        header("cookie", "x=0; uid=1; PLAN=no;Plan=2=2 ;c_3=; d=4; dd=9; "
+                         "eeeeeeee=5; f=6; uid=7");
+        for (uint32_t i = 0; i < count; i++) {
+            assert_int_equal(count_of(slots[i]), 1);
+            expect(slots[i], values[i]);
+        }
+        assert_int_equal(in.value_count, count);
+    }
+}
+
 static void odd_cookies_are_no_harm(void **state)
 {
     static const char *const odd[] = { "", ";", "=", "uid", "uid;", "; ;\t;",
@@ -373,6 +398,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(headers_without_case_and_repeated),
         cmocka_unit_test(the_first_cookie_counts),
+        cmocka_unit_test(cookies_of_few_and_of_many_names),
         cmocka_unit_test(odd_cookies_are_no_harm),
         cmocka_unit_test(query_is_decoded_and_the_first_counts),
         cmocka_unit_test(path_and_segments),
