@@ -37,8 +37,8 @@ def start():
     return thread
 
 
-def fleet(*names):
-    gw("policy", text="""
+def fleet(*names, before=""):
+    gw("policy", text=before + """
 kind: Service
 name: cart
 baseline: {version: v1}
@@ -76,3 +76,17 @@ third = start()
 seen = [ask("/").served for _ in range(60)]
 let_go(third)
 assert seen.count(held[2].served) == 0, (held[2].served, seen)
+
+# another service comes before ours: all numbers of the policy are others
+fleet("c", "b", "a", before="""
+kind: Service
+name: aaa
+baseline: {version: v1}
+versions:
+  v1: {endpoints: ["unix:%s/v1.sock"]}
+---
+""" % WORK)
+newest = status()["policy_generation"]
+until(lambda: all(r["policy_generation"] == newest
+                  for r in status()["readers"] if r["alive"]))
+assert {ask("/").served for _ in range(30)} == {"a", "b", "c"}
