@@ -110,10 +110,6 @@ ngx_http_gray_scan(ngx_http_gray_scan_t *scan)
 
         for (last = h + part->nelts; h < last; h++) {
 
-            if (h->key.len == 0) {
-                continue;
-            }
-
             if (ngx_http_gray_may_begin(h->key.data[0])
                 && ngx_http_gray_may_control(h->key)
                 && ngx_http_gray_maybe_ours(&h->key))
