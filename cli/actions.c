@@ -20,7 +20,9 @@
 static void add(json_t *line, const char *key, const char *value)
 {
     if (value != NULL) {
-        json_t *text = json_stringn(value, strnlen(value, ACTION_REASON_MAX));
+        size_t length = strlen(value);
+        json_t *text = json_stringn(
+            value, length < ACTION_REASON_MAX ? length : ACTION_REASON_MAX);
 
         json_object_set_new(line, key, text != NULL ? text : json_string("?"));
     }
