@@ -53,10 +53,23 @@ static void note_refusal(struct gray_verdict *refusal,
     }
 }
 
-/* "cart-2" or "pay-7:b"; false when this policy has no such arm. */
+static inline bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* "cart-2" or "pay-7:b", blanks around it as gray_arms_write() has them; false
+ * when this policy has no such arm. */
 static bool read_arm(const struct gray_snapshot *s, struct gray_str text,
                      uint32_t *ret_release, uint8_t *ret_variant)
 {
+    while (text.length > 0 && is_blank(text.data[0])) {
+        text.data++;
+        text.length--;
+    }
+    while (text.length > 0 && is_blank(text.data[text.length - 1])) {
+        text.length--;
+    }
     struct gray_str name = text, variant = { NULL, 0 };
     const char *colon = memchr(text.data, ':', text.length);
     if (colon != NULL) {

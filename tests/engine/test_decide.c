@@ -139,6 +139,24 @@ static void carried_arms_are_kept_and_others_added(void **state)
     assert_int_equal(colour.fresh, 0);
 }
 
+/* What an earlier hop wrote with blanks was neither obeyed nor passed on. */
+static void blanks_around_carried_arms_are_none(void **state)
+{
+    (void)state;
+    begin(3, 0);
+    open_policy();
+    gray_input_colour(&in, craft_str(""), craft_str(" r00 ,\tr02, , \t"),
+                      GRAY_CLASS_LIVE);
+    decide(GRAY_NONE);
+    assert_int_equal(colour.arm_count, 2);
+    assert_int_equal(colour.arms[0].release, 0);
+    assert_int_equal(colour.arms[1].release, 2);
+    gray_input_colour(&in, craft_str(""), craft_str("r 00,r01 :"),
+                      GRAY_CLASS_LIVE);
+    decide(GRAY_NONE);
+    assert_int_equal(colour.arm_count, 0);
+}
+
 static void a_variant_travels_by_its_name(void **state)
 {
     (void)state;
@@ -327,6 +345,7 @@ int main(void)
         cmocka_unit_test(each_release_is_asked_alone_in_order),
         cmocka_unit_test(a_refusal_gives_the_reason_when_nothing_else_does),
         cmocka_unit_test(carried_arms_are_kept_and_others_added),
+        cmocka_unit_test(blanks_around_carried_arms_are_none),
         cmocka_unit_test(a_variant_travels_by_its_name),
         cmocka_unit_test(a_stopped_release_takes_its_carried_arm_away),
         cmocka_unit_test(arms_at_the_limit),
