@@ -22,18 +22,20 @@ struct search {
     struct program *run;
     const struct gray_ruleset *set;
     const struct gray_rule *rules; /* first of the set */
-    const struct gray_index *index;
     const struct gray_posting *buckets; /* of the index */
+    uint32_t mask;                      /* their count - 1 */
     uint32_t best; /* within the set; GRAY_NONE: none holds so far */
     uint32_t count;
     struct cursor lists[LISTS_MAX];
 };
 
-static bool rule_holds(struct search *search, uint32_t number)
+static inline bool rule_holds(struct program *run,
+                              const struct gray_ruleset *set,
+                              const struct gray_rule *rules, uint32_t number)
 {
-    const struct gray_rule *rule = &search->rules[number];
-    search->run->rule = search->set->rules.first + number;
-    return program_holds(search->run, rule->first_insn, rule->insn_count);
+    run->rule = set->rules.first + number;
+    return program_holds(run, rules[number].first_insn,
+                         rules[number].insn_count);
 }
 
 /* Tries the candidates of all lists in ascending order, up to the best. */
@@ -60,7 +62,7 @@ static void work_off(struct search *search)
             continue;
         }
         last = number;
-        if (rule_holds(search, number)) {
+        if (rule_holds(search->run, search->set, search->rules, number)) {
             search->best = number;
             break;
         }
@@ -91,7 +93,7 @@ static void probe(struct search *search, uint32_t kind, uint32_t slot,
 {
     const struct gray_snapshot *s = search->run->policy;
     uint32_t hash = gray_hash_key(kind, slot, bytes, length);
-    uint32_t mask = search->index->buckets.count - 1;
+    uint32_t mask = search->mask;
     for (uint32_t i = 0; i <= mask; i++) {
         const struct gray_posting *posting =
             &search->buckets[(hash + i) & mask];
@@ -198,23 +200,28 @@ static void gather_all(struct search *search,
 }
 
 static __attribute__((noinline)) uint32_t
-search_index(struct search *search)
+search_index(struct program *run, const struct gray_ruleset *set,
+             const struct gray_rule *rules, const struct gray_index *index)
 {
-    const struct gray_snapshot *s = search->run->policy;
-    struct gray_span span = search->index->slots;
-    search->best = GRAY_NONE;
-    search->count = 0;
+    const struct gray_snapshot *s = run->policy;
+    struct search search;
+    search.run = run;
+    search.set = set;
+    search.rules = rules;
+    search.best = GRAY_NONE;
+    search.count = 0;
+    search.mask = index->buckets.count - 1;
+    search.buckets = view_span(s, s->policy->postings, index->buckets,
+                               sizeof(*search.buckets));
     const struct gray_index_slot *slots =
-        view_span(s, s->policy->index_slots, span, sizeof(*slots));
-    search->buckets = view_span(s, s->policy->postings, search->index->buckets,
-                                sizeof(*search->buckets));
-    if (slots != NULL && search->buckets != NULL) {
-        gather_all(search, slots, span.count);
+        view_span(s, s->policy->index_slots, index->slots, sizeof(*slots));
+    if (slots != NULL && search.buckets != NULL) {
+        gather_all(&search, slots, index->slots.count);
     }
-    add_list(search, VIEW_NUMBERS(s, numbers, search->index->always),
-             search->index->always.count);
-    work_off(search);
-    return search->best;
+    add_list(&search, VIEW_NUMBERS(s, numbers, index->always),
+             index->always.count);
+    work_off(&search);
+    return search.best;
 }
 
 /* What asking a rule's first instruction needs, out of memory once a set. */
@@ -224,15 +231,33 @@ struct plain {
     const struct gray_insn *insns;
     const struct gray_input *in;
     uint32_t insn_count;
-    bool no_unit;  /* no rule of the policy looks at the unit */
-    uint32_t slot; /* asked last, and the number of its first value */
-    uint32_t number;
+    uint32_t slot; /* asked last */
+    /* Of that slot: */
+    enum { PLAIN_MISSING, PLAIN_ONE, PLAIN_UNSURE } values;
+    struct gray_str value; /* the one */
 };
+
+static inline void look_at(struct plain *plain, uint32_t slot,
+                           const struct gray_snapshot *s)
+{
+    uint32_t number = view_first(plain->in, slot);
+    plain->slot = slot;
+    if (number == GRAY_VALUES_MAX) {
+        plain->values = slot == s->slot_of[GRAY_SOURCE_UNIT] ? PLAIN_UNSURE
+                                                             : PLAIN_MISSING;
+        return;
+    }
+    plain->value = (struct gray_str){ plain->in->values[number].data,
+                                      plain->in->values[number].length };
+    plain->values = plain->in->next[number] == GRAY_VALUES_MAX ? PLAIN_ONE
+                                                               : PLAIN_UNSURE;
+}
 
 /* Does the first instruction of a rule say no for sure?  This asks the one
  * question that most rules begin with, a text of an attribute of one value,
  * without a call; whatever is not so plain is left to the program. */
-static inline bool says_no(struct plain *plain, const struct gray_rule *rule)
+static inline bool says_no(struct plain *plain, const struct gray_rule *rule,
+                           const struct gray_snapshot *s)
 {
     if (rule->first_insn >= plain->insn_count || rule->insn_count == 0) {
         return false;
@@ -244,21 +269,16 @@ static inline bool says_no(struct plain *plain, const struct gray_rule *rule)
         return false;
     }
     if (insn->slot != plain->slot) {
-        plain->slot = insn->slot;
-        plain->number = view_first(plain->in, insn->slot);
+        look_at(plain, insn->slot, s);
     }
-    uint32_t number = plain->number;
-    if (number == GRAY_VALUES_MAX) {
-        return plain->no_unit;
-    }
-    if (plain->in->next[number] != GRAY_VALUES_MAX ||
+    if (plain->values != PLAIN_ONE ||
         insn->operand > plain->size - sizeof(struct gray_operand_string)) {
-        return false;
+        return plain->values == PLAIN_MISSING;
     }
-    const struct gray_value *value = &plain->in->values[number];
     const struct gray_ref *text = (const void *)(plain->base + insn->operand);
     uint32_t length = text->length;
-    if (value->length < length || (exact && value->length != length)) {
+    if (plain->value.length < length ||
+        (exact && plain->value.length != length)) {
         return true;
     }
     if (length < 4 || text->offset > plain->size - length) {
@@ -266,28 +286,27 @@ static inline bool says_no(struct plain *plain, const struct gray_rule *rule)
     }
     const char *own = (const char *)plain->base + text->offset;
     return view_load4(own + length - 4) !=
-           view_load4(value->data + length - 4);
+           view_load4(plain->value.data + length - 4);
 }
 
 /* Few rules are tried one by one.  A trace shows each condition, so it takes
  * no short cut. */
-static uint32_t search_all(struct search *search)
+static uint32_t search_all(struct program *run, const struct gray_ruleset *set,
+                           const struct gray_rule *rules)
 {
-    const struct gray_snapshot *s = search->run->policy;
+    const struct gray_snapshot *s = run->policy;
     struct plain plain = {
         .base = s->base,
         .size = s->size,
         .insns = (const void *)(s->base + s->policy->insns.offset),
-        .in = search->run->in,
-        .insn_count =
-            search->run->trace == NULL ? s->policy->insns.count : 0,
-        .no_unit = s->slot_of[GRAY_SOURCE_UNIT] == GRAY_NONE,
+        .in = run->in,
+        .insn_count = run->trace == NULL ? s->policy->insns.count : 0,
         .slot = GRAY_NONE,
-        .number = GRAY_VALUES_MAX,
+        .values = PLAIN_UNSURE,
     };
-    uint32_t count = search->set->rules.count;
-    for (uint32_t i = 0; i < count; i++) {
-        if (!says_no(&plain, &search->rules[i]) && rule_holds(search, i)) {
+    for (uint32_t i = 0; i < set->rules.count; i++) {
+        if (!says_no(&plain, &rules[i], s) &&
+            rule_holds(run, set, rules, i)) {
             return i;
         }
     }
@@ -297,20 +316,20 @@ static uint32_t search_all(struct search *search)
 uint32_t ruleset_first(struct program *run, uint32_t ruleset)
 {
     const struct gray_snapshot *s = run->policy;
-    struct search search;
-    search.set = VIEW_AT(s, rulesets, gray_ruleset, ruleset);
-    if (search.set == NULL) {
+    const struct gray_ruleset *set =
+        VIEW_AT(s, rulesets, gray_ruleset, ruleset);
+    if (set == NULL) {
         return GRAY_NONE;
     }
-    search.rules = view_span(s, s->policy->rules, search.set->rules,
-                             sizeof(*search.rules));
-    if (search.rules == NULL) {
+    const struct gray_rule *rules =
+        view_span(s, s->policy->rules, set->rules, sizeof(*rules));
+    if (rules == NULL) {
         return GRAY_NONE;
     }
-    search.run = run;
-    search.index = VIEW_AT(s, indexes, gray_index, search.set->index);
-    uint32_t found =
-        search.index != NULL ? search_index(&search) : search_all(&search);
+    const struct gray_index *index =
+        VIEW_AT(s, indexes, gray_index, set->index);
+    uint32_t found = index != NULL ? search_index(run, set, rules, index)
+                                   : search_all(run, set, rules);
     run->rule = GRAY_NONE;
-    return found == GRAY_NONE ? GRAY_NONE : search.set->rules.first + found;
+    return found == GRAY_NONE ? GRAY_NONE : set->rules.first + found;
 }
