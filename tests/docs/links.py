@@ -9,7 +9,8 @@ tree.
 
   links       a relative link leads to a file
   twins       a guide is there in English and Chinese: same headings, same
-              blocks of code but for comments; the READMEs link to each other
+              blocks of code but for comments; the READMEs likewise, and
+              they link to each other
   documents   a yaml or json block that begins with its kind passes gray lint,
               alone or with those before it in its file
   directives  gray_* in nginx blocks and code spans stands in docs/gateway.md,
@@ -74,6 +75,12 @@ def code(text):
     return result
 
 
+def typed(text):
+    """What can be typed or copied; a drawing has words in it."""
+    return [(lang, re.sub(r"(^|\s)\s*#.*$", "", body, flags=re.M).split())
+            for lang, body in blocks(text) if "--->" not in body]
+
+
 def twins(root, _gray):
     bad = []
     names = {path.name for lang in LANGUAGES
@@ -95,6 +102,12 @@ def twins(root, _gray):
             bad.append(f"{here.name} is not there")
         elif f"]({there.name})" not in here.read_text(encoding="utf-8"):
             bad.append(f"{here.name} does not link to {there.name}")
+    if all(p.exists() for p in readmes):
+        one, two = (p.read_text(encoding="utf-8") for p in readmes)
+        if shape(one) != shape(two):
+            bad.append("the READMEs' headings differ")
+        if typed(one) != typed(two):
+            bad.append("the READMEs' code blocks differ")
     return bad
 
 
@@ -216,6 +229,8 @@ OFFENCES = (
     (twins, "docs/guide/en/a.md", "```console\n$ gray plan\n```"),
     (twins, "docs/guide/en/b.md", "# only here"),
     (twins, "README.zh.md", None),
+    (twins, "README.md", "```\nmake run\n```"),
+    (twins, "README.md", "## more"),
     (documents, "docs/guide/en/a.md", "```yaml\nkind: List\nids: 1\n```"),
     (documents, "README.md", "```yaml\n# why\nkind: Lists\nname: a\n```"),
     (documents, "README.md", '1. x\n   ```json\n{"kind": "X"}\n   ```'),
