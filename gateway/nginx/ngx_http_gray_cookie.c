@@ -163,15 +163,19 @@ ngx_http_gray_read_cookie(ngx_http_gray_evidence_t *evidence)
 static ngx_http_gray_remembered_t **
 ngx_http_gray_recall_set(ngx_http_gray_evidence_t *e)
 {
-    size_t    n;
-    uint32_t  hash;
+    uint64_t  tail;
+
+    tail = 0;
 
     /* the MAC stands last, and is as good as random */
 
-    n = ngx_min(e->value.len, 16);
-    hash = gray_murmur3_32(e->value.data + e->value.len - n, n, 0);
+    ngx_memcpy(&tail, e->value.data + e->value.len
+                      - ngx_min(e->value.len, sizeof(tail)),
+               ngx_min(e->value.len, sizeof(tail)));
 
-    return &e->worker->remembered[hash
+    tail = (tail * 0x9e3779b97f4a7c15) >> 32;
+
+    return &e->worker->remembered[tail
                                   % (NGX_HTTP_GRAY_REMEMBERED
                                      / NGX_HTTP_GRAY_WAYS)
                                   * NGX_HTTP_GRAY_WAYS];
@@ -217,9 +221,33 @@ ngx_http_gray_forget(ngx_http_gray_worker_t *w)
 }
 
 
-/* Adds the verdict's mark, or replaces what its scope had; 1: it is new. */
+/* Does the cookie say so already? */
 
 static ngx_uint_t
+ngx_http_gray_has_mark(const struct gray_cookie *cookie,
+    const struct gray_release *release, const struct gray_verdict *verdict,
+    uint64_t unit_hash)
+{
+    uint32_t                        i;
+    const struct gray_cookie_mark  *m;
+
+    for (i = 0; i < cookie->mark_count; i++) {
+        m = &cookie->marks[i];
+
+        if (m->scope == release->scope) {
+            return m->unit_hash == unit_hash && m->state == GRAY_MARK_IN
+                   && m->variant == verdict->variant
+                   && m->attempt == (uint16_t) release->attempt;
+        }
+    }
+
+    return 0;
+}
+
+
+/* Adds the verdict's mark, or replaces what its scope had. */
+
+static void
 ngx_http_gray_add_mark(struct gray_cookie *cookie,
     const struct gray_release *release, const struct gray_verdict *verdict,
     uint64_t unit_hash, uint32_t revision)
@@ -228,20 +256,9 @@ ngx_http_gray_add_mark(struct gray_cookie *cookie,
     struct gray_cookie_mark  *m;
 
     for (i = 0; i < cookie->mark_count; i++) {
-        m = &cookie->marks[i];
-
-        if (m->scope != release->scope) {
-            continue;
+        if (cookie->marks[i].scope == release->scope) {
+            break;
         }
-
-        if (m->unit_hash == unit_hash && m->state == GRAY_MARK_IN
-            && m->variant == verdict->variant
-            && m->attempt == (uint16_t) release->attempt)
-        {
-            return 0;
-        }
-
-        break;
     }
 
     if (i == GRAY_ARMS_MAX) {
@@ -266,8 +283,29 @@ ngx_http_gray_add_mark(struct gray_cookie *cookie,
     m->attempt = (uint16_t) release->attempt;
     m->state = GRAY_MARK_IN;
     m->variant = verdict->variant;
+}
 
-    return 1;
+
+/* The cookie that goes on from the one that came, which is not copied until
+ * something is to be changed: most requests carry what they should. */
+
+static void
+ngx_http_gray_begin_cookie(struct gray_cookie *cookie,
+    const struct gray_cookie *before, ngx_uint_t *changed)
+{
+    if (*changed) {
+        return;
+    }
+
+    *changed = 1;
+
+    if (before) {
+        *cookie = *before;
+
+    } else {
+        cookie->anonymous = 0;
+        cookie->mark_count = 0;
+    }
 }
 
 
@@ -282,8 +320,8 @@ ngx_http_gray_issue(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx,
     struct gray_input *in, const struct gray_colour *colour,
     ngx_http_gray_evidence_t *evidence, uint64_t anonymous)
 {
-    time_t                      now;
     uint32_t                    i;
+    uint64_t                    unit_hash;
     ngx_uint_t                  changed;
     struct gray_str             unit;
     struct gray_cookie          cookie;
@@ -304,22 +342,13 @@ ngx_http_gray_issue(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx,
     }
 
     changed = 0;
-    now = ngx_time();
 
     before = ngx_http_gray_read_cookie(evidence);
 
-    if (before) {
-        cookie = *before;
+    /* half of its life is over: prolong */
 
-        /* half of its life is over: prolong */
-
-        if (cookie.expires - now < gscf->cookie_age / 2) {
-            changed = 1;
-        }
-
-    } else {
-        cookie.anonymous = 0;
-        cookie.mark_count = 0;
+    if (before && before->expires - ngx_time() < gscf->cookie_age / 2) {
+        ngx_http_gray_begin_cookie(&cookie, before, &changed);
     }
 
     for (i = 0; i < colour->arm_count; i++) {
@@ -336,18 +365,25 @@ ngx_http_gray_issue(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx,
             continue;
         }
 
-        if (ngx_http_gray_add_mark(&cookie, release, verdict,
-                                   gray_unit_hash(unit),
-                                   (uint32_t) view->policy->header->revision))
+        unit_hash = gray_unit_hash(unit);
+
+        if (before
+            && ngx_http_gray_has_mark(before, release, verdict, unit_hash))
         {
-            changed = 1;
-            ctx->admitted = 1;
+            continue;
         }
+
+        ngx_http_gray_begin_cookie(&cookie, before, &changed);
+        ngx_http_gray_add_mark(&cookie, release, verdict, unit_hash,
+                               (uint32_t) view->policy->header->revision);
+        ctx->admitted = 1;
     }
 
-    if (in->anonymous_used && cookie.anonymous != anonymous) {
+    if (in->anonymous_used
+        && (before == NULL || before->anonymous != anonymous))
+    {
+        ngx_http_gray_begin_cookie(&cookie, before, &changed);
         cookie.anonymous = anonymous;
-        changed = 1;
     }
 
     if (!changed) {

@@ -28,7 +28,9 @@ static ngx_int_t ngx_http_gray_forged(ngx_http_gray_scan_t *scan,
  * table as gray_header_kind(); bit 63 stands for 63 and above.
  */
 
-static uint64_t  ngx_http_gray_lengths[32];
+static uint64_t    ngx_http_gray_lengths[32];
+static ngx_uint_t  ngx_http_gray_lane_hash;
+static ngx_uint_t  ngx_http_gray_baggage_hash;
 
 
 #define ngx_http_gray_bit(c)  (1u << ((c) & 31))
@@ -58,6 +60,11 @@ ngx_http_gray_init_headers(void)
 
     ngx_http_gray_lengths['b' & 31] |= (uint64_t) 1 << 7;  /* baggage */
     ngx_http_gray_lengths['c' & 31] |= (uint64_t) 1 << 6;  /* cookie */
+
+    ngx_http_gray_lane_hash = ngx_hash_key((u_char *) "x-gray-lane",
+                                           sizeof("x-gray-lane") - 1);
+    ngx_http_gray_baggage_hash = ngx_hash_key((u_char *) "baggage",
+                                              sizeof("baggage") - 1);
 
     for (n = sizeof("x-gray-") - 1; n < 64; n++) {
         ngx_http_gray_lengths['x' & 31] |= (uint64_t) 1 << n;
@@ -485,7 +492,8 @@ ngx_http_gray_rebuild(ngx_http_gray_scan_t *scan)
 
 
 static ngx_table_elt_t *
-ngx_http_gray_add(ngx_http_request_t *r, const char *name, size_t len)
+ngx_http_gray_add(ngx_http_request_t *r, const char *name, size_t len,
+    ngx_uint_t hash)
 {
     ngx_table_elt_t  *h;
 
@@ -497,7 +505,7 @@ ngx_http_gray_add(ngx_http_request_t *r, const char *name, size_t len)
     h->key.data = (u_char *) name;
     h->key.len = len;
     h->lowcase_key = (u_char *) name;
-    h->hash = ngx_hash_key((u_char *) name, len);
+    h->hash = hash;
 
     return h;
 }
@@ -518,7 +526,8 @@ ngx_http_gray_set_lane(ngx_http_gray_scan_t *scan, ngx_str_t *lane)
 
     if (h == NULL) {
         h = ngx_http_gray_add(scan->request, "x-gray-lane",
-                              sizeof("x-gray-lane") - 1);
+                              sizeof("x-gray-lane") - 1,
+                              ngx_http_gray_lane_hash);
         if (h == NULL) {
             return NGX_ERROR;
         }
@@ -573,7 +582,8 @@ ngx_http_gray_set_baggage(ngx_http_gray_scan_t *scan, ngx_str_t *lane,
 
     if (h == NULL) {
         h = ngx_http_gray_add(scan->request, "baggage",
-                              sizeof("baggage") - 1);
+                              sizeof("baggage") - 1,
+                              ngx_http_gray_baggage_hash);
         if (h == NULL) {
             return NGX_ERROR;
         }
