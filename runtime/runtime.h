@@ -145,6 +145,9 @@ void gray_runtime_close(struct gray_runtime *runtime);
 int gray_runtime_wake_fd(const struct gray_runtime *runtime);
 /* Empties the FIFO. */
 void gray_runtime_wake_drain(struct gray_runtime *runtime);
+/* True when keys were made here, but cannot be read by this process (group,
+ * mode, damage): cookies are neither signed nor verified. */
+bool gray_runtime_keyless(const struct gray_runtime *runtime);
 /* True when `control` names generations other than the loaded ones: a few
  * loads, may be asked per request. */
 bool gray_runtime_stale(const struct gray_runtime *runtime);

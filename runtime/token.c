@@ -125,6 +125,14 @@ static const struct keys *runtime_keys(const struct gray_runtime *runtime)
     return set != NULL && set->keys.count > 0 ? &set->keys : NULL;
 }
 
+bool gray_runtime_keyless(const struct gray_runtime *runtime)
+{
+    const struct gray_runtime_set *set =
+        __atomic_load_n(&runtime->set, __ATOMIC_ACQUIRE);
+
+    return set != NULL && set->keys_generation != 0 && set->keys.count == 0;
+}
+
 /* Payload of a token that one of our keys signed under this name. */
 static int token_open(const struct keys *keys, struct gray_str name,
                       struct gray_str token, struct cursor *payload)

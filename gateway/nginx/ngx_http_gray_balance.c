@@ -305,8 +305,8 @@ ngx_http_gray_fall_back(ngx_http_request_t *r,
     }
 
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                  "gray: no endpoint for upstream \"%V\": %s, and it has no "
-                  "servers of its own", &us->host, why);
+                  "gray: no endpoint for upstream \"%V\": %s The upstream "
+                  "has no servers of its own.", &us->host, why);
 
     return NGX_DECLINED;
 }
@@ -390,7 +390,7 @@ ngx_http_gray_init_peer(ngx_http_request_t *r,
     if (rc == NGX_DECLINED) {
 
         if (glcf->service.len == 0) {
-            why = "the location has no gray_service";
+            why = "The location has no gray_service.";
 
         } else if (view) {
             why = gray_reason_sentence(GRAY_REASON_UNKNOWN_SERVICE);

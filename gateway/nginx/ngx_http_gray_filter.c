@@ -61,6 +61,12 @@ ngx_http_gray_tell_client(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx)
     if (ctx->refused && r->headers_out.status == NGX_HTTP_BAD_GATEWAY) {
         r->headers_out.status = NGX_HTTP_SERVICE_UNAVAILABLE;
         r->headers_out.status_line.len = 0;
+
+        /* what access logs take for the status */
+
+        if (r->err_status == NGX_HTTP_BAD_GATEWAY) {
+            r->err_status = NGX_HTTP_SERVICE_UNAVAILABLE;
+        }
     }
 
     if (ctx->set_cookie.len) {

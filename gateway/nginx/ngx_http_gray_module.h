@@ -128,6 +128,7 @@ struct ngx_http_gray_worker_s {
     unsigned                     anonymous:1; /* a release issues ids */
     unsigned                     counted:1;
     unsigned                     said:1;
+    unsigned                     keyless:1;     /* said that it is */
 };
 
 

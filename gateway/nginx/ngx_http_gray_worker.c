@@ -36,6 +36,7 @@ static ngx_int_t ngx_http_gray_start_thread(ngx_http_gray_worker_t *w);
 static void *ngx_http_gray_thread(void *data);
 static void ngx_http_gray_join(ngx_http_gray_worker_t *w);
 static void ngx_http_gray_take(ngx_http_gray_worker_t *w);
+static void ngx_http_gray_say_keys(ngx_http_gray_worker_t *w);
 static void ngx_http_gray_prepare(ngx_http_gray_worker_t *w,
     const struct gray_view *view);
 
@@ -253,6 +254,8 @@ ngx_http_gray_open(ngx_http_gray_worker_t *w)
                       "%s (%s)", path, problem.sentence,
                       problem.code ? problem.code : "unknown");
     }
+
+    ngx_http_gray_say_keys(w);
 
     refusal = gray_runtime_refusal(w->runtime);
 
@@ -537,8 +540,30 @@ ngx_http_gray_take(ngx_http_gray_worker_t *w)
 
     w->epoch++;
 
+    ngx_http_gray_say_keys(w);
+
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, w->log, 0,
                    "gray: policy swapped, epoch %uL", w->epoch);
+}
+
+
+/* Said when it begins: nobody is kept then, and nothing else shows it. */
+
+static void
+ngx_http_gray_say_keys(ngx_http_gray_worker_t *w)
+{
+    ngx_uint_t  keyless;
+
+    keyless = gray_runtime_keyless(w->runtime);
+
+    if (keyless && !w->keyless) {
+        ngx_log_error(NGX_LOG_WARN, w->log, 0,
+                      "gray: this worker cannot read the signing keys in "
+                      "\"%V\": no cookie is set or believed; \"gray doctor\" "
+                      "says what helps", &w->path);
+    }
+
+    w->keyless = keyless;
 }
 
 
