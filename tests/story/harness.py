@@ -13,6 +13,8 @@ is told here once.  Whoever ends badly fails the story: [alert], [emerg] or
         story.nginx(story.gray_conf(...))
         story.users(...)
 
+A sanitized build brings an nginx of its own; see tests/sanitized.in.
+
 Programs come from the build folder (first argument of a story, or GRAY_BUILD).
 Exit code 77 (skipped) when that folder holds no module or no `gray`.
 """
@@ -31,6 +33,9 @@ import time
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..",
                              "oracle"))
 import shares  # noqa: E402  tests/oracle/shares.py
+
+# a sanitizer's runtime is ours, for libgray: programs bring their own
+os.environ.pop("LD_PRELOAD", None)
 
 SKIP = 77
 ENTRANCE = """
@@ -132,7 +137,7 @@ class Story:
                 self.end(child)
             wrong += self.leftovers()
             wrong += self.bad_lines()
-            self.said = self.read(self.error_log)[-4000:]
+            self.said = self.said_last()
         finally:
             shutil.rmtree(self.dir, ignore_errors=True)
         if isinstance(error, Failure):
@@ -204,6 +209,12 @@ class Story:
                 if "Sanitizer" in line or "runtime error:" in line:
                     wrong.append(f"{name}: {line}")
         return wrong[:10]
+
+    def said_last(self):
+        """The end of error.log, and the first report of a sanitizer."""
+        text = self.read(self.error_log)
+        report = re.search(r"Sanitizer:|runtime error:", text)
+        return text[-4000:] + (text[report.start():][:2000] if report else "")
 
     pardoned = r"(?!)"  # lines that a story brings about on purpose
 
@@ -354,7 +365,9 @@ http {{
         with open(path, "w", encoding="utf-8") as f:
             f.write(conf)
         self.nginx_process = self.start(
-            shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin"),
+            shutil.which("nginx", path=":".join(
+                (os.path.join(self.build, "sanitized"), os.environ["PATH"],
+                 "/usr/sbin"))),
             "-p", self.dir, "-c", path, "-e", self.error_log,
             "-g", "daemon off;")
         port = self.port(wait_on)
