@@ -216,7 +216,8 @@ class Policy:
         lane = self.lanes.get(lane)
         if lane is not None and service in lane["services"]:
             for name in [lane["name"]] + lane.get("fallback", []):
-                if self.stands_in(service, self.lanes[name]):
+                if (service in self.lanes[name]["services"] and
+                        self.stands_in(service, self.lanes[name])):
                     return name
             if lane.get("mode") == "strict":
                 return ""

@@ -52,7 +52,7 @@ class Request:
                 not name.startswith("x-gray-") and name not in ALIASES):
             values = [values] if isinstance(values, str) else values
             self.headers.setdefault(name, []).extend(
-                v.encode().strip(b" \t") for v in values)
+                v.encode().strip(b" ") for v in values)
 
     def values(self, source, body):
         """Every value of one attribute, as bytes; [] when it is missing."""
@@ -72,7 +72,7 @@ class Request:
         if not self.line.get("host"):
             return []
         host = lower(self.line["host"].encode())
-        host = re.sub(rb":[0-9]*$", b"", host)
+        host = re.match(rb"\[[^]]*\]|\[.*|[^:]*", host, re.DOTALL).group()
         return [host[:-1] if host.endswith(b".") else host]
 
     def of_path(self, body):
