@@ -21,7 +21,7 @@ struct sampler {
     uint8_t source;          /* of the unit */
     struct gray_str name;
     struct request request;  /* the rest of each request */
-    char target[4096 + CLI_ID_MAX];
+    char target[4096 + 4 * CLI_ID_MAX];
     struct gray_input input;
     FILE *file;
     struct line line;
@@ -62,18 +62,36 @@ static int find_unit(struct sampler *s)
     return 0;
 }
 
+/* A query's values are percent-decoded: an id goes there encoded (RFC 3986,
+ * all but unreserved bytes). */
+static const char *encoded(const char *id, char text[3 * CLI_ID_MAX])
+{
+    static const char unreserved[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                     "abcdefghijklmnopqrstuvwxyz0123456789-._~";
+    size_t at = 0;
+
+    for (; *id != '\0' && at + 4 < 3 * CLI_ID_MAX; id++) {
+        at += (size_t)snprintf(text + at, 4,
+                               strchr(unreserved, *id) != NULL ? "%c"
+                                                               : "%%%02X",
+                               (unsigned char)*id);
+    }
+    text[at] = '\0';
+    return text;
+}
+
 /* The target of the request with the id in its query or segment. */
 static const char *target_with(struct sampler *s, const char *id)
 {
     const char *path = s->request.path;
     size_t query = strcspn(path, "?#");
-    char name[256];
+    char name[256], value[3 * CLI_ID_MAX];
     int at = 0;
 
     snprintf(name, sizeof(name), "%.*s", (int)s->name.length, s->name.data);
     if (s->source == GRAY_SOURCE_QUERY) {
         snprintf(s->target, sizeof(s->target), "%.4000s%c%s=%s", path,
-                 path[query] == '?' ? '&' : '?', name, id);
+                 path[query] == '?' ? '&' : '?', name, encoded(id, value));
         return s->target;
     }
     for (int n = 1, segment = atoi(name); n <= segment; n++) {
@@ -162,7 +180,7 @@ static char *curl_line(struct sampler *s, const char *id)
 {
     const char *url = arguments_get(s->arguments, CLI_URL);
     const char *header;
-    char name[256], text[4096 + 2 * CLI_ID_MAX], *line = NULL;
+    char name[256], text[8192 + 2 * CLI_ID_MAX], *line = NULL;
     size_t size = 0, at = 0;
     FILE *out = open_memstream(&line, &size);
 
@@ -185,7 +203,7 @@ static char *curl_line(struct sampler *s, const char *id)
     } else if (s->source == GRAY_SOURCE_HEADER) {
         quote_header(out, name, id);
     }
-    snprintf(text, sizeof(text), "%.400s%.4000s",
+    snprintf(text, sizeof(text), "%.400s%.8000s",
              url != NULL ? url : "http://127.0.0.1",
              s->source == GRAY_SOURCE_QUERY || s->source == GRAY_SOURCE_SEGMENT
                  ? target_with(s, id)

@@ -699,6 +699,20 @@ class Looking(Case):
                              stdin="1\n" + "2" * 1025 + "\n")
         self.assertIn("-:2: more than 1024 bytes", done.stderr)
 
+    def test_sample_ids_survive_a_query(self):
+        self.write(SERVICE + release(share=50, unit="query: user"))
+        wild = ["a b", "x&y=1", "%41", "a#b", "\u00e9", "a+b", "1'2", "-._~"]
+        ids = self.write("\n".join(wild), "ids")
+        answer = self.facts("sample", "cart-2", "-f", self.docs, "--ids", ids,
+                            "-n", "9")
+        rows = answer["in"] + answer["out"]
+        self.assertEqual(len(rows), len(wild))
+        for row in rows:
+            target = re.search(r"'http://127.0.0.1(/\S*)'", row["curl"])[1]
+            one = self.facts("explain", "-f", self.docs, "--path", target)
+            self.assertEqual(one["releases"][0]["unit"], row["id"])
+            self.assertEqual(one["bucket"], row["bucket"])
+
     def test_options_of_a_request_are_pairs(self):
         for words in (("--header", "x-canary"), ("--attr", "region"),
                       ("--label", "=a"), ("--header", ": a")):
