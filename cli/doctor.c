@@ -95,7 +95,7 @@ static bool check_folder(struct doctor *doctor)
                    "Make it a folder of mode 0755 that only its owner writes.",
                    "%.300s has mode %04o", doctor->folder,
                    facts.st_mode & 07777);
-        return true;
+        return false; /* nobody reads on */
     }
     doctor_add(doctor, "folder", facts.st_uid == 0 ? DOCTOR_OK : DOCTOR_WARN,
                "Workers only believe a folder of root, or of their own user.",

@@ -57,6 +57,9 @@ static int read_before(struct publication *p)
         complain("gates 4 and 5 had nothing to compare with");
         return 0;
     }
+    if (found < 0 && p->before.generation == 0) {
+        return CLI_EXIT_SYSTEM; /* of the folder: no option helps */
+    }
     complain("the policy in force cannot be read back, so nobody can say who "
              "would fall out; publish again with --ignore-unreadable if that "
              "may be");

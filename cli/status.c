@@ -308,6 +308,9 @@ static void status_print(const struct status *s)
     }
     if (s->has_policy) {
         releases_print(&s->in_force.snapshot, control, stdout);
+    } else if (control->policy_generation > 0) {
+        printf("the policy on disk cannot be read; who has a good one keeps it "
+               "(gray publish -f DOCS --ignore-unreadable)\n");
     } else {
         printf("no policy is in force (gray publish -f DOCS)\n");
     }

@@ -655,6 +655,24 @@ class Looking(Case):
         os.truncate(os.path.join(self.runtime, "policy.1.snap"), 100)
         done = self.run_gray("status", code=SYSTEM)
         self.assertIn("generation 1", done.stdout)
+        # readers have one still, and a bare publish would be refused
+        self.assertNotIn("no policy is in force", done.stdout)
+        self.run_gray("publish", "-f", self.docs, code=SYSTEM)
+        self.assertIn("--ignore-unreadable", done.stdout)
+        self.run_gray("publish", "-f", self.docs, "--ignore-unreadable")
+
+    def test_a_folder_that_is_not_trusted(self):
+        self.publish()
+        os.chmod(self.runtime, 0o777)
+        for folder in (self.runtime, self.docs):
+            done = self.run_gray("publish", "-f", self.docs, "--runtime",
+                                 folder, code=SYSTEM)
+            self.assertNotIn("--ignore-unreadable", done.stderr)
+        checks = json.loads(self.run_gray("doctor", "-o", "json",
+                                          code=REFUSED).stdout)["checks"]
+        self.assertEqual([c["level"] for c in checks
+                          if c["check"] == "folder"], ["fail"])
+        self.assertNotIn("control", [c["check"] for c in checks])
 
     def test_top(self):
         self.publish()
