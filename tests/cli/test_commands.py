@@ -760,6 +760,14 @@ class Looking(Case):
         # nobody chose: nginx's workers may read, as its configuration says
         self.publish()
         self.assertEqual(os.stat(keys).st_gid, nginx)
+        # keys that lie there before the first publication are kept: a copy
+        # outlives a reboot, and several gateways believe each other
+        other = os.path.join(self.dir, "other")
+        os.mkdir(other)
+        shutil.copy2(keys, other)
+        self.facts("publish", "-f", self.docs, "--runtime", other)
+        with open(keys, "rb") as a, open(other + "/keys", "rb") as b:
+            self.assertEqual(a.read(), b.read())
         # what was chosen stays
         adm = grp.getgrnam("adm").gr_gid
         self.run_gray("keys", "rotate", "--group", "adm")
