@@ -10,7 +10,7 @@
  */
 
 
-#include "ngx_http_gray_module.h"
+#include "ngx_http_gray_decision.h"
 
 
 static ngx_http_gray_remembered_t *ngx_http_gray_remember(

@@ -6,7 +6,7 @@
  * balancer itself never sees a plain 500), under the route really used.  A
  * slot may have been given to another series meanwhile; then the outcome is
  * not counted rather than counted for somebody else.
- * Read next: runtime/counters.def, ngx_http_gray_balance.c.
+ * Read next: runtime/counters.def, ngx_http_gray_peer.c.
  */
 
 

@@ -5,7 +5,7 @@
  * main request, whoever made it.  A loss that only the balancer met, too late
  * for 503 there, becomes one here.  An answer that sets our cookie is one
  * person's, so no shared cache may keep it.
- * Read next: ngx_http_gray_cookie.c, ngx_http_gray_balance.c.
+ * Read next: ngx_http_gray_cookie.c, ngx_http_gray_peer.c.
  */
 
 

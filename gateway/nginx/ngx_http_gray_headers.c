@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ngx_http_gray_headers.c - the request's headers: one pass, and what goes.
+ * ngx_http_gray_headers.c - the request's headers: one pass over all of them.
  *
- * Why: what the proxy sends is the list itself, so a forged header must leave
- * the list; setting its hash to zero only hides it from variables.  Shifting
- * elements would break the pointers that nginx keeps into the list, and an
- * empty later part makes every iterator read one element too many.  So when,
- * and only when, something must go, a new list of the kept elements takes the
- * old one's place; the old elements live on in the pool.
- * Read next: ngx_http_gray_colour.c, engine/colour.c (whose name is ours).
+ * Why: every request of a server that takes part runs through here, and most
+ * carry nothing of ours; so what is asked of each header are a few bits, and
+ * only names that can be ours are looked at.  Nothing is changed but the
+ * Cookie header, whose element keeps its place; what else must go is only
+ * marked.
+ * Read next: ngx_http_gray_rewrite.c, engine/colour.c (whose name is ours).
  */
 
 
-#include "ngx_http_gray_module.h"
+#include "ngx_http_gray_decision.h"
 
 
 static ngx_int_t ngx_http_gray_control(ngx_http_gray_scan_t *scan,
@@ -28,9 +27,7 @@ static ngx_int_t ngx_http_gray_forged(ngx_http_gray_scan_t *scan,
  * table as gray_header_kind(); bit 63 stands for 63 and above.
  */
 
-static uint64_t    ngx_http_gray_lengths[32];
-static ngx_uint_t  ngx_http_gray_lane_hash;
-static ngx_uint_t  ngx_http_gray_baggage_hash;
+static uint64_t  ngx_http_gray_lengths[32];
 
 
 #define ngx_http_gray_bit(c)  (1u << ((c) & 31))
@@ -61,10 +58,7 @@ ngx_http_gray_init_headers(void)
     ngx_http_gray_lengths['b' & 31] |= (uint64_t) 1 << 7;  /* baggage */
     ngx_http_gray_lengths['c' & 31] |= (uint64_t) 1 << 6;  /* cookie */
 
-    ngx_http_gray_lane_hash = ngx_hash_key((u_char *) "x-gray-lane",
-                                           sizeof("x-gray-lane") - 1);
-    ngx_http_gray_baggage_hash = ngx_hash_key((u_char *) "baggage",
-                                              sizeof("baggage") - 1);
+    ngx_http_gray_init_rewrite();
 
     for (n = sizeof("x-gray-") - 1; n < 64; n++) {
         ngx_http_gray_lengths['x' & 31] |= (uint64_t) 1 << n;
@@ -372,225 +366,4 @@ ngx_http_gray_own_cookie(ngx_http_gray_scan_t *scan, ngx_table_elt_t *h)
     }
 
     return NGX_DECLINED;
-}
-
-
-/*
- * May this peer colour?  Its address is the one that realip left: behind a
- * proxy that is trusted for addresses only, the client is the peer.
- */
-
-ngx_uint_t
-ngx_http_gray_trusted(ngx_http_gray_scan_t *scan)
-{
-    ngx_connection_t  *c;
-
-    if (!scan->trust_known) {
-        c = scan->request->connection;
-
-        scan->trust_known = 1;
-        scan->trusted = scan->conf->trust != NULL
-                        && ngx_cidr_match(c->sockaddr, scan->conf->trust)
-                           == NGX_OK;
-    }
-
-    return scan->trusted;
-}
-
-
-/* Marks an element for ngx_http_gray_rebuild(). */
-
-void
-ngx_http_gray_drop(ngx_http_gray_scan_t *scan, ngx_table_elt_t *h)
-{
-    ngx_uint_t         i, n;
-    ngx_array_t       *cookies;
-    ngx_table_elt_t  **elt;
-
-    h->key.len = 0;
-    scan->dropped++;
-
-    /* of all the pointers into the list, these alone can point at it */
-
-    cookies = &scan->request->headers_in.cookies;
-    elt = cookies->elts;
-    n = 0;
-
-    for (i = 0; i < cookies->nelts; i++) {
-        if (elt[i] != h) {
-            elt[n++] = elt[i];
-        }
-    }
-
-    cookies->nelts = n;
-}
-
-
-ngx_int_t
-ngx_http_gray_rebuild(ngx_http_gray_scan_t *scan)
-{
-    ngx_uint_t            i, n;
-    ngx_list_t           *headers;
-    ngx_list_part_t      *part, old;
-    ngx_table_elt_t      *h, *kept;
-    ngx_http_request_t   *r;
-
-    if (scan->dropped == 0) {
-        return NGX_OK;
-    }
-
-    r = scan->request;
-    headers = &r->headers_in.headers;
-    old = headers->part;
-    n = 0;
-
-    for (part = &old; part; part = part->next) {
-        n += part->nelts;
-    }
-
-    /* room for what is added, so that one part holds all */
-
-    if (ngx_list_init(headers, r->pool, n - scan->dropped + 4,
-                      sizeof(ngx_table_elt_t))
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    kept = headers->part.elts;
-    n = 0;
-
-    for (part = &old; part; part = part->next) {
-        h = part->elts;
-
-        for (i = 0; i < part->nelts; i++) {
-            if (h[i].key.len == 0) {
-                continue;
-            }
-
-            if (scan->lane == &h[i]) {
-                scan->lane = &kept[n];
-            }
-
-            if (scan->baggage == &h[i]) {
-                scan->baggage = &kept[n];
-            }
-
-            if (scan->carrier == &h[i]) {
-                scan->carrier = &kept[n];
-            }
-
-            kept[n++] = h[i];
-        }
-    }
-
-    headers->part.nelts = n;
-    scan->dropped = 0;
-
-    return NGX_OK;
-}
-
-
-static ngx_table_elt_t *
-ngx_http_gray_add(ngx_http_request_t *r, const char *name, size_t len,
-    ngx_uint_t hash)
-{
-    ngx_table_elt_t  *h;
-
-    h = ngx_list_push(&r->headers_in.headers);
-    if (h == NULL) {
-        return NULL;
-    }
-
-    h->key.data = (u_char *) name;
-    h->key.len = len;
-    h->lowcase_key = (u_char *) name;
-    h->hash = hash;
-
-    return h;
-}
-
-
-/* After ngx_http_gray_rebuild(); a lane that stays was not dropped. */
-
-ngx_int_t
-ngx_http_gray_set_lane(ngx_http_gray_scan_t *scan, ngx_str_t *lane)
-{
-    ngx_table_elt_t  *h;
-
-    if (lane->len == 0) {
-        return NGX_OK;
-    }
-
-    h = scan->lane;
-
-    if (h == NULL) {
-        h = ngx_http_gray_add(scan->request, "x-gray-lane",
-                              sizeof("x-gray-lane") - 1,
-                              ngx_http_gray_lane_hash);
-        if (h == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
-    h->value = *lane;
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_http_gray_set_baggage(ngx_http_gray_scan_t *scan, ngx_str_t *lane,
-    ngx_str_t *arms, enum gray_class traffic_class)
-{
-    u_char           *p;
-    size_t            len, size;
-    ngx_table_elt_t  *h;
-    struct gray_str   old;
-
-    h = scan->baggage ? scan->baggage : scan->carrier;
-
-    old.data = "";
-    old.length = 0;
-
-    if (h) {
-        old = ngx_http_gray_str(h->value);
-    }
-
-    /* every byte of ours may take three */
-
-    size = old.length + 3 * (lane->len + arms->len) + 64;
-
-    p = ngx_pnalloc(scan->request->pool, size);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    len = gray_baggage_write(old, ngx_http_gray_str(*lane),
-                             ngx_http_gray_str(*arms), traffic_class,
-                             (char *) p, size);
-
-    if (len == 0) {
-
-        if (h) {
-            ngx_http_gray_drop(scan, h);
-            return ngx_http_gray_rebuild(scan);
-        }
-
-        return NGX_OK;
-    }
-
-    if (h == NULL) {
-        h = ngx_http_gray_add(scan->request, "baggage",
-                              sizeof("baggage") - 1,
-                              ngx_http_gray_baggage_hash);
-        if (h == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
-    h->value.data = p;
-    h->value.len = len;
-
-    return NGX_OK;
 }

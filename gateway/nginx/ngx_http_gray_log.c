@@ -9,7 +9,7 @@
  *
  *   line -> buffer[active] --timer, half full--> thread: write() --+
  *           buffer[other]  <-----------------------------------------+
- * Read next: ngx_http_gray_colour.c (what is said), docs/gateway.md.
+ * Read next: ngx_http_gray_outcome.c (what is said), docs/gateway.md.
  */
 
 
@@ -24,6 +24,9 @@ typedef struct {
 } ngx_http_gray_write_t;
 
 
+static ngx_http_gray_log_t *ngx_http_gray_log_at(ngx_conf_t *cf,
+    ngx_http_gray_main_conf_t *gmcf, ngx_open_file_t *file,
+    ngx_uint_t sample);
 static ngx_int_t ngx_http_gray_log_pool(ngx_conf_t *cf,
     ngx_http_gray_main_conf_t *gmcf);
 static void ngx_http_gray_log_timer(ngx_event_t *ev);
@@ -43,12 +46,10 @@ ngx_http_gray_log(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_gray_srv_conf_t  *gscf = conf;
 
-    ngx_int_t                    n;
-    ngx_str_t                   *value;
-    ngx_uint_t                   i;
-    ngx_open_file_t             *file;
-    ngx_http_gray_log_t         *log, **logs;
-    ngx_http_gray_main_conf_t   *gmcf;
+    ngx_int_t                   n;
+    ngx_str_t                  *value;
+    ngx_open_file_t            *file;
+    ngx_http_gray_main_conf_t  *gmcf;
 
     if (gscf->log != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
@@ -94,34 +95,45 @@ ngx_http_gray_log(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    /* servers share a file, and then its buffers */
+    gscf->log = ngx_http_gray_log_at(cf, gmcf, file, (ngx_uint_t) n);
+
+    return gscf->log ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+/* Servers share a file, and then its buffers. */
+
+static ngx_http_gray_log_t *
+ngx_http_gray_log_at(ngx_conf_t *cf, ngx_http_gray_main_conf_t *gmcf,
+    ngx_open_file_t *file, ngx_uint_t sample)
+{
+    ngx_uint_t            i;
+    ngx_http_gray_log_t  *log, **logs;
 
     logs = gmcf->logs.elts;
 
     for (i = 0; i < gmcf->logs.nelts; i++) {
-        if (logs[i]->file == file && logs[i]->sample == (ngx_uint_t) n) {
-            gscf->log = logs[i];
-            return NGX_CONF_OK;
+        if (logs[i]->file == file && logs[i]->sample == sample) {
+            return logs[i];
         }
     }
 
     log = ngx_pcalloc(cf->pool, sizeof(ngx_http_gray_log_t));
     if (log == NULL) {
-        return NGX_CONF_ERROR;
+        return NULL;
     }
 
     log->file = file;
-    log->sample = n;
+    log->sample = sample;
 
     logs = ngx_array_push(&gmcf->logs);
     if (logs == NULL) {
-        return NGX_CONF_ERROR;
+        return NULL;
     }
 
     *logs = log;
-    gscf->log = log;
 
-    return NGX_CONF_OK;
+    return log;
 }
 
 

@@ -8,12 +8,15 @@
  * request's pool, so that nothing of a request points into a mapping.
  *
  *   _module.c   directives, configurations, phases     _conf.c     directives' work
- *   _colour.c   strip, decide, colour                  _headers.c  lists of headers
- *   _balance.c  choose, endpoints, retries             _cookie.c   signed cookie
+ *   _colour.c   a request's colour, once               _balance.c  an upstream's work
+ *   _incoming.c what is known of the request           _choose.c   refused before asked
+ *   _outcome.c  what the decision leaves behind        _peer.c     endpoints, retries
+ *   _headers.c  headers read      _rewrite.c  written  _cookie.c   signed cookie
  *   _filter.c   headers of the answer                  _count.c    counters
  *   _log.c      decision log                           _status.c   status location
- *   _worker.c   the runtime folder in a worker         _variables.c
- * Read next: ngx_http_gray_module.c, docs/gateway.md.
+ *   _worker.c   the runtime folder in a worker         _load.c     a new policy taken
+ *   _variables.c
+ * Read next: ngx_http_gray_module.c, ngx_http_gray_decision.h, docs/gateway.md.
  */
 
 
@@ -238,46 +241,6 @@ typedef struct {
 } ngx_http_gray_ctx_t;
 
 
-/* headers of ours, as one pass over the request's finds them */
-
-typedef struct {
-    ngx_http_request_t          *request;
-    ngx_http_gray_srv_conf_t    *conf;
-    struct gray_input           *input;      /* NULL: nothing to decide */
-
-    ngx_table_elt_t             *lane;
-    ngx_table_elt_t             *context;
-    ngx_table_elt_t             *alias;
-    ngx_table_elt_t             *baggage;    /* the one with gray members */
-    ngx_table_elt_t             *carrier;    /* the first baggage */
-
-    ngx_str_t                    cookie;     /* value of our own cookie */
-    ngx_array_t                 *forged;     /* of ngx_table_elt_t * */
-
-    ngx_uint_t                   dropped;
-
-    unsigned                     tls:1;
-    unsigned                     duplicate:1;
-    unsigned                     trust_known:1;
-    unsigned                     trusted:1;
-    unsigned                     stripped:1;
-
-    struct gray_carried          carried;    /* last: not cleared */
-} ngx_http_gray_scan_t;
-
-
-/* what the engine asks about earlier admissions */
-
-typedef struct {
-    ngx_http_gray_worker_t      *worker;
-    const struct gray_snapshot  *policy;
-    ngx_str_t                    value;
-    const struct gray_cookie    *cookie;     /* NULL: none, or a bad one */
-    unsigned                     tls:1;
-    unsigned                     read:1;
-} ngx_http_gray_evidence_t;
-
-
 extern ngx_module_t               ngx_http_gray_module;
 extern const struct gray_colour   ngx_http_gray_no_colour;
 
@@ -306,16 +269,11 @@ const struct gray_view *ngx_http_gray_loaded_view(ngx_http_gray_worker_t *w);
 void ngx_http_gray_event(ngx_http_gray_worker_t *w, enum gray_event event);
 int64_t ngx_http_gray_now(void);
 
-/* ngx_http_gray_headers.c */
+/* ngx_http_gray_load.c */
 
-void ngx_http_gray_init_headers(void);
-ngx_int_t ngx_http_gray_scan(ngx_http_gray_scan_t *scan);
-ngx_uint_t ngx_http_gray_trusted(ngx_http_gray_scan_t *scan);
-void ngx_http_gray_drop(ngx_http_gray_scan_t *scan, ngx_table_elt_t *h);
-ngx_int_t ngx_http_gray_rebuild(ngx_http_gray_scan_t *scan);
-ngx_int_t ngx_http_gray_set_lane(ngx_http_gray_scan_t *scan, ngx_str_t *lane);
-ngx_int_t ngx_http_gray_set_baggage(ngx_http_gray_scan_t *scan,
-    ngx_str_t *lane, ngx_str_t *arms, enum gray_class traffic_class);
+void ngx_http_gray_load(ngx_http_gray_worker_t *w);
+void ngx_http_gray_stop_loading(ngx_http_gray_worker_t *w);
+void ngx_http_gray_say_keys(ngx_http_gray_worker_t *w);
 
 /* ngx_http_gray_colour.c */
 
@@ -332,21 +290,17 @@ ngx_str_t ngx_http_gray_copy(ngx_pool_t *pool, struct gray_str text);
 char *ngx_http_gray_balance(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 ngx_int_t ngx_http_gray_check_balance(ngx_conf_t *cf,
     ngx_http_gray_main_conf_t *gmcf);
+
+/* ngx_http_gray_choose.c */
+
 ngx_int_t ngx_http_gray_preaccess_handler(ngx_http_request_t *r);
 uint32_t ngx_http_gray_service_number(ngx_http_gray_worker_t *w,
     const struct gray_view *view, ngx_http_gray_loc_conf_t *glcf);
 
-/* ngx_http_gray_cookie.c */
+/* ngx_http_gray_peer.c */
 
-struct gray_mark ngx_http_gray_evidence(void *context, uint32_t release,
-    struct gray_str unit, enum gray_step step);
-const struct gray_cookie *ngx_http_gray_read_cookie(
-    ngx_http_gray_evidence_t *evidence);
-void ngx_http_gray_forget(ngx_http_gray_worker_t *w);
-ngx_int_t ngx_http_gray_issue(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx,
-    ngx_http_gray_srv_conf_t *gscf, const struct gray_view *view,
-    struct gray_input *in, const struct gray_colour *colour,
-    ngx_http_gray_evidence_t *evidence, uint64_t anonymous);
+ngx_int_t ngx_http_gray_init_peer(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *us);
 
 /* ngx_http_gray_filter.c */
 

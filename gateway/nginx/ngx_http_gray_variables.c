@@ -4,7 +4,7 @@
  * Why: access logs, cache keys and headers of an operator's own making ask
  * what was decided.  None may be cached by nginx: the same name says more
  * after the choice than before it.
- * Read next: ngx_http_gray_balance.c (what a choice leaves), docs/gateway.md.
+ * Read next: ngx_http_gray_peer.c (what a choice leaves), docs/gateway.md.
  */
 
 

@@ -49,8 +49,10 @@ def http(conn, name):
             data += conn.recv(65536)
         data = data[length:]
         if head.startswith(b"GET /hold"):
-            while not os.path.exists(sys.argv[3] + ".go"):
-                time.sleep(0.01)
+            for _ in range(3000):
+                if os.path.exists(sys.argv[3] + ".go"):
+                    break
+                time.sleep(0.01)  # bounded wait
         conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
                      b"X-Served-By: " + name + b"\r\nContent-Length: "
                      + str(len(head)).encode() + b"\r\n\r\n" + head)

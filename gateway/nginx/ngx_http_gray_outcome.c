@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ngx_http_gray_outcome.c - what a decision leaves behind.
+ *
+ * Why: the mapping that the decision points into may be gone at the next
+ * event, so names and numbers that later moments need are copied into the
+ * request's record here, and what is to be told of it (cookie, explanation,
+ * decision log) is made while all of it is still at hand.
+ * Read next: ngx_http_gray_cookie.c, ngx_http_gray_log.c, engine/explain.c.
+ */
+
+
+#include "ngx_http_gray_decision.h"
+
+
+static ngx_int_t ngx_http_gray_tell(ngx_http_gray_decision_t *d);
+
+
+/* Copies out of the mapping what later moments need. */
+
+ngx_int_t
+ngx_http_gray_leave(ngx_http_gray_decision_t *d)
+{
+    char                     arms[GRAY_CARRIED_MAX];
+    struct gray_str          text;
+    ngx_pool_t              *pool;
+    struct gray_colour      *colour;
+    const struct gray_lane  *lane;
+    ngx_http_gray_ctx_t     *ctx;
+
+    ctx = d->ctx;
+    pool = d->request->pool;
+    colour = &d->colour;
+
+    ctx->epoch = d->worker->epoch;
+    ctx->reason = colour->reason;
+    ctx->bucket = colour->bucket;
+
+    if (d->input.too_long) {
+        ngx_http_gray_event(d->worker, GRAY_EVENT_VALUE_TOO_LONG);
+    }
+
+    if (d->input.overflow) {
+        ngx_http_gray_event(d->worker, GRAY_EVENT_INPUT_OVERFLOW);
+    }
+
+    if (d->worker->counted) {
+        gray_counters_reason(d->worker->runtime, colour->reason);
+    }
+
+    if (colour->lane != GRAY_NONE || colour->arm_count) {
+
+        ctx->colour = ngx_palloc(pool, sizeof(struct gray_colour));
+        if (ctx->colour == NULL) {
+            return NGX_ERROR;
+        }
+
+        *ctx->colour = *colour;
+    }
+
+    if (colour->arm_count || d->arms.length) {
+        text.data = arms;
+        text.length = gray_arms_write(d->view, colour, d->arms, arms,
+                                      sizeof(arms));
+        ctx->arms = ngx_http_gray_copy(pool, text);
+    }
+
+    /* a lane that this policy does not know is passed on as it came */
+
+    text = d->lane;
+
+    if (colour->lane != GRAY_NONE) {
+        lane = gray_lane_at(d->view->policy, colour->lane);
+        text = gray_text(d->view->policy, lane->name);
+    }
+
+    if (text.length) {
+        ctx->lane = ngx_http_gray_copy(pool, text);
+    }
+
+    if (d->conf->cookie && d->conf->entrance
+        && (colour->arm_count || d->input.anonymous_used))
+    {
+        if (ngx_http_gray_issue(d->request, ctx, d->conf, d->view, &d->input,
+                                colour, &d->evidence, d->anonymous)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    if (d->conf->explain || d->conf->log) {
+        return ngx_http_gray_tell(d);
+    }
+
+    return NGX_OK;
+}
+
+
+/* The same text for testers and for the decision log. */
+
+static ngx_int_t
+ngx_http_gray_tell(ngx_http_gray_decision_t *d)
+{
+    size_t       len, size;
+    u_char       text[NGX_HTTP_GRAY_LINE], *p;
+    ngx_str_t    value;
+    ngx_uint_t   wanted;
+    const char  *event;
+
+    wanted = 0;
+    event = NULL;
+
+    if (d->conf->explain) {
+
+        if (ngx_http_complex_value(d->request, d->conf->explain, &value)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        wanted = value.len != 0
+                 && !(value.len == 1 && value.data[0] == '0')
+                 && !(value.len == 3 && ngx_strncmp(value.data, "off", 3)
+                                        == 0);
+    }
+
+    if (d->conf->log) {
+        event = ngx_http_gray_log_wants(d->conf->log, &d->colour);
+    }
+
+    if (!wanted && event == NULL) {
+        return NGX_OK;
+    }
+
+    p = text;
+    size = sizeof(text);
+
+    len = gray_explain(d->view, d->entrance, &d->input,
+                       ngx_http_gray_evidence, &d->evidence, (char *) p,
+                       size);
+
+    if (len >= size) {
+
+        /* rare: many releases, all of them traced */
+
+        size = len + 1;
+
+        p = ngx_pnalloc(d->request->pool, size);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        len = gray_explain(d->view, d->entrance, &d->input,
+                           ngx_http_gray_evidence, &d->evidence, (char *) p,
+                           size);
+        if (len >= size) {
+            return NGX_OK;
+        }
+    }
+
+    if (wanted) {
+        d->ctx->explain.data = ngx_pnalloc(d->request->pool, len);
+        if (d->ctx->explain.data == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(d->ctx->explain.data, p, len);
+        d->ctx->explain.len = len;
+    }
+
+    if (event) {
+        ngx_http_gray_log_decision(d->request, d->conf->log, event, p, len);
+    }
+
+    return NGX_OK;
+}

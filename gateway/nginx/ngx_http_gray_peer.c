@@ -1,0 +1,510 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ngx_http_gray_peer.c - the second moment: choose who answers.
+ *
+ * Why: which version serves hangs on the location's service and on what
+ * stands there now, so it is chosen in peer.init, for every upstream request
+ * anew; each try then takes one endpoint, a retry another one of the same
+ * route.  A refusal cannot be said from here (a balancer has only 502), so
+ * what can be known before is asked in PREACCESS.
+ *
+ *   peer.init -> gray_choose -> get: gray_pick, load + 1
+ *                               free: load - 1, tried  -> get again
+ *   no view, bypass -> the upstream's own servers, else loaded baselines
+ * Read next: engine/choose.c, ngx_http_gray_count.c.
+ */
+
+
+#include "ngx_http_gray_module.h"
+
+
+/* a name and an address of one try, in the request's pool */
+
+typedef struct {
+    ngx_str_t                    name;
+    union {
+        struct sockaddr          sa;
+        struct sockaddr_in       sin;
+#if (NGX_HAVE_INET6)
+        struct sockaddr_in6      sin6;
+#endif
+    } addr;
+    u_char                       text[64];
+} ngx_http_gray_try_t;
+
+
+/* what the balancer keeps for one upstream request */
+
+typedef struct {
+    ngx_http_gray_worker_t      *worker;
+    ngx_http_request_t          *request;
+    ngx_http_gray_ctx_t         *ctx;
+    ngx_http_gray_loc_conf_t    *conf;
+    const struct gray_view      *view;       /* for the first try only */
+    unsigned                     plain:1;    /* bypass: baselines only */
+    unsigned                     retried:1;
+    ngx_http_gray_use_t          use;
+    ngx_http_gray_try_t          first;      /* most requests need one */
+} ngx_http_gray_peer_t;
+
+
+static ngx_int_t ngx_http_gray_choose(ngx_http_gray_peer_t *gp,
+    const struct gray_view *view);
+static ngx_int_t ngx_http_gray_get_peer(ngx_peer_connection_t *pc,
+    void *data);
+static void ngx_http_gray_free_peer(ngx_peer_connection_t *pc, void *data,
+    ngx_uint_t state);
+static void ngx_http_gray_tried(ngx_http_gray_use_t *use,
+    const struct gray_view *view);
+static ngx_int_t ngx_http_gray_address(ngx_peer_connection_t *pc,
+    ngx_http_gray_peer_t *gp, const struct gray_fleet *fleet,
+    const struct gray_endpoint *endpoint);
+#if (NGX_HTTP_SSL)
+static ngx_int_t ngx_http_gray_set_session(ngx_peer_connection_t *pc,
+    void *data);
+static void ngx_http_gray_save_session(ngx_peer_connection_t *pc,
+    void *data);
+#endif
+
+
+static ngx_http_gray_peer_t *
+ngx_http_gray_create_peer(ngx_http_request_t *r, ngx_http_gray_worker_t *w)
+{
+    ngx_http_gray_ctx_t   *ctx;
+    ngx_http_gray_peer_t  *gp;
+
+    ctx = ngx_http_gray_get_ctx(r);
+
+    if (ctx == NULL) {
+
+        /* no entrance, nobody trusted: baselines */
+
+        ctx = ngx_http_gray_create_ctx(r);
+        if (ctx == NULL) {
+            return NULL;
+        }
+    }
+
+    gp = ngx_palloc(r->pool, sizeof(ngx_http_gray_peer_t));
+    if (gp == NULL) {
+        return NULL;
+    }
+
+    /* what comes behind has its own beginning */
+
+    ngx_memzero(gp, offsetof(ngx_http_gray_peer_t, use)
+                    + offsetof(ngx_http_gray_use_t, name));
+
+    gp->worker = w;
+    gp->request = r;
+    gp->ctx = ctx;
+    gp->conf = ngx_http_get_module_loc_conf(r, ngx_http_gray_module);
+    gp->use.request = r;
+    gp->use.route = GRAY_NONE;
+    gp->use.endpoint = GRAY_NONE;
+
+    return gp;
+}
+
+
+/* Nobody was chosen: the upstream's own servers, where it has some. */
+
+static ngx_int_t
+ngx_http_gray_fall_back(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *us, ngx_http_gray_peer_t *gp,
+    const struct gray_view *view, enum gray_reason reason)
+{
+    const char                *why;
+    ngx_http_gray_srv_conf_t  *gscf;
+
+    gscf = ngx_http_conf_upstream_srv_conf(us, ngx_http_gray_module);
+
+    if (gp->conf->service.len == 0) {
+        why = "The location has no gray_service.";
+
+    } else if (view) {
+        why = gray_reason_sentence(GRAY_REASON_UNKNOWN_SERVICE);
+        ngx_http_gray_event(gp->worker, GRAY_EVENT_UNKNOWN_SERVICE);
+
+    } else {
+        why = gray_reason_sentence(reason);
+    }
+
+    if (gscf->fallback) {
+        return ngx_http_upstream_init_round_robin_peer(r, us);
+    }
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "gray: no endpoint for upstream \"%V\": %s The upstream "
+                  "has no servers of its own.", &us->host, why);
+
+    return NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_http_gray_init_peer(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *us)
+{
+    ngx_int_t                   rc;
+    enum gray_reason            reason;
+    ngx_http_upstream_t        *u;
+    ngx_http_gray_peer_t       *gp;
+    const struct gray_view     *view;
+    ngx_http_gray_worker_t     *w;
+    ngx_http_gray_srv_conf_t   *gscf;
+    ngx_http_gray_main_conf_t  *gmcf;
+
+    gmcf = ngx_http_get_module_main_conf(r, ngx_http_gray_module);
+    gscf = ngx_http_conf_upstream_srv_conf(us, ngx_http_gray_module);
+
+    w = gmcf->worker;
+    view = NULL;
+    reason = GRAY_REASON_NO_SNAPSHOT;
+
+    if (w) {
+        view = ngx_http_gray_view(w, &reason);
+    }
+
+    gp = ngx_http_gray_create_peer(r, w);
+    if (gp == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (view == NULL && w && !gscf->fallback) {
+
+        /* static servers are there for this, baselines only without them */
+
+        view = ngx_http_gray_loaded_view(w);
+        gp->plain = 1;
+    }
+
+    if (view && gp->conf->service.len) {
+        rc = ngx_http_gray_choose(gp, view);
+        gp->view = view;
+
+    } else {
+        rc = NGX_DECLINED;
+    }
+
+    if (rc == NGX_DECLINED) {
+
+        rc = ngx_http_gray_fall_back(r, us, gp, view, reason);
+
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+
+        /* peer.get says it: an error from here would be 500 */
+
+        gp->ctx->refused = 1;
+    }
+
+    u = r->upstream;
+
+    u->peer.data = gp;
+    u->peer.get = ngx_http_gray_get_peer;
+    u->peer.free = ngx_http_gray_free_peer;
+
+    if (u->peer.tries == 0) {
+        u->peer.tries = 1;
+    }
+
+#if (NGX_HTTP_SSL)
+    u->peer.set_session = ngx_http_gray_set_session;
+    u->peer.save_session = ngx_http_gray_save_session;
+#endif
+
+    return NGX_OK;
+}
+
+
+/* NGX_DECLINED: the policy does not know the service. */
+
+static ngx_int_t
+ngx_http_gray_choose(ngx_http_gray_peer_t *gp, const struct gray_view *view)
+{
+    uint32_t                   ready;
+    struct gray_str            version;
+    struct gray_choice         choice;
+    ngx_http_gray_use_t       *use;
+    const struct gray_route   *route;
+    const struct gray_colour  *colour;
+
+    use = &gp->use;
+
+    use->epoch = gp->worker->epoch;
+    use->service = ngx_http_gray_service_number(gp->worker, view, gp->conf);
+    use->tried = 0;
+    use->endpoint = GRAY_NONE;
+    use->route = GRAY_NONE;
+
+    if (use->service == GRAY_NONE) {
+        return NGX_DECLINED;
+    }
+
+    colour = gp->plain ? &ngx_http_gray_no_colour
+                       : ngx_http_gray_colour(gp->worker, view, gp->request,
+                                              gp->ctx);
+
+    gray_choose(view, use->service, colour, &choice);
+
+    use->reason = choice.reason;
+
+    if (choice.refuse) {
+        gp->ctx->refused = 1;
+        gp->ctx->reason = choice.reason;
+
+        ngx_log_error(NGX_LOG_ERR, gp->request->connection->log, 0,
+                      "gray: service \"%V\" has nobody to answer: %s (%s)",
+                      &gp->conf->service, gray_reason_sentence(choice.reason),
+                      gray_reason_code(choice.reason));
+
+        return NGX_OK;
+    }
+
+    use->route = choice.route;
+    route = gray_route_at(view->policy, choice.route);
+    use->arm = route->kind == GRAY_ROUTE_ARM;
+    version = gray_text(view->policy, route->version);
+
+    use->version.data = use->name;
+    use->version.len = ngx_min(version.length, sizeof(use->name));
+    ngx_memcpy(use->name, version.data, use->version.len);
+
+    ready = view->link->subsets[choice.route].ready;
+    gp->request->upstream->peer.tries = ready;
+
+    ngx_http_gray_count_start(gp->worker, view, gp->ctx, use);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_gray_get_peer(ngx_peer_connection_t *pc, void *data)
+{
+    ngx_http_gray_peer_t  *gp = data;
+
+    uint32_t                     number, tries;
+    ngx_http_gray_use_t         *use;
+    const struct gray_view      *view;
+    ngx_http_gray_worker_t      *w;
+    const struct gray_endpoint  *endpoint;
+
+    use = &gp->use;
+    w = gp->worker;
+
+    if (w == NULL || use->route == GRAY_NONE) {
+        return NGX_BUSY;
+    }
+
+    /* the first try follows the choice in the same event */
+
+    view = gp->view;
+    gp->view = NULL;
+
+    if (view == NULL) {
+
+        /* bypass may have come between the choice and a retry */
+
+        view = ngx_http_gray_loaded_view(w);
+
+        if (view == NULL) {
+            return NGX_BUSY;
+        }
+    }
+
+    if (use->epoch != w->epoch) {
+
+        /* another policy came between two tries: its numbers, not ours */
+
+        tries = pc->tries;
+
+        if (ngx_http_gray_choose(gp, view) != NGX_OK
+            || use->route == GRAY_NONE)
+        {
+            gp->ctx->refused = 1;
+            return NGX_BUSY;
+        }
+
+        pc->tries = tries;
+
+    } else if (use->endpoint != GRAY_NONE) {
+        ngx_http_gray_tried(use, view);
+    }
+
+    number = gray_pick(view, use->route, w->load, use->tried,
+                       ngx_http_gray_random(w));
+
+    if (number == GRAY_NONE) {
+        return NGX_BUSY;
+    }
+
+    endpoint = gray_endpoint_at(view->fleet, number);
+
+    use->endpoint = number;
+
+    if (number < w->load_count) {
+        w->load[number]++;
+        use->load_serial = w->load_serial;
+        use->taken = 1;
+    }
+
+    pc->cached = 0;
+    pc->connection = NULL;
+
+    return ngx_http_gray_address(pc, gp, view->fleet, endpoint);
+}
+
+
+static void
+ngx_http_gray_free_peer(ngx_peer_connection_t *pc, void *data,
+    ngx_uint_t state)
+{
+    ngx_http_gray_peer_t  *gp = data;
+
+    ngx_http_gray_use_t     *use;
+    ngx_http_gray_worker_t  *w;
+
+    use = &gp->use;
+    w = gp->worker;
+
+    if (use->taken) {
+        use->taken = 0;
+
+        /* another fleet has other numbers */
+
+        if (use->load_serial == w->load_serial
+            && use->endpoint < w->load_count && w->load[use->endpoint])
+        {
+            w->load[use->endpoint]--;
+        }
+    }
+
+    if (pc->tries) {
+        pc->tries--;
+    }
+}
+
+
+/* The place of the last endpoint among the route's, for gray_pick(). */
+
+static void
+ngx_http_gray_tried(ngx_http_gray_use_t *use, const struct gray_view *view)
+{
+    uint32_t                   i;
+    const uint32_t            *members;
+    const struct gray_subset  *subset;
+
+    subset = &view->link->subsets[use->route];
+    members = &view->link->members[subset->members.first];
+
+    for (i = 0; i < subset->ready && i < 64; i++) {
+        if (members[i] == use->endpoint) {
+            use->tried |= (uint64_t) 1 << i;
+            return;
+        }
+    }
+}
+
+
+/* A name and an address of this try's own: the mapping may go meanwhile. */
+
+static ngx_int_t
+ngx_http_gray_address(ngx_peer_connection_t *pc, ngx_http_gray_peer_t *gp,
+    const struct gray_fleet *fleet, const struct gray_endpoint *endpoint)
+{
+    ngx_pool_t           *pool;
+    struct gray_str       text;
+    ngx_http_gray_try_t  *try;
+    struct sockaddr_un   *sun;
+
+    pool = gp->request->pool;
+    text = gray_fleet_text(fleet, endpoint->text);
+
+    try = &gp->first;
+
+    if (gp->retried) {
+        try = ngx_palloc(pool, sizeof(ngx_http_gray_try_t));
+        if (try == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    gp->retried = 1;
+
+    try->name.len = text.length;
+    try->name.data = try->text;
+
+    if (text.length > sizeof(try->text)) {
+        try->name.data = ngx_pnalloc(pool, text.length);
+        if (try->name.data == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    ngx_memcpy(try->name.data, text.data, text.length);
+
+    pc->name = &try->name;
+    pc->sockaddr = &try->addr.sa;
+
+    switch (endpoint->family) {
+
+    case GRAY_FAMILY_IPV4:
+        ngx_memzero(&try->addr.sin, sizeof(struct sockaddr_in));
+        try->addr.sin.sin_family = AF_INET;
+        try->addr.sin.sin_port = htons(endpoint->port);
+        ngx_memcpy(&try->addr.sin.sin_addr, endpoint->address, 4);
+        pc->socklen = sizeof(struct sockaddr_in);
+        return NGX_OK;
+
+#if (NGX_HAVE_INET6)
+
+    case GRAY_FAMILY_IPV6:
+        ngx_memzero(&try->addr.sin6, sizeof(struct sockaddr_in6));
+        try->addr.sin6.sin6_family = AF_INET6;
+        try->addr.sin6.sin6_port = htons(endpoint->port);
+        ngx_memcpy(&try->addr.sin6.sin6_addr, endpoint->address, 16);
+        pc->socklen = sizeof(struct sockaddr_in6);
+        return NGX_OK;
+
+#endif
+
+    default: /* GRAY_FAMILY_UNIX: "unix:/path" */
+
+        if (text.length < 6 || text.length - 5 >= sizeof(sun->sun_path)) {
+            return NGX_BUSY;
+        }
+
+        sun = ngx_pcalloc(pool, sizeof(struct sockaddr_un));
+        if (sun == NULL) {
+            return NGX_ERROR;
+        }
+
+        sun->sun_family = AF_UNIX;
+        ngx_memcpy(sun->sun_path, text.data + 5, text.length - 5);
+        pc->sockaddr = (struct sockaddr *) sun;
+        pc->socklen = sizeof(struct sockaddr_un);
+        return NGX_OK;
+    }
+}
+
+
+#if (NGX_HTTP_SSL)
+
+/* Sessions belong to endpoints, which come and go: none is kept. */
+
+static ngx_int_t
+ngx_http_gray_set_session(ngx_peer_connection_t *pc, void *data)
+{
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_gray_save_session(ngx_peer_connection_t *pc, void *data)
+{
+    /* void */
+}
+
+#endif
