@@ -387,6 +387,21 @@ static bool postings_are_right(struct check *check,
     return used <= mask;
 }
 
+/* The engine has room for the hashes of so many. */
+static bool lengths_are_right(const struct gray_index_slot *slot)
+{
+    if (slot->prefix_count > GRAY_PREFIXES_MAX ||
+        (slot->prefix_count != 0) != ((slot->keys & GRAY_KEY_PREFIX) != 0)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < slot->prefix_count; i++) {
+        if (slot->lengths[i] <= (i == 0 ? 0 : slot->lengths[i - 1])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool index_is_right(struct check *check, const struct gray_index *index,
                            uint32_t rules)
 {
@@ -400,7 +415,8 @@ static bool index_is_right(struct check *check, const struct gray_index *index,
     }
     for (uint32_t i = 0; i < index->slots.count; i++) {
         if (slots[i].slot >= check->policy->slots.count ||
-            (i > 0 && slots[i - 1].slot >= slots[i].slot)) {
+            (i > 0 && slots[i - 1].slot >= slots[i].slot) ||
+            !lengths_are_right(&slots[i])) {
             return false;
         }
     }

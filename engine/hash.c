@@ -82,6 +82,16 @@ static inline uint32_t murmur_end(const struct murmur *m)
     return h;
 }
 
+/* The last bytes, fewer than four, for murmur_end() only. */
+static inline void murmur_rest(struct murmur *m, const uint8_t *p, size_t left)
+{
+    if (left != 0) {
+        m->carry = (uint32_t)p[0] | (uint32_t)p[left / 2] << (8 * (left / 2)) |
+                   (uint32_t)p[left - 1] << (8 * (left - 1));
+        m->bits = 1;
+    }
+}
+
 uint32_t gray_murmur3_32(const void *data, size_t length, uint32_t seed)
 {
     const uint8_t *p = data;
@@ -92,11 +102,7 @@ uint32_t gray_murmur3_32(const void *data, size_t length, uint32_t seed)
         memcpy(&word, p, 4);
         m.h = murmur_mix(m.h, word);
     }
-    if (left != 0) {
-        m.carry = (uint32_t)p[0] | (uint32_t)p[left / 2] << (8 * (left / 2)) |
-                  (uint32_t)p[left - 1] << (8 * (left - 1));
-        m.bits = 1;
-    }
+    murmur_rest(&m, p, left);
     return murmur_end(&m);
 }
 
@@ -234,12 +240,36 @@ uint64_t gray_hash_scope(const char *name, size_t length)
     return hash == 0 ? 1 : hash;
 }
 
+static inline uint32_t key_seed(uint32_t kind, uint32_t slot)
+{
+    return kind * 0x9e3779b1u ^ slot * 0x85ebca6bu;
+}
+
 uint32_t gray_hash_key(uint32_t kind, uint32_t slot, const char *bytes,
                        size_t length)
 {
-    uint32_t seed = kind * 0x9e3779b1u ^ slot * 0x85ebca6bu;
+    uint32_t seed = key_seed(kind, slot);
     if (kind == GRAY_KEY_EXACT_NOCASE) {
         return hash_lower(bytes, length, seed);
     }
     return gray_murmur3_32(bytes, length, seed);
+}
+
+uint32_t hash_prefixes(uint32_t slot, const char *bytes, size_t length,
+                       const uint8_t *lengths, uint32_t count,
+                       uint32_t *ret_hashes)
+{
+    const uint8_t *p = (const uint8_t *)bytes;
+    uint32_t h = key_seed(GRAY_KEY_PREFIX, slot), at = 0, i;
+    for (i = 0; i < count && lengths[i] <= length; i++) {
+        for (; at + 4 <= lengths[i]; at += 4) {
+            uint32_t word;
+            memcpy(&word, p + at, 4);
+            h = murmur_mix(h, word);
+        }
+        struct murmur m = { .h = h, .length = lengths[i] };
+        murmur_rest(&m, p + at, lengths[i] - at);
+        ret_hashes[i] = murmur_end(&m);
+    }
+    return i;
 }

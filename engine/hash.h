@@ -13,6 +13,12 @@
 
 /* murmur3 of the bytes in lower case (ASCII). */
 uint32_t hash_lower(const char *bytes, size_t length, uint32_t seed);
+/* gray_hash_key() of GRAY_KEY_PREFIX for the first lengths[i] bytes each, in
+ * one pass.  `lengths` ascends; returns how many of them the bytes have, at
+ * most `count`; so many hashes are filled. */
+uint32_t hash_prefixes(uint32_t slot, const char *bytes, size_t length,
+                       const uint8_t *lengths, uint32_t count,
+                       uint32_t *ret_hashes);
 /* gray_bucket() with the salt `salt ":variant"`. */
 uint32_t hash_variant_bucket(struct gray_str salt, struct gray_str unit);
 /* Bucket drawn for one request: releases must not draw alike, hence scope;

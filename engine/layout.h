@@ -255,12 +255,17 @@ struct gray_index {
 #define GRAY_KEY_EXACT_NOCASE 2u
 #define GRAY_KEY_PREFIX 4u
 #define GRAY_KEY_PRESENT 8u
-/* Prefixes are keyed by their first 1, 2, 4, 8, 12, 16, 24 or 32 bytes. */
-#define GRAY_PREFIX_LENGTHS { 1, 2, 4, 8, 12, 16, 24, 32 }
+/* Prefixes are keyed by as many of their first bytes as tell the rules of this
+ * set and slot apart: the compiler chooses the lengths (compile_prefix.c), and
+ * a rule stands under the longest of them that its own prefix has.  They are
+ * few because each of them is looked up for every value. */
+#define GRAY_PREFIXES_MAX 8u /* lengths of one slot */
+#define GRAY_PREFIX_MAX 255u /* bytes of a prefix that a key can stand for */
 struct gray_index_slot {
     uint32_t slot;
-    uint8_t keys;     /* GRAY_KEY_* in use */
-    uint8_t prefixes; /* bit i: length GRAY_PREFIX_LENGTHS[i] in use */
+    uint8_t keys;         /* GRAY_KEY_* in use */
+    uint8_t prefix_count; /* of lengths; 0 when keys has no PREFIX */
+    uint8_t lengths[8];   /* 1 .. GRAY_PREFIX_MAX, ascending */
     uint16_t pad;
 };
 struct gray_posting {

@@ -9,6 +9,7 @@
  * proportion to what it matches and never a wrong answer.
  * Read next: layout.h (gray_index), ../policy/compile_index.c.
  */
+#include "engine/hash.h"
 #include "engine/program.h"
 #include "engine/view.h"
 
@@ -88,11 +89,9 @@ static void add_list(struct search *search, const uint32_t *numbers,
         (struct cursor){ numbers, numbers + count };
 }
 
-static void probe(struct search *search, uint32_t kind, uint32_t slot,
-                  const char *bytes, uint32_t length)
+static void look_up(struct search *search, uint32_t hash)
 {
     const struct gray_snapshot *s = search->run->policy;
-    uint32_t hash = gray_hash_key(kind, slot, bytes, length);
     uint32_t mask = search->mask;
     for (uint32_t i = 0; i <= mask; i++) {
         const struct gray_posting *posting =
@@ -104,6 +103,24 @@ static void probe(struct search *search, uint32_t kind, uint32_t slot,
             add_list(search, VIEW_NUMBERS(s, numbers, posting->rules),
                      posting->rules.count);
         }
+    }
+}
+
+static void probe(struct search *search, uint32_t kind, uint32_t slot,
+                  const char *bytes, uint32_t length)
+{
+    look_up(search, gray_hash_key(kind, slot, bytes, length));
+}
+
+static void probe_prefixes(struct search *search,
+                           const struct gray_index_slot *keys,
+                           const char *data, uint32_t length)
+{
+    uint32_t hashes[GRAY_PREFIXES_MAX];
+    uint32_t count = hash_prefixes(keys->slot, data, length, keys->lengths,
+                                   keys->prefix_count, hashes);
+    for (uint32_t i = 0; i < count; i++) {
+        look_up(search, hashes[i]);
     }
 }
 
@@ -128,7 +145,6 @@ find_slot(const struct gray_index_slot *slots, uint32_t count, uint32_t slot)
 static void gather(struct search *search, const struct gray_index_slot *keys,
                    const char *data, uint32_t length)
 {
-    static const uint8_t lengths[8] = GRAY_PREFIX_LENGTHS;
     if ((keys->keys & GRAY_KEY_PRESENT) != 0) {
         probe(search, GRAY_KEY_PRESENT, keys->slot, "", 0);
     }
@@ -142,13 +158,7 @@ static void gather(struct search *search, const struct gray_index_slot *keys,
         probe(search, GRAY_KEY_EXACT_NOCASE, keys->slot, data, length);
     }
     if ((keys->keys & GRAY_KEY_PREFIX) != 0) {
-        for (uint32_t left = keys->prefixes; left != 0; left &= left - 1) {
-            uint32_t prefix = lengths[__builtin_ctz(left)];
-            if (prefix > length) {
-                return;
-            }
-            probe(search, GRAY_KEY_PREFIX, keys->slot, data, prefix);
-        }
+        probe_prefixes(search, keys, data, length);
     }
 }
 

@@ -19,7 +19,6 @@
 #define INDEX_RULES_MIN 8u
 /* One rule stands under at most this many keys of an index. */
 #define INDEX_KEYS_MAX 64u
-#define INDEX_PREFIXES 8u
 /* Bytes of automata in one policy, and steps to make them (some seconds). */
 #define BUILD_DFA_BYTES_MAX (256u << 20)
 #define BUILD_DFA_WORK_MAX (UINT64_C(1) << 30)
@@ -44,7 +43,9 @@ struct map {
 struct index_key {
     uint32_t hash, slot;
     uint8_t kind;   /* GRAY_KEY_* */
-    uint8_t prefix; /* number of the length, when kind is PREFIX */
+    uint8_t prefix; /* bytes, when kind is PREFIX, else 0 */
+    uint16_t pad;
+    uint32_t head;  /* of a prefix: where compile_index.c keeps its bytes */
 };
 
 /* What gate 3 needs to know of one rule set. */
@@ -170,6 +171,7 @@ int build_services(struct build *build);
 /* ---- gate 3 (cost.c) ----------------------------------------------------- */
 
 #define COST_RULE 3u /* ns to come to a rule and leave it */
+#define COST_CANDIDATE 4u /* ns to merge one more rule out of an index */
 /* ns of one test, by conditions.def. */
 uint32_t cost_of_condition(uint8_t op);
 /* Sum that stays at the highest number. */
@@ -179,6 +181,17 @@ struct index_entry {
     struct index_key key;
     uint32_t rule;
 };
+/* Chooses the prefix lengths of an index (compile_prefix.c) out of entries
+ * that stand under whole prefixes, whose bytes are at heads + key.head: appends
+ * one gray_index_slot with its lengths for each slot that has any.
+ * *ret_all: each prefix has its own length among them. */
+int prefix_choose(struct build *build, const struct gray_ruleset *set,
+                  const struct index_entry *entries, uint32_t count,
+                  const uint8_t *heads, struct bytes *ret_slots,
+                  bool *ret_all);
+/* The longest chosen length of the slot up to `length`; 0: none. */
+uint8_t prefix_length(const struct bytes *slots, uint32_t slot,
+                      uint32_t length);
 int cost_of_index(struct build *build, const struct gray_ruleset *set,
                   const struct index_entry *entries, uint32_t count,
                   const struct gray_span *always, struct set_cost *ret_cost);

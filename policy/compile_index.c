@@ -6,15 +6,16 @@
  * necessary for it: "x-user is alice", "the path begins with /cart", "there is
  * a cookie of this name".  Of several such conditions the one with the fewest
  * rules under it is taken, so frequencies are counted over all rules first.
+ * A prefix is first taken whole; when these are of more lengths than a slot can
+ * have, lengths are chosen among those in use and all rules are filed again.
  * A key is a hash; a collision only adds a candidate that then fails.
- * Read next: cost.c (what this means for gate 3), ../engine/index.c.
+ * Read next: compile_prefix.c, cost.c (what this means for gate 3),
+ * ../engine/ruleset.c.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "policy/compile.h"
-
-static const uint32_t prefix_lengths[INDEX_PREFIXES] = GRAY_PREFIX_LENGTHS;
 
 /* The alternatives under which a condition stands; count 0: it has none. */
 struct choice {
@@ -29,6 +30,9 @@ struct indexer {
     struct bytes entries; /* struct index_entry */
     struct bytes always;  /* uint32_t */
     bool coarse;          /* only PRESENT keys: see choose_any() */
+    bool chosen;          /* prefixes have the lengths of `prefixes` only */
+    struct bytes prefixes; /* struct gray_index_slot, while not yet written */
+    struct bytes heads;    /* bytes of prefixes, until lengths are chosen */
 };
 
 /* ---- keys of one test ---------------------------------------------------- */
@@ -37,7 +41,7 @@ static struct index_key key_of(uint8_t kind, uint32_t slot, const char *bytes,
                                uint32_t length)
 {
     struct index_key key = {gray_hash_key(kind, slot, bytes, length), slot,
-                            kind, 0};
+                            kind, 0, 0, 0};
 
     return key;
 }
@@ -54,29 +58,39 @@ static bool exact_key(const struct cond *test, uint32_t slot,
     return true;
 }
 
-static bool prefix_key(const struct cond *test, uint32_t slot,
-                       struct model_text text, struct index_key *ret_key)
+static bool prefix_key(struct indexer *indexer, const struct cond *test,
+                       uint32_t slot, struct model_text text,
+                       struct index_key *ret_key)
 {
-    uint8_t i = INDEX_PREFIXES;
+    uint8_t *head, length;
 
-    if (test->ignore_case) {
+    if (test->ignore_case || text.length == 0) {
         return false;
     }
-    while (i > 0 && prefix_lengths[i - 1] > text.length) {
-        i--;
+    length = (uint8_t)(text.length < GRAY_PREFIX_MAX ? text.length
+                                                     : GRAY_PREFIX_MAX);
+    if (indexer->chosen) {
+        length = prefix_length(&indexer->prefixes, slot, length);
+        if (length == 0) {
+            return false;
+        }
     }
-    if (i == 0) {
-        return false;
+    *ret_key = key_of(GRAY_KEY_PREFIX, slot, text.data, length);
+    ret_key->prefix = length;
+    if (!indexer->chosen) {
+        ret_key->head = (uint32_t)indexer->heads.length;
+        head = bytes_add(indexer->build, &indexer->heads, length);
+        if (head == NULL) {
+            return false;
+        }
+        memcpy(head, text.data, length);
     }
-    *ret_key =
-        key_of(GRAY_KEY_PREFIX, slot, text.data, prefix_lengths[i - 1]);
-    ret_key->prefix = (uint8_t)(i - 1);
     return true;
 }
 
 /* Patterns often begin with fixed bytes ("/api/.*"): then they are prefixes as
  * far as the index is concerned. */
-static bool pattern_key(const struct indexer *indexer, const struct cond *test,
+static bool pattern_key(struct indexer *indexer, const struct cond *test,
                         uint32_t slot, struct index_key *ret_key)
 {
     char start[GRAY_VALUE_MAX];
@@ -88,7 +102,7 @@ static bool pattern_key(const struct indexer *indexer, const struct cond *test,
     if (whole && !test->ignore_case) {
         return exact_key(test, slot, text, ret_key);
     }
-    return prefix_key(test, slot, text, ret_key);
+    return prefix_key(indexer, test, slot, text, ret_key);
 }
 
 static bool in_keys(const struct cond *test, uint32_t slot,
@@ -108,7 +122,7 @@ static bool in_keys(const struct cond *test, uint32_t slot,
 }
 
 /* What narrows more than mere presence. 0: nothing. */
-static uint32_t narrow_keys(const struct indexer *indexer,
+static uint32_t narrow_keys(struct indexer *indexer,
                             const struct cond *test, uint32_t slot,
                             struct index_key *keys)
 {
@@ -116,7 +130,7 @@ static uint32_t narrow_keys(const struct indexer *indexer,
     case GRAY_CONDITION_EXACT:
         return exact_key(test, slot, test->text, keys);
     case GRAY_CONDITION_PREFIX:
-        return prefix_key(test, slot, test->text, keys);
+        return prefix_key(indexer, test, slot, test->text, keys);
     case GRAY_CONDITION_IN:
         return in_keys(test, slot, keys) ? test->text_count : 0;
     case GRAY_CONDITION_GLOB:
@@ -129,8 +143,8 @@ static uint32_t narrow_keys(const struct indexer *indexer,
 
 /* Keys of a test: all its alternatives, or none at all.  The address and the
  * moment are no values of the request's table; absence cannot be looked up. */
-static uint32_t test_keys(const struct indexer *indexer,
-                          const struct cond *test, struct index_key *keys)
+static uint32_t test_keys(struct indexer *indexer, const struct cond *test,
+                          struct index_key *keys)
 {
     uint32_t slot, count;
 
@@ -266,7 +280,8 @@ static void choose_any(struct indexer *indexer, const struct cond *cond,
             for (known = 0; known < best->count; known++) {
                 if (best->keys[known].hash == other.keys[k].hash &&
                     best->keys[known].slot == other.keys[k].slot &&
-                    best->keys[known].kind == other.keys[k].kind) {
+                    best->keys[known].kind == other.keys[k].kind &&
+                    best->keys[known].prefix == other.keys[k].prefix) {
                     break;
                 }
             }
@@ -453,6 +468,17 @@ static int put_postings(struct build *build, const struct index_entry *entries,
     return 0;
 }
 
+/* Entries come by ascending prefix; only lengths that a rule stands under are
+ * worth a look of the engine's. */
+static void add_length(struct gray_index_slot *slot, uint8_t length)
+{
+    uint8_t count = slot->prefix_count;
+
+    if (count == 0 || slot->lengths[count - 1] != length) {
+        slot->lengths[slot->prefix_count++] = length;
+    }
+}
+
 /* Entries are sorted by slot. */
 static int put_slots(struct build *build, const struct index_entry *entries,
                      uint32_t count, struct gray_span *ret_slots)
@@ -473,7 +499,7 @@ static int put_slots(struct build *build, const struct index_entry *entries,
         }
         slot->keys |= entries[i].key.kind;
         if (entries[i].key.kind == GRAY_KEY_PREFIX) {
-            slot->prefixes |= (uint8_t)(1u << entries[i].key.prefix);
+            add_length(slot, entries[i].key.prefix);
         }
     }
     return 0;
@@ -512,23 +538,67 @@ static int put_index(struct indexer *indexer, struct gray_ruleset *set,
     return cost_of_index(build, set, entries, count, &index.always, ret_cost);
 }
 
+/* ---- all rules ----------------------------------------------------------- */
+
+/* Bytes of prefixes are kept only while a rule that stands under one is
+ * filed, and not those that were merely counted. */
+static int file_rules(struct indexer *indexer, const struct gray_ruleset *set,
+                      const struct cond *const *conds)
+{
+    const struct index_entry *entries;
+    uint32_t i, k, count;
+    size_t kept;
+
+    for (i = 0; i < set->rules.count; i++) {
+        if (count_keys(indexer, conds[i]) != 0) {
+            return -1;
+        }
+        indexer->heads.length = 0;
+    }
+    for (i = 0; i < set->rules.count; i++) {
+        kept = indexer->heads.length;
+        k = COUNT(indexer->entries, struct index_entry);
+        if (file_rule(indexer, conds[i], i) != 0) {
+            return -1;
+        }
+        entries = TABLE(indexer->entries, struct index_entry);
+        count = COUNT(indexer->entries, struct index_entry);
+        while (k < count && entries[k].key.kind != GRAY_KEY_PREFIX) {
+            k++;
+        }
+        if (k == count) {
+            indexer->heads.length = kept;
+        }
+    }
+    return 0;
+}
+
 int build_index(struct build *build, struct gray_ruleset *set,
                 const struct cond *const *conds, struct set_cost *ret_cost)
 {
     struct indexer indexer = {build};
-    uint32_t i;
-    int result = 0;
+    bool all = true;
+    int result = file_rules(&indexer, set, conds);
 
-    for (i = 0; i < set->rules.count && result == 0; i++) {
-        result = count_keys(&indexer, conds[i]);
+    if (result == 0) {
+        result = prefix_choose(
+            build, set, TABLE(indexer.entries, struct index_entry),
+            COUNT(indexer.entries, struct index_entry), indexer.heads.data,
+            &indexer.prefixes, &all);
     }
-    for (i = 0; i < set->rules.count && result == 0; i++) {
-        result = file_rule(&indexer, conds[i], i);
+    if (result == 0 && !all) {
+        free(indexer.frequency.cells);
+        indexer.frequency = (struct map){NULL, 0, 0};
+        indexer.entries.length = indexer.always.length = 0;
+        indexer.chosen = true;
+        result = file_rules(&indexer, set, conds);
     }
     if (result == 0) {
         result = put_index(&indexer, set, ret_cost);
     }
     free(indexer.frequency.cells);
+    bytes_free(&indexer.prefixes);
+    bytes_free(&indexer.heads);
     bytes_free(&indexer.entries);
     bytes_free(&indexer.always);
     return result;

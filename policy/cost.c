@@ -19,9 +19,9 @@
 #define COST_RELEASE 12u   /* scope word, order, verdict */
 #define COST_UNIT_SLOT 3u
 #define COST_BUCKET 25u
-#define COST_CANDIDATE 4u  /* to merge one more rule out of an index */
 #define COST_FIND_SLOT 3u
 #define COST_PROBE 12u     /* hash of a value, and one bucket */
+#define COST_HEAD_BYTES 4u /* of a longer prefix, hashed in one more ns */
 
 #define NAMED_MAX 3u /* rules that a finding names */
 
@@ -74,7 +74,7 @@ static uint32_t probe_cost(const struct build *build,
 {
     const struct rule_origin *origins =
         TABLE(build->origins, struct rule_origin) + set->rules.first;
-    uint32_t start = at, worst = 0, first, ns;
+    uint32_t start = at, worst = 0, hashed = 0, first, ns;
 
     *ret_first = *ret_last = at;
     while (at < end && same_probe(&entries[at].key, &entries[start].key)) {
@@ -93,7 +93,14 @@ static uint32_t probe_cost(const struct build *build,
         }
     }
     *ret_next = at;
-    return cost_add(worst, COST_PROBE);
+    /* All prefixes of a value are hashed in one pass, ascending. */
+    if (start > 0 && entries[start].key.kind == GRAY_KEY_PREFIX &&
+        entries[start - 1].key.kind == GRAY_KEY_PREFIX &&
+        entries[start - 1].key.slot == entries[start].key.slot) {
+        hashed = entries[start - 1].key.prefix;
+    }
+    return cost_add(worst, COST_PROBE + (entries[start].key.prefix - hashed) /
+                                            COST_HEAD_BYTES);
 }
 
 static int add_worst(struct build *build, const struct gray_ruleset *set,

@@ -84,7 +84,7 @@ static void put_rules(struct policy_craft *p, struct sound_operands *at)
     p->numbers[2] = 1; /* route of the release */
     p->number_count = 3;
     p->index_slots[0] =
-        (struct gray_index_slot){ header, GRAY_KEY_PRESENT, 0, 0 };
+        (struct gray_index_slot){ header, GRAY_KEY_PRESENT, 0, { 0 }, 0 };
     p->index_slot_count = 1;
     uint32_t hash = gray_hash_key(GRAY_KEY_PRESENT, header, "", 0);
     p->postings[hash & 1] = (struct gray_posting){ hash, 1, { 1, 1 } };

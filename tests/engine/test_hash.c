@@ -142,6 +142,36 @@ static void keys_differ_by_kind_slot_and_case(void **state)
                          gray_hash_key(GRAY_KEY_EXACT, 4, "abc", 3));
 }
 
+/* One pass over a value hashes as one pass for each of its heads does. */
+static void heads_are_hashed_in_one_pass(void **state)
+{
+    uint8_t lengths[GRAY_PREFIX_MAX];
+    uint32_t hashes[GRAY_PREFIX_MAX];
+    char text[GRAY_PREFIX_MAX + 1];
+    (void)state;
+    for (uint32_t i = 0; i < GRAY_PREFIX_MAX; i++) {
+        lengths[i] = (uint8_t)(i + 1);
+        text[i] = (char)(i * 37 + 11);
+    }
+    for (uint32_t step = 1; step <= 9; step++) { /* every, every second, .. */
+        uint32_t count = 0;
+        for (uint32_t i = step; i <= GRAY_PREFIX_MAX; i += step) {
+            lengths[count++] = (uint8_t)i;
+        }
+        assert_int_equal(
+            hash_prefixes(3, text, GRAY_PREFIX_MAX, lengths, count, hashes),
+            count);
+        for (uint32_t i = 0; i < count; i++) {
+            assert_int_equal(
+                hashes[i], gray_hash_key(GRAY_KEY_PREFIX, 3, text, lengths[i]));
+        }
+    }
+    lengths[0] = 4, lengths[1] = 9;
+    assert_int_equal(hash_prefixes(3, text, 3, lengths, 2, hashes), 0);
+    assert_int_equal(hash_prefixes(3, text, 8, lengths, 2, hashes), 1);
+    assert_int_equal(hash_prefixes(3, text, 9, lengths, 2, hashes), 2);
+}
+
 static void draws_differ_by_release(void **state)
 {
     uint32_t below = 0;
@@ -164,6 +194,7 @@ int main(void)
         cmocka_unit_test(mix_undone_gives_back),
         cmocka_unit_test(names_are_hashed_like_nginx),
         cmocka_unit_test(keys_differ_by_kind_slot_and_case),
+        cmocka_unit_test(heads_are_hashed_in_one_pass),
         cmocka_unit_test(draws_differ_by_release),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

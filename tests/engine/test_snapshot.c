@@ -137,6 +137,24 @@ FAULT(index_numbers, p.numbers[0] = 2)
 FAULT(index_span, p.indexes[0].always.count = 5)
 FAULT(index_no_power, p.indexes[0].buckets.count = 3)
 FAULT(index_slot, p.index_slots[0].slot = 9)
+static void prefixes(uint8_t count, uint8_t first, uint8_t second)
+{
+    struct gray_index_slot *slot = &p.index_slots[0];
+    slot->keys |= GRAY_KEY_PREFIX;
+    slot->prefix_count = count;
+    slot->lengths[0] = first;
+    slot->lengths[1] = second;
+    for (uint8_t i = 2; i < 8; i++) {
+        slot->lengths[i] = i + 1;
+    }
+    slot->pad = 9; /* would do as a ninth length */
+}
+FAULT(prefix_no_lengths, p.index_slots[0].keys |= GRAY_KEY_PREFIX)
+FAULT(prefix_no_key, prefixes(1, 1, 0);
+      p.index_slots[0].keys = GRAY_KEY_PRESENT)
+FAULT(prefix_too_many, prefixes(9, 1, 2))
+FAULT(prefix_empty, prefixes(1, 0, 0))
+FAULT(prefix_order, prefixes(2, 2, 2))
 FAULT(posting_rule, p.numbers[1] = 7)
 static void posting_hidden(void)
 {
@@ -283,6 +301,11 @@ static const struct {
     { index_span, "bad-index" },
     { index_no_power, "bad-index" },
     { index_slot, "bad-index" },
+    { prefix_no_lengths, "bad-index" },
+    { prefix_no_key, "bad-index" },
+    { prefix_too_many, "bad-index" },
+    { prefix_empty, "bad-index" },
+    { prefix_order, "bad-index" },
     { posting_rule, "bad-index" },
     { posting_hidden, "bad-index" },
     { postings_full, "bad-index" },

@@ -240,6 +240,134 @@ static void a_pattern_may_end_where_it_began(void **state)
     craft_free();
 }
 
+/* Both models are asked the same; returns the rule. */
+static uint32_t ask_both(const struct craft_compiled *indexed,
+                         const struct craft_compiled *plain,
+                         const char *target)
+{
+    struct gray_input in[2];
+    struct gray_colour colour[2];
+
+    craft_input(&in[0], indexed, target, NULL);
+    craft_input(&in[1], plain, target, NULL);
+    gray_decide(&indexed->view, 0, &in[0], NULL, NULL, &colour[0], NULL);
+    gray_decide(&plain->view, 0, &in[1], NULL, NULL, &colour[1], NULL);
+    assert_int_equal(colour[0].lane_rule, colour[1].lane_rule);
+    return colour[0].lane_rule;
+}
+
+/* Rules of a large fleet differ in their last bytes; ten lengths in all. */
+static void numbers_at_the_end_are_told_apart(void **state)
+{
+    static const char *const targets[] = {
+        "/svc/%u/x", "/svc/%u", "/svc/%u/", "/api/v1/tenant-%u/cart",
+        "/api/v1/tenant-%u", "/api/v1/tenant-%u0/", "/svc/0%u/", "/api/%u"};
+    const uint32_t members[] = {0, GRAY_NONE}, count = 40000;
+    struct gray_model *model = craft_model();
+    struct model_lane lane = craft_lane("red", members);
+    struct cond **conds = malloc(count * sizeof(*conds));
+    struct craft_compiled indexed, plain;
+    uint32_t i, number, rule, hits = 0, misses = 0;
+
+    (void)state;
+    assert_non_null(conds);
+    model->lanes = &lane;
+    model->lane_count = 1;
+    for (i = 0; i < count; i += 2) {
+        conds[i] = craft_test(GRAY_SOURCE_PATH, "", GRAY_CONDITION_GLOB,
+                              craft_print("/svc/%u/*", i / 2));
+        conds[i + 1] =
+            craft_test(GRAY_SOURCE_PATH, "", GRAY_CONDITION_PREFIX,
+                       craft_print("/api/v1/tenant-%u/", i / 2));
+    }
+    craft_lane_rules(model, conds, count);
+    craft_compile(&indexed, model, false);
+    craft_compile(&plain, model, true);
+    assert_int_equal(indexed.policy.policy->indexes.count, 1);
+    assert_true(indexed.files.cost_bound_ns < GRAY_COST_BOUND_NS);
+    for (i = 0; i < 240; i++) {
+        /* As many of each number of digits. */
+        static const uint32_t below_of[] = {10, 100, 1000, 10000, 21000};
+
+        number = below(below_of[i % 5]);
+        rule = ask_both(&indexed, &plain, craft_print(targets[i % 8], number));
+        hits += rule != GRAY_NONE;
+        misses += rule == GRAY_NONE;
+    }
+    assert_true(hits > 60 && misses > 60);
+    craft_compiled_free(&indexed);
+    craft_compiled_free(&plain);
+    free(conds);
+    craft_free();
+}
+
+/* Bytes of a path, few different ones: prefixes of each other are many. */
+static char *deep_path(uint32_t length)
+{
+    char *text = craft(length + 1);
+    uint32_t i;
+
+    text[0] = '/';
+    for (i = 1; i < length; i++) {
+        text[i] = i % 40 != 0 ? 'a' : "ab"[below(2)];
+    }
+    return text;
+}
+
+/* Prefixes of many lengths, also of more bytes than a key stands for. */
+static void more_lengths_than_are_kept_lose_no_rule(void **state)
+{
+    const uint32_t members[] = {0, GRAY_NONE};
+    uint32_t round, i, k, hits = 0;
+
+    (void)state;
+    for (round = 0; round < 8; round++) {
+        struct gray_model *model = craft_model();
+        struct model_lane lane = craft_lane("red", members);
+        const struct gray_index_slot *slot;
+        struct craft_compiled indexed, plain;
+        struct cond *conds[60];
+
+        model->lanes = &lane;
+        model->lane_count = 1;
+        for (i = 0; i < 60; i++) {
+            conds[i] = craft_test(
+                GRAY_SOURCE_PATH, "",
+                i % 20 ? GRAY_CONDITION_PREFIX : GRAY_CONDITION_GLOB,
+                craft_print(i % 20 ? "%s" : "%s*", deep_path(1 + below(320))));
+            if (i % 5 == 0) {
+                conds[i] = craft_any(conds[i],
+                                     craft_test(GRAY_SOURCE_METHOD, "",
+                                                GRAY_CONDITION_EXACT, "PUT"));
+            }
+            conds[i] = craft_all(
+                conds[i], craft_test(GRAY_SOURCE_PATH, "",
+                                     GRAY_CONDITION_SUFFIX,
+                                     craft_print("z%u", below(4))));
+        }
+        craft_lane_rules(model, conds, 60);
+        craft_compile(&indexed, model, false);
+        craft_compile(&plain, model, true);
+        slot = (const void *)(indexed.policy.base +
+                              indexed.policy.policy->index_slots.offset);
+        while (slot->prefix_count == 0) {
+            slot++;
+        }
+        assert_int_equal(slot->prefix_count, GRAY_PREFIXES_MAX);
+        for (i = 0; i < 300; i++) {
+            char *target = craft_print("%sz%u", deep_path(1 + below(400)),
+                                       below(4));
+
+            k = ask_both(&indexed, &plain, target);
+            hits += k != GRAY_NONE;
+        }
+        craft_compiled_free(&indexed);
+        craft_compiled_free(&plain);
+        craft_free();
+    }
+    assert_true(hits > 400 && hits < 8 * 300);
+}
+
 /* At the limit of keys for one rule, and beyond it. */
 static void a_rule_stands_under_64_keys_at_most(void **state)
 {
@@ -282,6 +410,8 @@ int main(void)
         cmocka_unit_test(random_rules_answer_alike_with_and_without),
         cmocka_unit_test(the_rarest_key_is_taken),
         cmocka_unit_test(a_pattern_may_end_where_it_began),
+        cmocka_unit_test(numbers_at_the_end_are_told_apart),
+        cmocka_unit_test(more_lengths_than_are_kept_lose_no_rule),
         cmocka_unit_test(a_rule_stands_under_64_keys_at_most),
     };
 

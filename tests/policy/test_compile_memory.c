@@ -54,7 +54,7 @@ static struct gray_model *rich_model(void)
     static const uint32_t members[] = {0, 1, GRAY_NONE};
     struct gray_model *model = craft_model();
     struct model_text *ids = craft(20 * sizeof(*ids));
-    struct cond *conds[24];
+    struct cond *conds[36];
     uint32_t i;
 
     model->lanes = craft(2 * sizeof(*model->lanes));
@@ -82,7 +82,11 @@ static struct gray_model *rich_model(void)
     conds[4]->days = 127;
     conds[4]->day_end = 86400;
     conds[5] = craft_test(GRAY_SOURCE_UNIT, "", GRAY_CONDITION_LIST, NULL);
-    craft_lane_rules(model, conds, 24);
+    for (i = 24; i < 36; i++) { /* prefixes of more lengths than are kept */
+        conds[i] = craft_test(GRAY_SOURCE_PATH, "", GRAY_CONDITION_PREFIX,
+                              craft_print("/%0*u", (int)i - 20, i));
+    }
+    craft_lane_rules(model, conds, 36);
     craft_allow(&model->releases[0], &conds[3], 3);
     return model;
 }
