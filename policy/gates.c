@@ -267,6 +267,7 @@ static void compare_all(struct gates *g)
         const struct model_release *old = &g->before->releases[i];
         const struct model_release *now = find_release(g->after, old->name);
         g->document = gray_arena_print(&g->arena, "Release/%s", old->name);
+        g->release = old->name;
         if (now == NULL) {
             gray_gate_say(g, GRAY_WARNING, GRAY_PROBLEM_RELEASE_ENDED, NULL,
                           "this ends the release %s: whoever is in is served "

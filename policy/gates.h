@@ -16,6 +16,7 @@ struct gates {
     struct gray_arena arena;
     struct proof proof;
     const char *document; /* "Release/cart-2" */
+    const char *release;  /* its name alone, for commands */
     const char *services; /* pointer to its services or variants */
 };
 void gray_gate_say(struct gates *g, enum gray_severity severity,
@@ -26,7 +27,8 @@ void gray_gate_say(struct gates *g, enum gray_severity severity,
 /* deny, allow, require and match of one release, before and after. */
 void gray_gate_rules(struct gates *g, const struct model_release *old,
                      const struct model_release *now);
-/* Whether they let in others than before: in text, or by their lists. */
+/* Whether they let in others than before: `require` by its lists alone (its
+ * text may not change), `match` by text or lists. */
 bool gray_gate_require_changed(struct gates *g,
                                const struct model_release *old,
                                const struct model_release *now);

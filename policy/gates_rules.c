@@ -119,15 +119,17 @@ static void say_dropped(struct gates *g, const char *pointer,
     if (dropped->known && dropped->count > 0 && dropped->tails) {
         gray_gate_say(g, GRAY_ERROR, GRAY_PROBLEM_TAIL_DROPPED, pointer,
                       "%s drops %s: units whose id ends so are in and would "
-                      "fall out (%llu tail(s) in all); keep them, or retreat",
-                      rule, dropped->names,
-                      (unsigned long long)dropped->count);
+                      "fall out (%llu tail(s) in all); keep them, or send "
+                      "everyone back first (gray stop %s)",
+                      rule, dropped->names, (unsigned long long)dropped->count,
+                      g->release);
     } else if (dropped->known && dropped->count > 0) {
         gray_gate_say(g, GRAY_ERROR, GRAY_PROBLEM_IDS_DROPPED, pointer,
                       "%s drops %s: %llu value(s) that may be in would fall "
-                      "out; keep them, or retreat",
-                      rule, dropped->names,
-                      (unsigned long long)dropped->count);
+                      "out; keep them, or send everyone back first (gray stop "
+                      "%s)",
+                      rule, dropped->names, (unsigned long long)dropped->count,
+                      g->release);
     } else {
         gray_gate_say(g, GRAY_ERROR, GRAY_PROBLEM_MAY_DROP, pointer,
                       "it cannot be proven that %s still lets in all whom it "
@@ -207,14 +209,15 @@ static void compare_match(struct gates *g, const struct model_release *old,
 static void compare_require(struct gates *g, const struct model_release *old,
                             const struct model_release *now)
 {
-    if (now->require == NULL || old->share == 0) {
-        return;
+    if (old->share == 0 || (old->require == NULL && now->require == NULL)) {
+        return; /* nobody is in by it yet */
     }
-    if (old->require == NULL) {
-        gray_gate_say(g, GRAY_ERROR, GRAY_PROBLEM_MAY_DROP,
+    if (!gray_cond_equal(old->require, g->before, now->require, g->after)) {
+        gray_gate_say(g, GRAY_ERROR, GRAY_PROBLEM_REQUIRE_CHANGED,
                       "/admission/require",
-                      "there was no require: whoever is in and does not fit "
-                      "would fall out; it is fixed for the life of a release");
+                      "require is the gate that stays as it is for a "
+                      "release's life; let in more by match, share or a list, "
+                      "or end this release and begin one of another name");
         return;
     }
     struct model_rule rules[2] = {{.name = "require", .when = old->require},
@@ -326,7 +329,8 @@ bool gray_gate_require_changed(struct gates *g,
                                const struct model_release *old,
                                const struct model_release *now)
 {
-    return !same_effect(g, old->require, now->require);
+    return gray_cond_equal(old->require, g->before, now->require, g->after) &&
+           !same_effect(g, old->require, now->require);
 }
 
 bool gray_gate_match_changed(struct gates *g, const struct model_release *old,
