@@ -192,6 +192,11 @@ int prefix_choose(struct build *build, const struct gray_ruleset *set,
 /* The longest chosen length of the slot up to `length`; 0: none. */
 uint8_t prefix_length(const struct bytes *slots, uint32_t slot,
                       uint32_t length);
+/* Sorts the entries and writes the index of a set (compile_index_write.c);
+ * `always`: uint32_t numbers of the rules without a key. Fills set->index. */
+int index_write(struct build *build, struct gray_ruleset *set,
+                struct index_entry *entries, uint32_t count,
+                const struct bytes *always, struct set_cost *ret_cost);
 int cost_of_index(struct build *build, const struct gray_ruleset *set,
                   const struct index_entry *entries, uint32_t count,
                   const struct gray_span *always, struct set_cost *ret_cost);

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * counters.h - counters of a reader, and the sums over all of them.
+ *
+ * Why: each reader writes its own file and nobody else's, so that counting
+ * needs no lock; whoever sums believes no byte. Read next: counters.c,
+ * totals.c, counters.def, events.def.
+ */
+#ifndef GRAY_RUNTIME_COUNTERS_H
+#define GRAY_RUNTIME_COUNTERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "engine/engine.h"
+#include "runtime/reader.h"
+
+/* One series of one reader: a route, a traffic class.  Only its reader writes,
+ * with relaxed 64-bit stores; others read by pread and trust nothing. */
+#define GRAY_LATENCY_BUCKETS 256u /* 0.1 ms * 1.0555^i */
+struct gray_series {
+    uint64_t series; /* gray_route.series; 0: free */
+    uint32_t traffic_class;
+    uint32_t in_flight;
+    char service[GRAY_NAME_MAX + 1], version[GRAY_NAME_MAX + 1];
+    char lane[GRAY_NAME_MAX + 1], arm[GRAY_NAME_MAX + 1];
+#define GRAY_COUNTER(NAME, field, metric, doc) uint64_t field;
+#include "runtime/counters.def"
+#undef GRAY_COUNTER
+    uint64_t latency_sum_us;
+    uint32_t latency[GRAY_LATENCY_BUCKETS];
+};
+/* Sums over live and dead readers of a folder, for status, Prometheus and the
+ * CLI.  Every byte of readers/ is hostile: bounds, sizes, locks checked. */
+struct gray_totals {
+    struct gray_series *series;
+    size_t series_count;
+    uint64_t reasons[256]; /* decisions by reason */
+    uint64_t events[32];   /* by GRAY_EVENT_* of events.def */
+    struct gray_reader_status {
+        char id[64];
+        int32_t pid;
+        uint32_t kind;
+        bool alive;
+        uint64_t policy_generation, fleet_generation, word_epoch;
+        char refusal[160]; /* "" : none */
+    } *readers;
+    size_t reader_count;
+    size_t bad_readers; /* files that were not believed */
+};
+int gray_totals_read(const char *folder, struct gray_totals *ret_totals,
+                     struct gray_problem *ret_problem);
+void gray_totals_free(struct gray_totals *totals);
+/* JSON and Prometheus text (exposition format 0.0.4) of a folder; malloc'd. */
+char *gray_status_json(const char *folder, size_t *ret_length);
+char *gray_status_prometheus(const char *folder, size_t *ret_length);
+
+enum gray_event {
+#define GRAY_EVENT(NAME, number, word, doc) GRAY_EVENT_##NAME = number,
+#include "runtime/events.def"
+#undef GRAY_EVENT
+};
+/* The reader's own slots; NULL when not counted. On the request path. */
+struct gray_series *gray_counters_series(struct gray_runtime *runtime,
+                                         uint32_t route,
+                                         enum gray_class traffic_class);
+void gray_counters_reason(struct gray_runtime *runtime,
+                          enum gray_reason reason);
+void gray_counters_event(struct gray_runtime *runtime, enum gray_event event);
+/* Bucket of a latency: floor(log(us / 100) / log(1.0555)), 0 .. 255. */
+uint32_t gray_latency_bucket(uint64_t microseconds);
+
+#endif

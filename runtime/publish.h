@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * publish.h - the writing side: policies, fleets, lists, words, keys.
+ *
+ * Why: nothing half written is ever seen: aside, checked, renamed, then one
+ * store of a generation. Read next: publish.c, words.c, keys.c.
+ */
+#ifndef GRAY_RUNTIME_PUBLISH_H
+#define GRAY_RUNTIME_PUBLISH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "engine/engine.h"
+#include "runtime/folder.h"
+
+struct gray_publish {
+    const void *policy;       /* snapshot with generation and checksum 0 */
+    uint64_t policy_size;     /* 0: leave the policy as it is */
+    const void *fleet;
+    uint64_t fleet_size;      /* 0: leave the fleet as it is */
+    const struct gray_publish_list {
+        const char *name;
+        const void *data;
+        uint64_t size;
+    } *lists;
+    size_t list_count;
+    gid_t group;              /* of `keys`; (gid_t)-1: of the folder */
+    bool allow_any_filesystem; /* tests and bench only: not tmpfs */
+    /* Refused ("overtaken") unless this policy generation is in force: what
+     * was compared with is still what is replaced. */
+    bool expect_generation;
+    uint64_t expected_generation;
+};
+struct gray_published {
+    uint64_t policy_generation, fleet_generation;
+    uint32_t readers, woken; /* live readers, and those that were woken */
+};
+/* Creates the folder when it is missing, writes aside, checks with the
+ * engine's own open, renames, raises generations, wakes.  One store, of
+ * control.policy_generation, is what brings a policy into force; a fleet that
+ * was published with it (its generation stands in the policy's header) comes
+ * with the same store.  Scope words are assigned here, whatever numbers the
+ * compiler gave.  With both sizes 0 it only makes the folder, and keys.
+ * Refuses a folder that is not on tmpfs, with advice.  Nothing changes on an
+ * error.  Blocks on publish.lock for at most 10 s. */
+int gray_publish(const char *folder, const struct gray_publish *what,
+                 struct gray_published *ret_published,
+                 struct gray_problem *ret_problem);
+/* The number of the scope word for a release, the same for as long as the
+ * folder lives; takes a free word when it has none. GRAY_NONE when full. For
+ * gray_compile_options.word_of; `context` is a struct gray_folder. */
+uint32_t gray_word_number(void *context, uint64_t scope);
+/* Sets the word of a release (GRAY_WORD_* | GRAY_WORD_HOST), raises epochs,
+ * wakes everyone; *ret_before says what it was. */
+struct gray_folder;
+int gray_word_set(struct gray_folder *folder, uint64_t scope, uint32_t word,
+                  uint32_t *ret_before, struct gray_problem *ret_problem);
+int gray_bypass_set(struct gray_folder *folder, bool on,
+                    struct gray_problem *ret_problem);
+/* Adds a new signing key and keeps the one before it valid; creates `keys`
+ * with one random key when there is none. */
+int gray_keys_rotate(const char *folder, gid_t group,
+                     struct gray_problem *ret_problem);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * reader.h - the reading side: map, check, swap, acknowledge.
+ *
+ * Why: a reader never blocks a request for a new policy, and never leaves the
+ * last good one for a bad one. Read next: reader.c, set.c.
+ */
+#ifndef GRAY_RUNTIME_READER_H
+#define GRAY_RUNTIME_READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "engine/engine.h"
+#include "runtime/folder.h"
+
+struct gray_runtime;      /* one process's hold on a folder */
+struct gray_runtime_set;  /* one immutable loaded state: policy+fleet+lists */
+
+enum gray_reader_kind { GRAY_READER_NGINX = 1, GRAY_READER_LIBRARY = 2,
+                        GRAY_READER_CLI = 3 };
+/* Maps `control`, takes a readers/<id> (by lock; a dead one's file is taken
+ * over with its counters when it is sound, else replaced), makes its FIFO,
+ * loads what is there.  Works without any snapshot (views are then empty).
+ * `counted` false: no readers/ file (CLI).  0 even when no file could be taken
+ * or the newest snapshot was refused: *ret_problem's code then says so, else
+ * it is NULL; without a file the reader decides, uncounted and unwoken.
+ * -ENOENT: no folder; -EPERM: others may change it; -EINVAL: bad `control`. */
+int gray_runtime_open(struct gray_runtime **ret_runtime, const char *folder,
+                      enum gray_reader_kind kind, bool counted,
+                      struct gray_problem *ret_problem);
+void gray_runtime_close(struct gray_runtime *runtime);
+/* Readable (poll) when something changed; -1 when not counted. */
+int gray_runtime_wake_fd(const struct gray_runtime *runtime);
+/* Empties the FIFO. */
+void gray_runtime_wake_drain(struct gray_runtime *runtime);
+/* True when keys were made here, but cannot be read by this process (group,
+ * mode, damage): cookies are neither signed nor verified. */
+bool gray_runtime_keyless(const struct gray_runtime *runtime);
+/* True when `control` names generations other than the loaded ones: a few
+ * loads, may be asked per request. */
+bool gray_runtime_stale(const struct gray_runtime *runtime);
+/* Maps and checks the newest state; off the request path, may run in another
+ * thread than the reader's own while nothing else changes this runtime.
+ * *ret_set NULL: nothing newer, or nothing good (then ret_problem says why;
+ * the current one stays, and the refusal is kept for status). */
+int gray_runtime_load(struct gray_runtime *runtime,
+                      struct gray_runtime_set **ret_set,
+                      struct gray_problem *ret_problem);
+/* Makes a loaded set the current one, acknowledges its generations in
+ * readers/<id>, links its routes with counter series, frees the one before:
+ * in the reader's own thread, when no request holds a view. */
+void gray_runtime_swap(struct gray_runtime *runtime,
+                       struct gray_runtime_set *set);
+void gray_runtime_set_free(struct gray_runtime_set *set);
+/* The current view; NULL when there is no good snapshot or bypass is on (then
+ * *ret_reason says which: NO_SNAPSHOT or BYPASS).  Valid until the next
+ * swap. */
+const struct gray_view *gray_runtime_view(const struct gray_runtime *runtime,
+                                          enum gray_reason *ret_reason);
+/* The same without regard to bypass; NULL only when nothing good was ever
+ * loaded.  For a gateway that must still know where the baselines are. */
+const struct gray_view *gray_runtime_loaded(const struct gray_runtime *runtime);
+/* Raised by one with every swap: cached numbers (services, entrances) are
+ * looked up again when it moved. */
+uint64_t gray_runtime_epoch(const struct gray_runtime *runtime);
+/* Why the newest file on disk was refused; code NULL: it was not. */
+const struct gray_problem *
+gray_runtime_refusal(const struct gray_runtime *runtime);
+
+#endif
