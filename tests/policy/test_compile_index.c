@@ -321,6 +321,8 @@ static void more_lengths_than_are_kept_lose_no_rule(void **state)
     uint32_t round, i, k, hits = 0;
 
     (void)state;
+    /* compilers draw in different orders above: the same rules for all */
+    seed = 0;
     for (round = 0; round < 8; round++) {
         struct gray_model *model = craft_model();
         struct model_lane lane = craft_lane("red", members);
@@ -355,8 +357,10 @@ static void more_lengths_than_are_kept_lose_no_rule(void **state)
         }
         assert_int_equal(slot->prefix_count, GRAY_PREFIXES_MAX);
         for (i = 0; i < 300; i++) {
-            char *target = craft_print("%sz%u", deep_path(1 + below(400)),
-                                       below(4));
+            /* drawn one after another: compilers differ in what is first */
+            uint32_t end = below(4);
+            char *target =
+                craft_print("%sz%u", deep_path(1 + below(400)), end);
 
             k = ask_both(&indexed, &plain, target);
             hits += k != GRAY_NONE;
