@@ -127,7 +127,10 @@ ngx_http_gray_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
 }
 
 
-/* A balancing method after ours takes our place in silence: say it. */
+/*
+ * A balancing method after ours takes our place in silence: say it.  Servers
+ * that stand in for several services are one service's at most.
+ */
 
 ngx_int_t
 ngx_http_gray_check_balance(ngx_conf_t *cf, ngx_http_gray_main_conf_t *gmcf)
@@ -147,6 +150,16 @@ ngx_http_gray_check_balance(ngx_conf_t *cf, ngx_http_gray_main_conf_t *gmcf)
                           "\"gray_balance\" in upstream \"%V\" in %s:%ui",
                           &us[i]->host, us[i]->file_name, us[i]->line);
             return NGX_ERROR;
+        }
+
+        if (gscf->fallback && gscf->another.len) {
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "the servers of upstream \"%V\" in %s:%ui would "
+                          "answer for both gray_service \"%V\" and \"%V\" "
+                          "under bypass or without a policy: give each "
+                          "service an upstream of its own",
+                          &us[i]->host, us[i]->file_name, us[i]->line,
+                          &gscf->service, &gscf->another);
         }
     }
 

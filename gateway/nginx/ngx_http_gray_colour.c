@@ -11,7 +11,7 @@
  *                -> decide -> explain, log, cookie -> rewrite headers
  *
  * Without a snapshot forgeries still go; under bypass nothing is touched.
- * Read next: ngx_http_gray_incoming.c, engine/decide.c, ngx_http_gray_outcome.c.
+ * Read next: ngx_http_gray_incoming.c, ngx_http_gray_outcome.c.
  */
 
 
@@ -19,8 +19,6 @@
 
 
 static ngx_int_t ngx_http_gray_decide(ngx_http_gray_decision_t *d);
-static ngx_int_t ngx_http_gray_duplicate(ngx_http_gray_decision_t *d)
-    ngx_http_gray_seldom;
 
 
 const struct gray_colour  ngx_http_gray_no_colour = {
@@ -242,7 +240,7 @@ ngx_http_gray_decide(ngx_http_gray_decision_t *d)
 
 /* Which of the two would count is not for the client to try out. */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_gray_duplicate(ngx_http_gray_decision_t *d)
 {
     ngx_http_gray_event(d->worker, GRAY_EVENT_DUPLICATE_CONTROL);

@@ -13,8 +13,7 @@
 #include "ngx_http_gray_module.h"
 
 
-static void ngx_http_gray_count(ngx_http_gray_ctx_t *ctx,
-    ngx_http_gray_use_t *use, uint64_t now);
+static void ngx_http_gray_count(ngx_http_gray_use_t *use, uint64_t now);
 static ngx_uint_t ngx_http_gray_count_tries(ngx_http_gray_use_t *use,
     struct gray_series *slot);
 static ngx_uint_t ngx_http_gray_grpc_failed(ngx_http_request_t *r);
@@ -78,6 +77,53 @@ ngx_http_gray_count_start(ngx_http_gray_worker_t *w,
 }
 
 
+/*
+ * At the entrance, whoever serves there: a release's first route with the
+ * variant has its admissions, once each.
+ */
+
+void
+ngx_http_gray_count_admission(ngx_http_gray_worker_t *w,
+    const struct gray_view *view, const struct gray_verdict *verdict,
+    enum gray_class traffic_class)
+{
+    uint32_t                     i;
+    const uint32_t              *routes;
+    struct gray_series          *slot;
+    const struct gray_route     *route;
+    const struct gray_release   *release;
+    const struct gray_snapshot  *policy;
+
+    policy = view->policy;
+    release = gray_release_at(policy, verdict->release);
+
+    if (!w->counted || release == NULL) {
+        return;
+    }
+
+    /* gray_snapshot_open() has looked at every one of them */
+
+    routes = (const uint32_t *) (policy->base
+                                 + policy->policy->numbers.offset)
+             + release->routes.first;
+
+    for (i = 0; i < release->routes.count; i++) {
+        route = gray_route_at(policy, routes[i]);
+
+        if (route == NULL || route->variant != verdict->variant) {
+            continue;
+        }
+
+        slot = gray_counters_series(w->runtime, routes[i], traffic_class);
+        if (slot) {
+            ngx_http_gray_add(slot->admitted);
+        }
+
+        return;
+    }
+}
+
+
 ngx_int_t
 ngx_http_gray_count_handler(ngx_http_request_t *r)
 {
@@ -101,7 +147,7 @@ ngx_http_gray_count_handler(ngx_http_request_t *r)
 
     for (use = ctx->uses; use; use = use->next) {
         if (use->slot && use->slot->series == use->series) {
-            ngx_http_gray_count(ctx, use, now);
+            ngx_http_gray_count(use, now);
         }
     }
 
@@ -110,8 +156,7 @@ ngx_http_gray_count_handler(ngx_http_request_t *r)
 
 
 static void
-ngx_http_gray_count(ngx_http_gray_ctx_t *ctx, ngx_http_gray_use_t *use,
-    uint64_t now)
+ngx_http_gray_count(ngx_http_gray_use_t *use, uint64_t now)
 {
     uint32_t             bucket;
     uint64_t             us;
@@ -148,10 +193,6 @@ ngx_http_gray_count(ngx_http_gray_ctx_t *ctx, ngx_http_gray_use_t *use,
 
     if (ngx_http_gray_grpc_failed(use->request)) {
         ngx_http_gray_add(slot->grpc_failed);
-    }
-
-    if (ctx->admitted && use->arm) {
-        ngx_http_gray_add(slot->admitted);
     }
 
     us = now - use->started;

@@ -78,6 +78,11 @@ typedef struct {
 } ngx_http_gray_decision_t;
 
 
+/* ngx_http_gray_colour.c */
+
+ngx_int_t ngx_http_gray_duplicate(ngx_http_gray_decision_t *d)
+    ngx_http_gray_seldom;
+
 /* ngx_http_gray_incoming.c */
 
 void ngx_http_gray_begin(ngx_http_gray_decision_t *d);

@@ -20,6 +20,7 @@ static ngx_int_t ngx_http_gray_attrs(ngx_http_gray_decision_t *d,
 static void ngx_http_gray_anonymous(ngx_http_gray_decision_t *d);
 static ngx_uint_t ngx_http_gray_signed(ngx_http_gray_decision_t *d);
 static ngx_uint_t ngx_http_gray_trusted(ngx_http_gray_scan_t *scan);
+static ngx_uint_t ngx_http_gray_contradicts(ngx_http_gray_scan_t *scan);
 static void ngx_http_gray_strip(ngx_http_gray_scan_t *scan,
     ngx_http_gray_worker_t *w);
 
@@ -284,6 +285,10 @@ ngx_http_gray_incoming(ngx_http_gray_decision_t *d)
 
     if (ngx_http_gray_trusted(scan)) {
 
+        if (ngx_http_gray_contradicts(scan)) {
+            return ngx_http_gray_duplicate(d);
+        }
+
         if (known) {
             return NGX_OK;
         }
@@ -362,6 +367,27 @@ ngx_http_gray_trusted(ngx_http_gray_scan_t *scan)
            && ngx_cidr_match(scan->request->connection->sockaddr,
                              scan->conf->trust)
               == NGX_OK;
+}
+
+
+/* A lane by its header and another one in baggage: two values of one word. */
+
+static ngx_uint_t
+ngx_http_gray_contradicts(ngx_http_gray_scan_t *scan)
+{
+    struct gray_str  carried;
+
+    if (scan->lane == NULL || scan->baggage == NULL) {
+        return 0;
+    }
+
+    carried = scan->carried.lane;
+
+    return scan->lane->value.len && carried.length
+           && (scan->lane->value.len != carried.length
+               || ngx_memcmp(scan->lane->value.data, carried.data,
+                             carried.length)
+                  != 0);
 }
 
 

@@ -374,5 +374,5 @@ ngx_http_gray_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         }
     }
 
-    return ngx_http_gray_check_cache(cf, conf);
+    return ngx_http_gray_check_location(cf, conf);
 }

@@ -7,16 +7,16 @@
  * location ends in.  What both leave behind lies in one record in the
  * request's pool, so that nothing of a request points into a mapping.
  *
- *   _module.c   directives, configurations, phases     _conf.c     directives' work
- *   _colour.c   a request's colour, once               _balance.c  an upstream's work
- *   _incoming.c what is known of the request           _choose.c   refused before asked
- *   _outcome.c  what the decision leaves behind        _peer.c     endpoints, retries
- *   _headers.c  headers read      _rewrite.c  written  _cookie.c   signed cookie
- *   _filter.c   headers of the answer                  _count.c    counters
- *   _log.c      decision log                           _status.c   status location
- *   _worker.c   the runtime folder in a worker         _load.c     a new policy taken
+ *   _module.c   directives, phases       _conf.c, _check.c  their work
+ *   _colour.c   a request's colour       _balance.c  an upstream's work
+ *   _incoming.c what is known of it      _choose.c   refused before asked
+ *   _outcome.c  what a decision leaves   _peer.c     endpoints, retries
+ *   _headers.c  read   _rewrite.c wrote  _cookie.c   signed cookie
+ *   _filter.c   headers of the answer    _count.c    counters
+ *   _log.c, _line.c   decision log       _status.c   status location
+ *   _worker.c   the folder in a worker   _load.c     a new policy taken
  *   _variables.c
- * Read next: ngx_http_gray_module.c, ngx_http_gray_decision.h, docs/gateway.md.
+ * Read next: ngx_http_gray_module.c, ngx_http_gray_decision.h.
  */
 
 
@@ -177,6 +177,8 @@ typedef struct {
     ngx_uint_t                   balance;
     ngx_uint_t                   balance_ready;
     ngx_uint_t                   fallback;   /* has servers of its own */
+    ngx_str_t                    service;    /* that uses it, and one more */
+    ngx_str_t                    another;
 } ngx_http_gray_srv_conf_t;
 
 
@@ -211,7 +213,6 @@ struct ngx_http_gray_use_s {
     uint32_t                     endpoint;
     uint8_t                      reason;
     unsigned                     taken:1;    /* load was raised */
-    unsigned                     arm:1;
 
     u_char                       name[GRAY_NAME_MAX + 1]; /* of version */
 };
@@ -235,7 +236,6 @@ typedef struct {
     uint8_t                      reason;
     uint8_t                      traffic_class;
     unsigned                     bypass:1;
-    unsigned                     admitted:1;
     unsigned                     refused:1;
     unsigned                     has_reason:1;
 } ngx_http_gray_ctx_t;
@@ -254,9 +254,12 @@ char *ngx_http_gray_attr(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_gray_trust(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_gray_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_gray_value(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* ngx_http_gray_check.c */
+
 ngx_int_t ngx_http_gray_hook_keys(ngx_conf_t *cf);
 void ngx_http_gray_unhook_keys(ngx_http_gray_main_conf_t *gmcf);
-char *ngx_http_gray_check_cache(ngx_conf_t *cf,
+char *ngx_http_gray_check_location(ngx_conf_t *cf,
     ngx_http_gray_loc_conf_t *conf);
 
 /* ngx_http_gray_worker.c */
@@ -311,6 +314,9 @@ ngx_int_t ngx_http_gray_filter_init(ngx_conf_t *cf);
 void ngx_http_gray_count_start(ngx_http_gray_worker_t *w,
     const struct gray_view *view, ngx_http_gray_ctx_t *ctx,
     ngx_http_gray_use_t *use);
+void ngx_http_gray_count_admission(ngx_http_gray_worker_t *w,
+    const struct gray_view *view, const struct gray_verdict *verdict,
+    enum gray_class traffic_class);
 ngx_int_t ngx_http_gray_count_handler(ngx_http_request_t *r);
 
 /* ngx_http_gray_log.c */
@@ -319,6 +325,11 @@ char *ngx_http_gray_log(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 ngx_int_t ngx_http_gray_log_init(ngx_http_gray_log_t *log,
     ngx_http_gray_worker_t *w);
 void ngx_http_gray_log_exit(ngx_http_gray_log_t *log);
+void ngx_http_gray_log_line(ngx_http_gray_log_t *log, u_char *head,
+    size_t head_len, const u_char *rest, size_t rest_len);
+
+/* ngx_http_gray_line.c */
+
 const char *ngx_http_gray_log_wants(ngx_http_gray_log_t *log,
     const struct gray_colour *colour);
 void ngx_http_gray_log_decision(ngx_http_request_t *r,

@@ -264,7 +264,6 @@ ngx_http_gray_choose(ngx_http_gray_peer_t *gp, const struct gray_view *view)
 
     use->route = choice.route;
     route = gray_route_at(view->policy, choice.route);
-    use->arm = route->kind == GRAY_ROUTE_ARM;
     version = gray_text(view->policy, route->version);
 
     use->version.data = use->name;

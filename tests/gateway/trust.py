@@ -30,6 +30,20 @@ hop({"x-gray-lane": "blue"}, "inner.sock", "served=v1 uri=/ host=gray lane=blue 
 hop({"baggage": "gray.arms=pay-7,k=v"}, "inner.sock",
     "served=v1 uri=/ host=gray lane= baggage=gray.arms=pay-7,k=v ")
 
+# two values of one word, in two places: neither is obeyed
+TWICE = event("duplicate-control")
+for sock in ("inner.sock", "edge2.sock"):
+    peer = {"X-Real-IP": "10.1.2.3"}
+    assert ask("/", {**RED, **peer, "baggage": "gray.lane=blue"},
+               sock).status == 400
+    hop({**RED, **peer, "baggage": "k=v,gray.lane=red"}, sock,
+        "served=v3 uri=/ host=gray lane=red baggage=k=v,gray.lane=red ")
+assert event("duplicate-control") == TWICE + 2
+hop({**RED, "baggage": "gray.arms=cart-2"}, "inner.sock",
+    "served=v3 uri=/ host=gray lane=red "
+    "baggage=gray.lane=red,gray.arms=cart-2 ")
+hop({**RED, "baggage": "gray.lane=blue"}, "alone.sock", NOTHING)
+
 # a client behind a proxy that is trusted for addresses only
 hop({**RED, "X-Real-IP": "203.0.113.7"}, "inner.sock", NOTHING)
 hop({"baggage": "gray.arms=cart-2", "X-Real-IP": "203.0.113.7"}, "inner.sock",
