@@ -6,7 +6,8 @@ usage: origin.py http|fastcgi|uwsgi|grpc ADDRESS PIDFILE NAME
 
 Why: stories compare what a service was sent, to the byte; so `http` answers
 with the raw head it read (to /hold.. only once the file PIDFILE.go is
-there), `fastcgi` and `uwsgi` with the parameters they got,
+there; to /half.. never all of it; after an upgrade
+the other's bytes in capitals), `fastcgi` and `uwsgi` with the parameters they got,
 one a line, sorted.  `grpc` answers with its name and ends with the trailer
 grpc-status: 0, or the number behind a colon in NAME.  ADDRESS is a port of 127.0.0.1 or the path of a socket.
 Every answer carries X-Served-By: NAME.  Ends on SIGTERM or SIGQUIT.
@@ -48,6 +49,18 @@ def http(conn, name):
         while len(data) < length:
             data += conn.recv(65536)
         data = data[length:]
+        if b"\nUpgrade: websocket" in head:
+            conn.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: "
+                         b"websocket\r\nConnection: upgrade\r\n"
+                         b"X-Served-By: " + name + b"\r\n\r\n")
+            while piece := conn.recv(65536):
+                conn.sendall(piece.upper())
+            return
+        if head.startswith(b"GET /half"):
+            conn.sendall(b"HTTP/1.1 200 OK\r\nX-Served-By: " + name
+                         + b"\r\nContent-Length: 1000\r\n\r\nhalf")
+            conn.recv(1)  # until the gateway gives up
+            return
         if head.startswith(b"GET /hold"):
             for _ in range(3000):
                 if os.path.exists(sys.argv[3] + ".go"):
