@@ -287,32 +287,9 @@ ngx_http_gray_grpc_failed(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_gray_grpc_status(ngx_list_t *list)
 {
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
 
-    part = &list->part;
-    h = part->elts;
+    h = ngx_http_gray_find_header(list, "grpc-status", 11);
 
-    for (i = 0; /* void */; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].key.len == 11
-            && ngx_strncasecmp(h[i].key.data, (u_char *) "grpc-status", 11)
-               == 0)
-        {
-            return ngx_atoi(h[i].value.data, h[i].value.len);
-        }
-    }
-
-    return NGX_ERROR;
+    return h != NULL ? ngx_atoi(h->value.data, h->value.len) : NGX_ERROR;
 }

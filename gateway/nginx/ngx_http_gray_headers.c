@@ -367,3 +367,34 @@ ngx_http_gray_own_cookie(ngx_http_gray_scan_t *scan, ngx_table_elt_t *h)
 
     return NGX_DECLINED;
 }
+
+
+ngx_table_elt_t *
+ngx_http_gray_find_header(ngx_list_t *list, const char *name, size_t len)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    part = &list->part;
+    h = part->elts;
+
+    for (i = 0; /* void */; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                return NULL;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (h[i].key.len == len
+            && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0)
+        {
+            return &h[i];
+        }
+    }
+}

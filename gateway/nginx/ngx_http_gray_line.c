@@ -114,8 +114,6 @@ ngx_http_gray_log_head(ngx_http_request_t *r, u_char *p, u_char *last,
     const char *event)
 {
     ngx_str_t                   traceparent;
-    ngx_uint_t                  i;
-    ngx_list_part_t            *part;
     ngx_table_elt_t            *h;
     ngx_http_gray_main_conf_t  *gmcf;
 
@@ -123,28 +121,10 @@ ngx_http_gray_log_head(ngx_http_request_t *r, u_char *p, u_char *last,
 
     ngx_str_null(&traceparent);
 
-    part = &r->headers_in.headers.part;
-    h = part->elts;
+    h = ngx_http_gray_find_header(&r->headers_in.headers, "traceparent", 11);
 
-    for (i = 0; /* void */; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].key.len == 11
-            && ngx_strncasecmp(h[i].key.data, (u_char *) "traceparent", 11)
-               == 0)
-        {
-            traceparent = h[i].value;
-            break;
-        }
+    if (h != NULL) {
+        traceparent = h->value;
     }
 
     /* version, trace id, span id, flags: the second field */

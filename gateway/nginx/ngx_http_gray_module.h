@@ -245,6 +245,12 @@ extern ngx_module_t               ngx_http_gray_module;
 extern const struct gray_colour   ngx_http_gray_no_colour;
 
 
+/* ngx_http_gray_headers.c: the first header of this name (in lower case), as
+ * a client or a service wrote it; NULL when there is none */
+
+ngx_table_elt_t *ngx_http_gray_find_header(ngx_list_t *list, const char *name,
+    size_t len);
+
 /* ngx_http_gray_conf.c */
 
 char *ngx_http_gray_runtime(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);

@@ -99,8 +99,6 @@ static ngx_uint_t
 ngx_http_gray_wants_prometheus(ngx_http_request_t *r)
 {
     ngx_str_t         value;
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
 
     if (ngx_http_arg(r, (u_char *) "format", 6, &value) == NGX_OK) {
@@ -108,30 +106,10 @@ ngx_http_gray_wants_prometheus(ngx_http_request_t *r)
                && ngx_strncmp(value.data, "prometheus", 10) == 0;
     }
 
-    part = &r->headers_in.headers.part;
-    h = part->elts;
+    h = ngx_http_gray_find_header(&r->headers_in.headers, "accept", 6);
 
-    for (i = 0; /* void */; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].key.len == 6
-            && ngx_strncasecmp(h[i].key.data, (u_char *) "accept", 6) == 0)
-        {
-            return ngx_strlcasestrn(h[i].value.data,
-                                    h[i].value.data + h[i].value.len,
-                                    (u_char *) "text/plain", 10 - 1)
-                   != NULL;
-        }
-    }
-
-    return 0;
+    return h != NULL
+           && ngx_strlcasestrn(h->value.data, h->value.data + h->value.len,
+                               (u_char *) "text/plain", 10 - 1)
+              != NULL;
 }
