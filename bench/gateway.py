@@ -194,9 +194,15 @@ class Bench:
         self.cookies = [f"uid={i}" for i in range(100000, 101000)]
 
     def close(self):
+        # Asked first: a master that is killed leaves its workers behind.
         for child in self.children:
             if child.poll() is None:
-                child.send_signal(signal.SIGKILL)
+                child.terminate()
+        for child in self.children:
+            try:
+                child.wait(20)
+            except subprocess.TimeoutExpired:
+                child.kill()
                 child.wait()
         shutil.rmtree(self.dir, ignore_errors=True)
 
