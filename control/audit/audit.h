@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * audit.h - who did what, when and why, so that nobody can change it later.
+ *
+ * Why: a table of events can be edited by whoever owns the database.  Each
+ * record is therefore chained to the one before it, h = SHA-256(0x00 | h' |
+ * record), in the same transaction as the change, and all records are leaves
+ * of a Merkle tree (RFC 6962: leaf 0x00, node 0x01) whose root is signed
+ * (Ed25519) each minute and written outside the database: who rewrites the
+ * tail with a fresh chain still contradicts a checkpoint.
+ *
+ *   <state>/audit/key        private key, PEM, mode 0600, made at first start
+ *   <state>/audit/key.pub    its verifier line (signed note format)
+ *   <state>/audit/checkpoints   signed notes, appended and synced
+ *
+ * Everything but the checkpoint file is pure. Threads: an audit_tree belongs
+ * to one thread.
+ * Read next: chain.c, tree.c, checkpoint.c, verify.c.
+ */
+#ifndef GRAYD_AUDIT_H
+#define GRAYD_AUDIT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "control/store/store.h"
+
+#define AUDIT_HASH STORE_HASH
+#define AUDIT_CHECKPOINT_S 60
+
+/* What a record says; NULL and 0: left out. Strings are UTF-8. */
+struct audit_entry {
+    int64_t at;            /* ms since the epoch */
+    const char *actor;     /* name of the identity, never a request's field */
+    const char *role, *via; /* "operator"; "token", "socket", "grayd" */
+    const char *action;    /* name of the route, or the verb: "apply", "abort" */
+    const char *resource;  /* "Release/cart-2", "" for all */
+    const char *outcome;   /* "done", "refused", "denied", "dry-run" */
+    const char *code;      /* of the refusal */
+    const char *reason;    /* the person's words */
+    const char *triggered_by; /* USER POLICY ANALYSIS SCHEDULE INTERNAL_ERROR */
+    const char *event_type;   /* DEPLOYMENT_STARTED ..., NULL */
+    const char *request;   /* id of the request */
+    uint64_t revision;     /* that it made; 0: none */
+    const json_t *before, *after; /* borrowed; secrets never stand here */
+};
+/* Canonical JSON (keys sorted, compact) with the sequence number in it.
+ * malloc'd; NULL: no memory. */
+char *audit_record_text(uint64_t sequence, const struct audit_entry *entry,
+                        size_t *ret_length);
+void audit_chain(const uint8_t before[AUDIT_HASH], const char *text,
+                 size_t length, uint8_t ret_hash[AUDIT_HASH]);
+
+/* The right edge of the tree: enough to append and to say the root. */
+struct audit_tree {
+    uint64_t size;
+    uint8_t peaks[64][AUDIT_HASH]; /* [k]: a full subtree of 2^k, if bit k */
+};
+void audit_tree_append(struct audit_tree *tree, const char *text,
+                       size_t length);
+void audit_tree_root(const struct audit_tree *tree,
+                     uint8_t ret_root[AUDIT_HASH]);
+
+/* ---- keys and checkpoints ---------------------------------------------------- */
+
+struct audit_signer;
+/* Reads or makes the key in <state>/audit. */
+int audit_signer_open(struct audit_signer **ret_signer, const char *state,
+                      const char *origin, struct gray_problem *ret_problem);
+void audit_signer_close(struct audit_signer *signer);
+/* "origin+hash+key" as the signed note format has it; owned by the signer. */
+const char *audit_signer_verifier(const struct audit_signer *signer);
+/* Appends a signed note for this tree and this head of the chain, synced.
+ * ret_note (may be NULL): malloc'd text. */
+int audit_checkpoint(struct audit_signer *signer,
+                     const struct audit_tree *tree,
+                     const uint8_t chain[AUDIT_HASH], int64_t at,
+                     char **ret_note, struct gray_problem *ret_problem);
+
+/* ---- verify and prove --------------------------------------------------------- */
+
+struct audit_report {
+    uint64_t records, checkpoints;
+    bool good;
+    uint64_t first_bad; /* sequence number; 0: good, or no single record */
+    char sentence[300]; /* what is wrong there, or "good" */
+};
+/* Walks all records of a store (alive or dead) against the checkpoints of
+ * <state>/audit and a verifier line (NULL: <state>/audit/key.pub). Negative
+ * only when it could not be read at all. */
+int audit_verify(struct store_reader *reader, const char *state,
+                 const char *verifier, struct audit_report *ret_report,
+                 struct gray_problem *ret_problem);
+/* The same over an export: JSON lines {"record":TEXT,"hash":HEX}. */
+int audit_verify_export(const char *path, const char *checkpoints,
+                        const char *verifier, struct audit_report *ret_report,
+                        struct gray_problem *ret_problem);
+/* Inclusion proof of a record in the newest checkpoint that covers it: {seq,
+ * record, leafIndex, treeSize, hashes[], root, checkpoint}. 1: no checkpoint
+ * covers it yet, or no such record. */
+int audit_prove(struct store_reader *reader, const char *state,
+                uint64_t sequence, json_t **ret_proof,
+                struct gray_problem *ret_problem);
+/* Whether such a proof holds, by the verifier alone; pure. */
+bool audit_proof_holds(const json_t *proof, const char *verifier);
+
+#endif
