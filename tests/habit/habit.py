@@ -116,7 +116,8 @@ def check_documented(root):
     public += ["policy/policy.h"]
     public += [f"control/{name}.h" for name in (
                    "store/store", "audit/audit", "identity/identity",
-                   "release/release", "publish/publisher", "change/change",
+                   "release/release", "publish/publisher", "call/call",
+                   "change/change", "read/read",
                    "rest/rest")]
     for path in public:
         if not os.path.exists(os.path.join(root, path)):

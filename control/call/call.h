@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * call.h - a call and its reply, whatever carried it.
+ *
+ * Why: rights, scopes, limits and shapes are decided in one place, between
+ * the transport (rest/) and the handlers (change/ writes, read/ reads).  A
+ * handler is found through the route table, gets a call whose identity has
+ * the route's right already (and covers its {name}, where RESOURCE is NAME),
+ * and fills a reply.  It asks call_covers() for every further name.
+ * Threads: a call belongs to whoever handles it; see routes.def for where.
+ * Read next: routes.def, reply.c, change/change.h, read/read.h.
+ */
+#ifndef GRAYD_CALL_H
+#define GRAYD_CALL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "control/identity/identity.h"
+#include "control/store/store.h"
+
+#define CALL_BODY_MAX (1u << 20)        /* bytes of most bodies */
+#define CALL_APPLY_BODY_MAX (64u << 20) /* of APPLY, PLAN and LIST_IDS */
+#define CALL_PAGE_MAX 1000u             /* items of a page; the default 100 */
+#define CALL_KEY_MAX 128u               /* bytes of an Idempotency-Key */
+#define CALL_SEGMENT_MAX 128u           /* bytes of {name}, {id}, ... */
+
+enum route_number {
+#define GRAYD_ROUTE(NAME, METHOD, path, RIGHT, RESOURCE, WHERE, query, \
+                    request, response, summary)                        \
+    ROUTE_##NAME,
+#include "control/call/routes.def"
+    ROUTE_COUNT
+};
+enum problem_number {
+#define GRAYD_PROBLEM(NAME, status, code, title) PROBLEM_##NAME,
+#include "control/call/problems.def"
+#undef GRAYD_PROBLEM
+    PROBLEM_COUNT
+};
+enum route_resource { RESOURCE_NONE, RESOURCE_NAME, RESOURCE_EACH,
+                      RESOURCE_ALL };
+enum route_where { WHERE_HERE, WHERE_PLANNER, WHERE_CONTROL };
+struct route {
+    enum route_number number;
+    const char *name, *method, *path;
+    unsigned right;
+    enum route_resource resource;
+    enum route_where where;
+    const char *query, *request, *response, *summary;
+};
+extern const struct route routes[ROUTE_COUNT];
+
+struct call {
+    const struct route *route;
+    struct identity identity;
+    char id[33];       /* of the request, for logs and the audit */
+    int64_t now;       /* ms since the epoch, when it arrived */
+    char kind[CALL_SEGMENT_MAX + 1], name[CALL_SEGMENT_MAX + 1];
+    char verb[CALL_SEGMENT_MAX + 1], item[CALL_SEGMENT_MAX + 1]; /* {id} */
+    json_t *query;     /* object of strings; never NULL */
+    json_t *body;      /* NULL: none */
+    bool dry_run;      /* ?dryRun=true */
+    bool has_if_match; /* If-Match: "REVISION" */
+    uint64_t if_match;
+    char key[CALL_KEY_MAX + 1]; /* Idempotency-Key; "": none */
+    uint8_t request_hash[STORE_HASH]; /* of method, path, query and body */
+};
+struct reply {
+    int status;
+    json_t *body;             /* owned; NULL: `text` */
+    char *text;               /* owned, malloc'd; with `type` */
+    size_t length;
+    const char *type;         /* NULL: application/json */
+    uint64_t etag;            /* revision; 0: none */
+    unsigned retry_after;     /* s; 0: none */
+};
+struct grayd;
+/* What a handler works with on its thread. */
+struct hand {
+    struct grayd *grayd;
+    struct store_reader *reader; /* of this thread */
+};
+typedef void route_handler(struct hand *hand, const struct call *call,
+                           struct reply *reply);
+/* A handler of every route: route_handle_<NAME>(), found by number. */
+#define GRAYD_ROUTE(NAME, METHOD, path, RIGHT, RESOURCE, WHERE, query, \
+                    request, response, summary)                        \
+    route_handler route_handle_##NAME;
+#include "control/call/routes.def"
+route_handler *route_find_handler(enum route_number number);
+
+/* ---- replies (reply.c) --------------------------------------------------------- */
+
+/* Takes the body over. */
+void reply_json(struct reply *reply, int status, json_t *body);
+/* application/problem+json: {"type","title","status","code","detail",
+ * "advice"?,"findings"?}. `detail` is a sentence about this case. */
+void reply_problem(struct reply *reply, enum problem_number problem,
+                   const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Adds to a problem body. Takes `value` over. */
+void reply_add(struct reply *reply, const char *key, json_t *value);
+bool reply_is_problem(const struct reply *reply);
+void reply_clear(struct reply *reply);
+
+/* ---- arguments (call.c) --------------------------------------------------------- */
+
+/* False after having filled the reply with 403, naming the name. */
+bool call_covers(const struct call *call, const char *name,
+                 struct reply *reply);
+/* An integer of the query within [least, most]; *ret untouched when it is not
+ * there. False after having filled the reply. */
+bool call_query_number(const struct call *call, const char *name,
+                       uint64_t least, uint64_t most, uint64_t *ret_number,
+                       struct reply *reply);
+const char *call_query_text(const struct call *call, const char *name);
+/* The body against the route's schema (the keywords of JSON Schema that
+ * schemas.json uses). False after having filled the reply with the JSON
+ * pointer of what is wrong. */
+bool call_check_body(const struct call *call, struct reply *reply);
+/* A named schema of schemas.json, borrowed; NULL: none. The whole file. */
+const json_t *schema_find(const char *name);
+const json_t *schema_all(void);
+/* 0, or -1 with the pointer and a sentence (buffers of the caller). */
+int schema_check(const json_t *schema, const json_t *value, char *ret_pointer,
+                 size_t pointer_size, char *ret_sentence,
+                 size_t sentence_size);
+
+#endif

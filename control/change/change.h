@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * change.h - the one thread that changes anything, and how it is asked.
+ *
+ * Why: with one writer a change is a straight line: look at what is in force,
+ * check, commit (documents, states, audit record, outbox and the answer for
+ * the idempotency key in one transaction), publish, answer.  Whoever was
+ * refused is recorded too.
+ * Read next: control.c (queue and tick), commit.c (the straight line),
+ * apply.c, verbs.c.
+ */
+#ifndef GRAYD_CHANGE_H
+#define GRAYD_CHANGE_H
+
+#include "control/audit/audit.h"
+#include "control/call/call.h"
+#include "control/grayd.h"
+
+/* Opens store, audit and publisher; brings the runtime folder to the newest
+ * revision, adopts words that were set on the host meanwhile, makes the first
+ * token (written to <state>/first-token, mode 0600, once), and starts the
+ * thread. */
+int control_start(struct grayd *grayd, struct gray_problem *ret_problem);
+/* Lets the calls in the queue end, writes a checkpoint, closes. */
+void control_stop(struct grayd *grayd);
+
+/* Hands a call over; `done` is called on the control thread with the reply,
+ * which then belongs to it. The call must live until then. False when the
+ * queue is full (nothing was taken). */
+typedef void control_done(void *context, struct reply *reply);
+bool control_submit(struct grayd *grayd, const struct call *call,
+                    control_done *done, void *context);
+/* An attempt that was turned away before it came here (no right, no scope, a
+ * bad token): one record, in the control thread's own time. Bounded: beyond
+ * 1,000 waiting ones they are counted and recorded as a number. */
+void control_record_denied(struct grayd *grayd, const struct call *call,
+                           enum problem_number problem);
+
+/* Whoever waits for news: called on the control thread after each commit and
+ * each publication; must not block. */
+typedef void control_listener(void *context, uint64_t audit_sequence,
+                              uint64_t revision_in_force);
+void control_listen(struct grayd *grayd, control_listener *listener,
+                    void *context);
+
+#endif

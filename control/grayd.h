@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * grayd.h - one running grayd: what it was told, what it owns, its threads.
+ *
+ *   REST threads     libmicrohttpd; quick reads (read/) with a reader each
+ *   planner threads  plan, explain, proofs: reads that compute for a while
+ *   control thread   everything that changes anything (change/): one queue,
+ *                    one call after the other, a tick every 100 ms
+ * Order of a change: checked -> committed with its audit record -> published
+ * -> answered.  A kill at any point resumes: what is committed and not
+ * published is published at the next start (the outbox says so).
+ * Read next: main.c (start and end), change/change.h, rest/rest.h.
+ */
+#ifndef GRAYD_H
+#define GRAYD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "control/call/call.h"
+#include "control/store/store.h"
+
+#define GRAYD_STATE_DEFAULT "/var/lib/graylane"
+#define GRAYD_SOCKET_DEFAULT "/run/graylane-grayd/grayd.sock"
+#define GRAYD_PORT_DEFAULT 7170
+#define GRAYD_TICK_MS 100
+#define GRAYD_QUEUE_MAX 1024u /* calls that wait for the control thread */
+
+struct grayd_options {
+    const char *state, *runtime, *socket;
+    const char *listen;         /* "127.0.0.1:7170"; "" none */
+    const char *tls_certificate, *tls_key; /* PEM files; NULL: plain */
+    const char *group;          /* of `keys`; NULL: nginx's */
+    bool allow_any_filesystem;  /* tests and bench only */
+    unsigned rest_threads, planner_threads;
+    unsigned connections_max;
+};
+struct control;   /* change/control.c */
+struct rest;      /* rest/server.c */
+struct planner;   /* rest/planner.c */
+struct grayd {
+    struct grayd_options options;
+    struct control *control;
+    struct rest *rest;
+    char instance[33];
+    int64_t started; /* ms since the epoch */
+    /* For /readyz, /metrics and /v1/status: written by the control thread. */
+    _Atomic uint64_t revision;          /* committed */
+    _Atomic uint64_t revision_in_force; /* published; 0: none */
+    _Atomic uint64_t generation;        /* of the policy in the folder */
+    _Atomic uint64_t audit_sequence;
+    _Atomic bool store_failed;
+    _Atomic bool bypass;
+};
+
+/* The clock of grayd; main.c and tests set it. ms since the epoch. */
+int64_t grayd_now(void);
+/* 1 of 4 levels; a line to standard error: "LEVEL code: sentence". Never with
+ * a secret. */
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO,
+                 LOG_LEVEL_DEBUG };
+void grayd_log(enum log_level level, const char *code, const char *format,
+               ...) __attribute__((format(printf, 3, 4)));
+/* 32 hex digits from the kernel's random numbers. */
+void grayd_random_hex(char ret_hex[33]);
+
+#endif

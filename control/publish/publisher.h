@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * publisher.h - from what the store says to what the host's readers see.
+ *
+ * Why: the runtime folder lies on tmpfs and grayd may be dead or late, so
+ * three things are kept apart: the store (truth), the runtime folder (in
+ * force), and <state>/last-good (a copy of what was last in force, on disk:
+ * snapshot, fleet, lists, keys, words), from which the folder is restored
+ * before nginx starts, without a store and without compiling anything.
+ * A word that a person set on the host itself carries GRAY_WORD_HOST and is
+ * never overwritten here: it is reported, adopted by the release's state, and
+ * only then written again as grayd's own.
+ * Threads: the control thread alone; publisher_restore() from main().
+ * Read next: publisher.c, last_good.c, readers.c.
+ */
+#ifndef GRAYD_PUBLISHER_H
+#define GRAYD_PUBLISHER_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "policy/policy.h"
+#include "runtime/runtime.h"
+
+struct publisher;
+struct publisher_word {
+    char name[GRAY_NAME_MAX + 1]; /* of the release */
+    uint32_t word;                /* GRAY_WORD_* */
+};
+
+/* Opens (makes) the runtime folder; takes <runtime>/grayd.lock, so that two
+ * grayds never write one folder ("in-use", naming the other's pid). */
+int publisher_open(struct publisher **ret_publisher, const char *runtime,
+                   const char *state, gid_t group, bool allow_any_filesystem,
+                   struct gray_problem *ret_problem);
+void publisher_close(struct publisher *publisher);
+/* Number of the word of a release, for gray_compile_options.word_of; context
+ * is the publisher. */
+uint32_t publisher_word_number(void *context, uint64_t scope);
+
+/* Sets the words that tighten, publishes, sets the words that loosen, so that
+ * no unit is let in by half a change; then keeps a copy in last-good (a copy
+ * that could not be kept is reported in *ret_problem with return 1). Words of
+ * releases whose folder word has GRAY_WORD_HOST are left alone. */
+int publisher_put(struct publisher *publisher,
+                  const struct gray_compiled *compiled,
+                  const struct publisher_word *words, size_t word_count,
+                  struct gray_published *ret_published,
+                  struct gray_problem *ret_problem);
+/* Words and bypass alone. */
+int publisher_words(struct publisher *publisher,
+                    const struct publisher_word *words, size_t word_count,
+                    struct gray_problem *ret_problem);
+int publisher_bypass(struct publisher *publisher, bool on,
+                     struct gray_problem *ret_problem);
+/* Sets one word although a host word stands there: a person said otherwise,
+ * or it was adopted. */
+int publisher_word_force(struct publisher *publisher, const char *name,
+                         uint32_t word, struct gray_problem *ret_problem);
+
+/* Revision of the policy in force in the folder; 0: none. */
+uint64_t publisher_revision(struct publisher *publisher);
+/* The next word that a person set on this host (GRAY_WORD_HOST): *ret_scope
+ * and *ret_word; `at` is a position, 0 to begin. 0, or 1: no more. Cheap: may
+ * be asked on every tick. */
+int publisher_host_word(struct publisher *publisher, size_t *at,
+                        uint64_t *ret_scope, uint32_t *ret_word);
+/* Who set it, from actions.log of the folder: {"actor","reason","at"} or NULL.
+ * New reference. */
+json_t *publisher_host_action(struct publisher *publisher, const char *name);
+bool publisher_bypassed(struct publisher *publisher);
+
+/* Live readers of a folder with generations and epoch that they acknowledged,
+ * what they last refused, and counters by route: what /v1/status and /metrics
+ * show. Any thread; reads files as hostile input. New reference; NULL with
+ * *ret_problem. */
+json_t *publisher_status(const char *runtime,
+                         struct gray_problem *ret_problem);
+/* Live readers and those that acknowledged these numbers (0: any). */
+int publisher_acknowledged(const char *runtime, uint64_t policy_generation,
+                           uint64_t word_epoch, size_t *ret_live,
+                           size_t *ret_acknowledged,
+                           struct gray_problem *ret_problem);
+
+/* Puts last-good back into a runtime folder that is missing or empty: for a
+ * unit that runs before nginx. 0; 1: there is nothing to restore, or the
+ * folder has a policy already. What is damaged is refused, not restored. */
+int publisher_restore(const char *state, const char *runtime, gid_t group,
+                      bool allow_any_filesystem,
+                      struct gray_problem *ret_problem);
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * release.h - where a release stands, and where a verb takes it.
+ *
+ * Why: "pause", "freeze", "abort" and "kill" are different things, and each
+ * must do the same whoever says it: a person, a schedule, or (later) a
+ * judgement.  So the machine is pure: a state, facts of the document, an event
+ * and the moment go in; the next state or a refusal with advice comes out.
+ * Nothing here writes, waits or asks.
+ * Read next: release.def (the picture and the table), move.c.
+ */
+#ifndef GRAYD_RELEASE_H
+#define GRAYD_RELEASE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "control/identity/identity.h"
+#include "engine/engine.h"
+
+#define RELEASE_STEPS_MAX 64u
+#define RELEASE_REASON_MAX 400u /* bytes of a reason */
+#define RELEASE_NO_SHARE UINT32_MAX
+
+enum release_state_number {
+#define RELEASE_STATE(NAME, word, phase, doc) RELEASE_##NAME,
+#include "control/release/release.def"
+};
+enum release_verb {
+#define RELEASE_VERB(NAME, word, right, reason, widens, summary) VERB_##NAME,
+#include "control/release/release.def"
+    VERB_COUNT
+};
+
+/* What of its document matters to the machine. */
+struct release_facts {
+    uint8_t data_compat, stickiness; /* GRAY_DATA_*, GRAY_STICKY_* */
+    bool on_abort_keep;              /* strategy onAbort: keep */
+    bool has_strategy;
+    uint32_t declared_share;         /* admission.share, millionths */
+    struct { uint32_t step, share; } weights[RELEASE_STEPS_MAX]; /* setWeight,
+                                        ramp: where it leads; ascending */
+    size_t weight_count;
+    uint32_t step_count;
+};
+/* Reads them from a document (as stored). 0, or -1: not a release's. */
+int release_facts_read(const json_t *document,
+                       struct release_facts *ret_facts);
+
+struct release_status {
+    enum release_state_number state;
+    uint32_t share;      /* in force, millionths */
+    uint32_t step;       /* of the strategy, whose weight is in force */
+    uint32_t attempt;    /* from 1 */
+    bool killed;
+    bool keep;           /* Aborted, and those in stay in */
+    bool frozen_promoted; /* Frozen, and was Promoted before */
+    char completion[20]; /* "", Promoted FastPromoted Aborted RolledBack */
+    int64_t since, started; /* ms since the epoch; 0: never */
+    char by[IDENTITY_NAME_MAX + 1];
+    char reason[RELEASE_REASON_MAX + 1];
+};
+/* The state of a release whose document was just applied for the first time:
+ * Initialized at share 0 when it has a strategy, else at its declared share
+ * (Progressing, or Promoted at 100 %). */
+void release_first(const struct release_facts *facts, int64_t now,
+                   const char *by, struct release_status *ret_status);
+/* As items of the store. New reference. */
+json_t *release_status_json(const struct release_status *status);
+int release_status_parse(const json_t *value,
+                         struct release_status *ret_status);
+
+struct release_event {
+    enum release_verb verb;
+    uint32_t share;        /* set-weight, start; RELEASE_NO_SHARE: not given */
+    bool full;             /* promote */
+    int on_abort;          /* 0 by the document, 1 keep, 2 leave */
+    const struct release_status *earlier; /* undo: where it stood then */
+    const char *by, *reason; /* reason NULL: none */
+    int64_t now;
+};
+struct release_refusal {
+    const char *code;    /* static: "not-in-this-state", "would-shrink",
+                            "reason-missing", "killed", "no-marks", ... */
+    char sentence[300];
+    char advice[300];    /* what to do instead, as commands */
+};
+/* 0 and *ret_next, or -1 and *ret_refusal. A verb that finds nothing to do
+ * (pause of a paused one, kill of a killed one) is 1 with *ret_next unchanged:
+ * saying it twice does no harm. */
+int release_move(const struct release_status *now,
+                 const struct release_facts *facts,
+                 const struct release_event *event,
+                 struct release_status *ret_next,
+                 struct release_refusal *ret_refusal);
+/* A document of this release was applied anew: without a strategy its declared
+ * share is a set-weight; with one the share in force stays. */
+int release_reapplied(const struct release_status *now,
+                      const struct release_facts *before,
+                      const struct release_facts *after, int64_t moment,
+                      const char *by, struct release_status *ret_next,
+                      struct release_refusal *ret_refusal);
+/* The scope word that this state means (GRAY_WORD_*). */
+uint32_t release_word(const struct release_status *status);
+/* Somebody set a word on the host itself, with or without grayd: it wins.
+ * KILLED kills, NO_ADMIT freezes, BASELINE aborts, OPEN takes back what held.
+ * 1 when it says what is so already. */
+int release_adopt(const struct release_status *now,
+                  const struct release_facts *facts, uint32_t word,
+                  int64_t moment, const char *by, const char *reason,
+                  struct release_status *ret_next);
+
+const char *release_state_word(enum release_state_number state);
+const char *release_phase_word(enum release_state_number state);
+const char *release_verb_word(enum release_verb verb);
+int release_verb_parse(const char *word, enum release_verb *ret_verb);
+unsigned release_verb_right(enum release_verb verb);
+/* AWS AppConfig's event type for the audit: DEPLOYMENT_STARTED,
+ * PERCENTAGE_UPDATED, DEPLOYMENT_COMPLETED, ROLLBACK_STARTED, ...; NULL. */
+const char *release_event_type(enum release_verb verb,
+                               const struct release_status *before,
+                               const struct release_status *after);
+/* The command that takes a move back, into a buffer; "" where none does. */
+void release_undo_command(const char *name, enum release_verb verb,
+                          const struct release_status *before,
+                          const struct release_status *after, char *buffer,
+                          size_t size);
+/* What a retired release leaves behind, as sentences: services whose baseline
+ * still is the old version, lists and rules that only it uses. `documents` is
+ * an array of all documents. New reference. */
+json_t *release_residue(const char *name, const json_t *documents);
+
+#endif
