@@ -323,6 +323,7 @@ int command_plan(const struct arguments *arguments)
         int cost = policy_compile(&plan.policy, &options);
 
         status = gray_gates_compare(plan.before, plan.policy.model,
+                                    arguments_has(arguments, CLI_PRUNE),
                                     &plan.policy.findings) != 0
                      ? CLI_EXIT_REFUSED
                      : cost;

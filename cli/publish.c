@@ -128,6 +128,7 @@ static int prepare(struct publication *p)
     status = read_before(p);
     if (status == 0 &&
         gray_gates_compare(p->before.model, p->policy.model,
+                           arguments_has(p->arguments, CLI_PRUNE),
                            &p->policy.findings) != 0) {
         status = CLI_EXIT_REFUSED;
     }

@@ -219,6 +219,21 @@ static void compare_release(struct gates *g, const struct model_release *old,
     compare_dimensions(g, old, now);
 }
 
+/* Documents are the whole policy: what they leave out ends.  One file given
+ * where a folder was meant would end all the rest, so that must be said. */
+static enum gray_severity ended_severity(const struct gates *g, bool harms)
+{
+    return harms && !g->prune ? GRAY_ERROR : GRAY_WARNING;
+}
+
+static const char *ended_advice(const struct gates *g, bool harms)
+{
+    return harms && !g->prune
+               ? ". The documents given are the whole policy: give them all "
+                 "together, or say --prune if it is to go"
+               : "";
+}
+
 static void compare_services(struct gates *g)
 {
     uint32_t k = 0; /* both are in the order of their names */
@@ -231,11 +246,12 @@ static void compare_services(struct gates *g)
         if (k == g->after->service_count ||
             strcmp(g->after->services[k].name, name) != 0) {
             g->document = gray_arena_print(&g->arena, "Service/%s", name);
-            gray_gate_say(g, GRAY_WARNING, GRAY_PROBLEM_SERVICE_ENDED, NULL,
+            gray_gate_say(g, ended_severity(g, true),
+                          GRAY_PROBLEM_SERVICE_ENDED, NULL,
                           "service %s is gone: what nginx sends there "
                           "(gray_service %s) is answered by the upstream's own "
-                          "servers, or 503",
-                          name, name);
+                          "servers, or 503%s",
+                          name, name, ended_advice(g, true));
         }
     }
 }
@@ -251,12 +267,15 @@ static void compare_lanes(struct gates *g)
             }
         }
         if (old->enabled && (now == NULL || !now->enabled)) {
+            bool gone = now == NULL; /* not switched off by name */
+
             g->document = gray_arena_print(&g->arena, "Lane/%s", old->name);
-            gray_gate_say(g, GRAY_WARNING, GRAY_PROBLEM_LANE_ENDED,
-                          now == NULL ? NULL : "/enabled",
+            gray_gate_say(g, ended_severity(g, gone), GRAY_PROBLEM_LANE_ENDED,
+                          gone ? NULL : "/enabled",
                           "lane %s is %s: its requests go where requests "
-                          "without a lane go",
-                          old->name, now == NULL ? "gone" : "switched off");
+                          "without a lane go%s",
+                          old->name, gone ? "gone" : "switched off",
+                          ended_advice(g, gone));
         }
     }
 }
@@ -269,10 +288,14 @@ static void compare_all(struct gates *g)
         g->document = gray_arena_print(&g->arena, "Release/%s", old->name);
         g->release = old->name;
         if (now == NULL) {
-            gray_gate_say(g, GRAY_WARNING, GRAY_PROBLEM_RELEASE_ENDED, NULL,
-                          "this ends the release %s: whoever is in is served "
-                          "by the baseline from then on",
-                          old->name);
+            bool somebody = old->share > 0 || old->allow_count > 0;
+
+            gray_gate_say(g, ended_severity(g, somebody),
+                          GRAY_PROBLEM_RELEASE_ENDED, NULL,
+                          "this ends the release %s (share %g %%): whoever is "
+                          "in is served by the baseline from then on%s",
+                          old->name, old->share / 10000.0,
+                          ended_advice(g, somebody));
         } else {
             compare_release(g, old, now);
         }
@@ -295,11 +318,12 @@ static bool compare_guarded(struct gates *g)
 }
 
 int gray_gates_compare(const struct gray_model *before,
-                       const struct gray_model *after,
+                       const struct gray_model *after, bool prune,
                        struct gray_findings *findings)
 {
     struct gates g = {.before = before,
                       .after = after,
+                      .prune = prune,
                       .findings = findings,
                       .proof = {.budget = GRAY_PROOF_BUDGET}};
     size_t first = findings->count, errors = findings->errors;

@@ -13,6 +13,7 @@
 #ifndef GRAY_POLICY_H
 #define GRAY_POLICY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -84,9 +85,12 @@ char *gray_model_source(const struct gray_model *model, size_t *ret_length);
 
 /* Gate 4 (structural: shares, tails, salts, units, lists, require) and gate 5
  * (one variable at a time).  Findings are errors where a unit that is in could
- * fall out.  `before` NULL: nothing was in force.  0 when there are none. */
+ * fall out, or where a Service, a Release that lets somebody in, or a Lane
+ * that is on is left out of `after`; with `prune` what is left out is meant to
+ * go, and is only warned of.  `before` NULL: nothing was in force.  0 when
+ * there are no errors. */
 int gray_gates_compare(const struct gray_model *before,
-                       const struct gray_model *after,
+                       const struct gray_model *after, bool prune,
                        struct gray_findings *findings);
 /* Human or JSON difference: added, removed, changed documents with JSON
  * pointers, before and after. malloc'd. */

@@ -139,6 +139,30 @@ class Publish(Case):
         self.assertRegex(done.stderr, r"docs\.yaml:\d+:\d+: error: .*\[")
         self.assertFalse(os.path.exists(self.runtime))
 
+    def test_what_is_left_out_must_be_meant(self):
+        lane = "---\nkind: Lane\nname: red\nservices: [cart]\n"
+        pay = SERVICE.replace("name: cart", "name: pay")
+        self.write(SERVICE + release() + "---" + pay + lane)
+        self.publish()
+        before = self.control()
+        one = self.write(SERVICE, "one.yaml")
+        done = self.run_gray("publish", "-f", one, code=REFUSED)
+        for document in ("Release/cart-2", "Service/pay", "Lane/red"):
+            self.assertRegex(done.stderr,
+                             rf"error: .*--prune .*\({document}\)")
+        self.assertIn("nothing was changed", done.stderr)
+        self.assertEqual(self.control(), before)
+        self.run_gray("plan", "-f", one, code=REFUSED)
+        self.assertTrue(self.facts("plan", "-f", one, "--prune")["ok"])
+        self.assertEqual(self.control(), before)
+        done = self.run_gray("publish", "-f", one, "--prune")
+        self.assertIn("warning: this ends the release cart-2", done.stderr)
+        self.assertEqual(self.facts("status")["releases"], [])
+        # one who falls out is refused with or without the word
+        self.publish()
+        self.write(SERVICE + release(share=5) + "---" + pay + lane)
+        self.publish(more=["--prune"], code=REFUSED)
+
     def test_dry_run_writes_nothing(self):
         answer = self.publish(more=["--dry-run"])
         self.assertFalse(answer["published"])

@@ -45,7 +45,7 @@ static void check_change(const struct change *change)
     struct gray_model *before = model_of(change->before);
     struct gray_model *after = model_of(change->after);
     const char *code = NULL, *sentence = "";
-    int status = gray_gates_compare(before, after, &findings);
+    int status = gray_gates_compare(before, after, false, &findings);
     size_t errors = count_errors(&findings, &code, &sentence);
     bool good = change->code == NULL
                     ? status == 0 && errors == 0
@@ -65,9 +65,9 @@ static void check_change(const struct change *change)
         assert_int_not_equal(findings.items[0].line, 0);
     }
     gray_findings_free(&findings);
-    assert_int_equal(gray_gates_compare(before, before, &findings), 0);
-    assert_int_equal(gray_gates_compare(after, after, &findings), 0);
-    assert_int_equal(gray_gates_compare(NULL, after, &findings), 0);
+    assert_int_equal(gray_gates_compare(before, before, false, &findings), 0);
+    assert_int_equal(gray_gates_compare(after, after, false, &findings), 0);
+    assert_int_equal(gray_gates_compare(NULL, after, false, &findings), 0);
     assert_int_equal(findings.count, 0);
     gray_findings_free(&findings);
     gray_model_free(before);
@@ -358,7 +358,7 @@ static void test_units_variants_targets(void **state)
         snprintf(text, sizeof(text), "%s%s%s%s", SERVICE, pay, head,
                  cases[i].after);
         struct gray_model *after = read_good(text);
-        gray_gates_compare(before, after, &findings);
+        gray_gates_compare(before, after, false, &findings);
         assert_int_equal(findings.errors, cases[i].code == NULL ? 0 : 1);
         assert_int_equal(cases[i].code != NULL,
                          cases[i].code != NULL &&
@@ -372,36 +372,69 @@ static void test_units_variants_targets(void **state)
 static void test_warnings(void **state)
 {
     struct gray_findings findings = {0};
-    struct gray_model *before =
-        model_of(SHARE("10") "---\nkind: Lane\nname: red\n"
-                             "services: [cart]\n");
-    struct gray_model *after = read_good(SERVICE);
-    struct gray_model *other = read_good("kind: Service\nname: pay\nbaseline: {version: v1}\nversions:\n"
-        "  v1: {endpoints: [\"127.0.0.1:3\"]}\n");
+    struct gray_model *before = model_of(SHARE("10"));
     struct gray_model *denied =
         model_of(DENY("{list: team}") LIST("'7', '8'"));
     (void)state;
-    assert_int_equal(gray_gates_compare(before, after, &findings), 0);
-    assert_non_null(find_code(&findings, "release-ended"));
-    assert_non_null(find_code(&findings, "lane-ended"));
-    assert_null(find_code(&findings, "service-ended"));
-    gray_findings_free(&findings);
-    /* a folder meant, one file given: all others answer nothing any more */
-    assert_int_equal(gray_gates_compare(after, other, &findings), 0);
-    assert_non_null(find_code(&findings, "service-ended"));
-    assert_string_equal(find_code(&findings, "service-ended")->document,
-                        "Service/cart");
-    gray_findings_free(&findings);
-    assert_int_equal(gray_gates_compare(before, denied, &findings), 0);
+    assert_int_equal(gray_gates_compare(before, denied, false, &findings), 0);
     const struct gray_finding *added = find_code(&findings, "deny-added");
     assert_non_null(added);
     assert_int_equal(added->severity, GRAY_WARNING);
     assert_non_null(strstr(added->sentence, "7, 8 (2 in all)"));
     gray_findings_free(&findings);
     gray_model_free(before);
-    gray_model_free(after);
     gray_model_free(denied);
-    gray_model_free(other);
+}
+
+/* A folder meant, one file given: whatever `after` leaves out is named, and
+ * goes only when that was said. `harms`: somebody would notice. */
+static void check_ended(const char *before_lines, struct gray_model *after,
+                        const char *document, const char *code, bool harms)
+{
+    struct gray_findings findings = {0};
+    struct gray_model *before = model_of(before_lines);
+    const struct gray_finding *found;
+    assert_int_equal(gray_gates_compare(before, after, false, &findings),
+                     harms ? -1 : 0);
+    found = find_code(&findings, code);
+    assert_non_null(found);
+    assert_string_equal(found->document, document);
+    assert_int_equal(found->severity, harms ? GRAY_ERROR : GRAY_WARNING);
+    assert_int_equal(strstr(found->sentence, "--prune") != NULL, harms);
+    gray_findings_free(&findings);
+    assert_int_equal(gray_gates_compare(before, after, true, &findings), 0);
+    found = find_code(&findings, code);
+    assert_non_null(found);
+    assert_int_equal(found->severity, GRAY_WARNING);
+    assert_null(strstr(found->sentence, "--prune"));
+    gray_findings_free(&findings);
+    gray_model_free(before);
+}
+
+#define LANE(more) "---\nkind: Lane\nname: red\nservices: [cart]\n" more
+
+static void test_left_out(void **state)
+{
+    struct gray_model *cart = read_good(SERVICE);
+    struct gray_model *pay = read_good(
+        "kind: Service\nname: pay\nbaseline: {version: v1}\nversions:\n"
+        "  v1: {endpoints: [\"127.0.0.1:3\"]}\n");
+    struct gray_model *lane_off =
+        model_of(SHARE("10") LANE("enabled: false\n"));
+    (void)state;
+    check_ended(SHARE("10"), cart, "Release/cart-2", "release-ended", true);
+    check_ended(SHARE("0"), cart, "Release/cart-2", "release-ended", false);
+    /* nobody by share, testers by name */
+    check_ended("admission: {allow: [{header: {name: x, exact: y}}]}\n", cart,
+                "Release/cart-2", "release-ended", true);
+    check_ended(SHARE("0"), pay, "Service/cart", "service-ended", true);
+    check_ended(SHARE("0") LANE(""), cart, "Lane/red", "lane-ended", true);
+    /* switched off by its own document: that is what was said */
+    check_ended(SHARE("10") LANE(""), lane_off, "Lane/red", "lane-ended",
+                false);
+    gray_model_free(cart);
+    gray_model_free(pay);
+    gray_model_free(lane_off);
 }
 
 /* Many rules of which one changes: found by hash, not in pairs. */
@@ -429,8 +462,8 @@ static void test_many_rules(void **state)
     struct gray_model *wider = many_rules(20000, 19999, "in: [new, old]");
     struct gray_model *other = many_rules(20000, 19999, "exact: old");
     (void)state;
-    assert_int_equal(gray_gates_compare(before, wider, &findings), 0);
-    assert_int_equal(gray_gates_compare(before, other, &findings), -1);
+    assert_int_equal(gray_gates_compare(before, wider, false, &findings), 0);
+    assert_int_equal(gray_gates_compare(before, other, false, &findings), -1);
     assert_int_equal(findings.errors, 1);
     assert_non_null(strstr(find_code(&findings, "ids-dropped")->sentence,
                            "drops new:"));
@@ -451,6 +484,7 @@ int main(void)
         cmocka_unit_test(test_one_variable_at_a_time),
         cmocka_unit_test(test_units_variants_targets),
         cmocka_unit_test(test_warnings),
+        cmocka_unit_test(test_left_out),
         cmocka_unit_test(test_many_rules),
     };
     return cmocka_run_group_tests_name("gates", tests, NULL, NULL);
