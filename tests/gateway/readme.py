@@ -9,6 +9,7 @@ usage: readme.py PORT_OF_NGINX PORT_OF_V1 PORT_OF_V2
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -61,6 +62,12 @@ def write(name, text):
         file.write(text)
 
 
+def listens(port):
+    """A server that was started in the background is there some time later."""
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", int(port))) == 0
+
+
 def tries():
     """What `gray sample` gives to paste, and what comes back."""
     for line in sh(inline("gray sample") +
@@ -78,6 +85,7 @@ for line in block("").splitlines():
         write("shop-%d.pid" % process.pid, str(process.pid))
     elif not line.startswith("export"):
         sh(line)
+until(lambda: listens(V1) and listens(V2))
 
 # 1 to 3, as written
 write("cart.yaml", block("yaml"))

@@ -15,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 
+from harness import free_port
+
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
 
@@ -28,21 +30,11 @@ def run(build, folder, ports):
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
-def free_ports(count):
-    held = [socket.socket() for _ in range(count)]
-    for one in held:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
-
-
 def main():
     build = os.path.abspath(sys.argv[1])
     folder = tempfile.mkdtemp(prefix="gray-run-", dir="/dev/shm")
     try:
-        done = run(build, folder, free_ports(3))
+        done = run(build, folder, [free_port() for _ in range(3)])
         print(done.stdout)
         assert done.returncode == 0, f"exit code {done.returncode}"
         assert "every step as wanted" in done.stdout
@@ -52,7 +44,7 @@ def main():
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             port = taken.getsockname()[1]
-            ports = free_ports(2)
+            ports = [free_port(), free_port()]
             done = run(build, folder, [port] + ports)
         print(done.stdout)
         assert done.returncode == 1, f"exit code {done.returncode}"
