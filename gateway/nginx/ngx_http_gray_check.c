@@ -198,13 +198,19 @@ ngx_http_gray_key_has_arms(ngx_str_t *key)
 }
 
 
-/* Whom an upstream of ours serves: ngx_http_gray_check_balance() asks. */
+/*
+ * Whom an upstream of ours serves: ngx_http_gray_check_balance() asks.  And
+ * by whom a location is served: PREACCESS asks.
+ */
 
 static void
-ngx_http_gray_note_upstream(ngx_http_upstream_srv_conf_t *us,
-    ngx_str_t *service)
+ngx_http_gray_note_upstream(ngx_http_gray_loc_conf_t *conf,
+    ngx_http_upstream_srv_conf_t *us)
 {
+    ngx_str_t                 *service;
     ngx_http_gray_srv_conf_t  *gscf;
+
+    service = &conf->service;
 
     if (us == NULL || us->srv_conf == NULL) {
 
@@ -214,6 +220,10 @@ ngx_http_gray_note_upstream(ngx_http_upstream_srv_conf_t *us,
     }
 
     gscf = ngx_http_conf_upstream_srv_conf(us, ngx_http_gray_module);
+
+    if (gscf->balance) {
+        conf->upstream = gscf;
+    }
 
     if (gscf->service.len == 0) {
         gscf->service = *service;
@@ -292,7 +302,7 @@ ngx_http_gray_check_location(ngx_conf_t *cf, ngx_http_gray_loc_conf_t *conf)
 
         ucf = ctx->loc_conf[module->ctx_index];
 
-        ngx_http_gray_note_upstream(ucf->upstream, &conf->service);
+        ngx_http_gray_note_upstream(conf, ucf->upstream);
 
         if (n < NGX_HTTP_GRAY_CACHING
             && ngx_http_gray_check_cache(cf, conf, ucf, &conf->cache_key[n])

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * ngx_http_gray_choose.c - a refusal that can be known before it is asked.
  *
- * Why: a balancer has only 502 for an answer, so whether what the request
- * carries must be refused (a strict lane without an endpoint) is asked in
- * PREACCESS, where a status of our own, error_page and the log are at hand.
+ * Why: a balancer has only 502 for an answer, so whether there is nobody to
+ * answer (a service that the policy does not know) and whether what the
+ * request carries must be refused (a strict lane without an endpoint) is asked
+ * in PREACCESS, where a status of our own, error_page and the log are at hand.
  * Read next: ngx_http_gray_peer.c, engine/choose.c.
  */
 
@@ -11,9 +12,15 @@
 #include "ngx_http_gray_module.h"
 
 
+static ngx_int_t ngx_http_gray_nobody(ngx_http_request_t *r,
+    ngx_http_gray_worker_t *w, ngx_http_gray_loc_conf_t *glcf)
+    ngx_http_gray_seldom;
 static ngx_int_t ngx_http_gray_check(ngx_http_request_t *r,
     ngx_http_gray_ctx_t *ctx, ngx_http_gray_loc_conf_t *glcf)
     ngx_http_gray_seldom;
+static ngx_int_t ngx_http_gray_refuse(ngx_http_request_t *r,
+    ngx_http_gray_ctx_t *ctx, ngx_http_gray_loc_conf_t *glcf,
+    enum gray_reason reason);
 
 
 /* Looked up by name once an epoch. */
@@ -26,24 +33,48 @@ ngx_http_gray_service_number(ngx_http_gray_worker_t *w,
         glcf->epoch = w->epoch;
         glcf->number = gray_find_service(view->policy,
                                          ngx_http_gray_str(glcf->service));
+
+        /* no scope word speaks of baselines: the same for all of an epoch */
+
+        gray_choose(view, glcf->number, &ngx_http_gray_no_colour,
+                    &glcf->plain);
     }
 
     return glcf->number;
 }
 
 
-/* Only a coloured request can be refused by what it carries. */
+/*
+ * Only a coloured request can be refused by what it carries.  A service whose
+ * number is known in this epoch has somebody to answer.
+ */
 
 ngx_int_t
 ngx_http_gray_preaccess_handler(ngx_http_request_t *r)
 {
-    ngx_http_gray_ctx_t       *ctx;
-    ngx_http_gray_loc_conf_t  *glcf;
+    ngx_int_t                   rc;
+    ngx_http_gray_ctx_t        *ctx;
+    ngx_http_gray_worker_t     *w;
+    ngx_http_gray_loc_conf_t   *glcf;
+    ngx_http_gray_main_conf_t  *gmcf;
 
     glcf = ngx_http_get_module_loc_conf(r, ngx_http_gray_module);
 
     if (glcf->service.len == 0) {
         return NGX_DECLINED;
+    }
+
+    gmcf = ngx_http_get_module_main_conf(r, ngx_http_gray_module);
+    w = gmcf->worker;
+
+    if (glcf->upstream && !glcf->upstream->fallback && w
+        && (w->runtime == NULL || glcf->epoch != w->epoch
+            || glcf->number == GRAY_NONE))
+    {
+        rc = ngx_http_gray_nobody(r, w, glcf);
+        if (rc != NGX_OK) {
+            return rc;
+        }
     }
 
     ctx = ngx_http_gray_get_ctx(r);
@@ -58,6 +89,45 @@ ngx_http_gray_preaccess_handler(ngx_http_request_t *r)
 }
 
 
+/*
+ * Bypass or not, the balancer would have the same to choose from.  NGX_OK:
+ * somebody is there.
+ */
+
+static ngx_int_t
+ngx_http_gray_nobody(ngx_http_request_t *r, ngx_http_gray_worker_t *w,
+    ngx_http_gray_loc_conf_t *glcf)
+{
+    enum gray_reason         reason;
+    ngx_http_gray_ctx_t     *ctx;
+    const struct gray_view  *view;
+
+    view = ngx_http_gray_loaded_view(w);
+
+    if (view && ngx_http_gray_service_number(w, view, glcf) != GRAY_NONE) {
+        return NGX_OK;
+    }
+
+    reason = GRAY_REASON_NO_SNAPSHOT;
+
+    if (view) {
+        reason = GRAY_REASON_UNKNOWN_SERVICE;
+        ngx_http_gray_event(w, GRAY_EVENT_UNKNOWN_SERVICE);
+    }
+
+    ctx = ngx_http_gray_get_ctx(r);
+
+    if (ctx == NULL) {
+        ctx = ngx_http_gray_create_ctx(r);
+        if (ctx == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    return ngx_http_gray_refuse(r, ctx, glcf, reason);
+}
+
+
 static ngx_int_t
 ngx_http_gray_check(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx,
     ngx_http_gray_loc_conf_t *glcf)
@@ -65,7 +135,6 @@ ngx_http_gray_check(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx,
     enum gray_reason            reason;
     struct gray_choice          choice;
     const struct gray_view     *view;
-    ngx_http_gray_srv_conf_t   *gscf;
     ngx_http_gray_main_conf_t  *gmcf;
 
     gmcf = ngx_http_get_module_main_conf(r, ngx_http_gray_module);
@@ -83,14 +152,24 @@ ngx_http_gray_check(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
+    return ngx_http_gray_refuse(r, ctx, glcf, choice.reason);
+}
+
+
+static ngx_int_t
+ngx_http_gray_refuse(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx,
+    ngx_http_gray_loc_conf_t *glcf, enum gray_reason reason)
+{
+    ngx_http_gray_srv_conf_t  *gscf;
+
     ctx->refused = 1;
-    ctx->reason = choice.reason;
+    ctx->reason = (uint8_t) reason;
 
     ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
                   "gray: service \"%V\" refused: %s (%s), "
                   "lane \"%V\", arms \"%V\"",
-                  &glcf->service, gray_reason_sentence(choice.reason),
-                  gray_reason_code(choice.reason), &ctx->lane, &ctx->arms);
+                  &glcf->service, gray_reason_sentence(reason),
+                  gray_reason_code(reason), &ctx->lane, &ctx->arms);
 
     gscf = ngx_http_get_module_srv_conf(r, ngx_http_gray_module);
 

@@ -16,13 +16,16 @@
 static void ngx_http_gray_count(ngx_http_gray_use_t *use, uint64_t now);
 static ngx_uint_t ngx_http_gray_count_tries(ngx_http_gray_use_t *use,
     struct gray_series *slot);
-static ngx_uint_t ngx_http_gray_grpc_failed(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_gray_grpc_failed(ngx_http_request_t *r)
+    ngx_http_gray_seldom;
 static ngx_int_t ngx_http_gray_grpc_status(ngx_list_t *list);
 
 
 #define ngx_http_gray_add(place)                                              \
     __atomic_store_n(&(place), (place) + 1, __ATOMIC_RELAXED)
 
+
+/* ns, monotonic: nginx's own clock knows milliseconds, most answers take less */
 
 static uint64_t
 ngx_http_gray_clock(void)
@@ -31,19 +34,16 @@ ngx_http_gray_clock(void)
 
     (void) clock_gettime(CLOCK_MONOTONIC, &ts);
 
-    return (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
+    return (uint64_t) ts.tv_sec * 1000000000 + (uint64_t) ts.tv_nsec;
 }
 
 
 /* Begins a use, or moves it to the route of a policy that came between. */
 
 void
-ngx_http_gray_count_start(ngx_http_gray_worker_t *w,
-    const struct gray_view *view, ngx_http_gray_ctx_t *ctx,
-    ngx_http_gray_use_t *use)
+ngx_http_gray_count_start(ngx_http_gray_ctx_t *ctx, ngx_http_gray_use_t *use,
+    struct gray_series *slot)
 {
-    struct gray_series  *slot;
-
     if (use->started == 0) {
         use->started = ngx_http_gray_clock();
         use->first_state = use->request->upstream_states
@@ -58,18 +58,12 @@ ngx_http_gray_count_start(ngx_http_gray_worker_t *w,
                          __ATOMIC_RELAXED);
     }
 
-    use->slot = NULL;
+    use->slot = slot;
 
-    if (!w->counted) {
-        return;
-    }
-
-    slot = gray_counters_series(w->runtime, use->route, ctx->traffic_class);
     if (slot == NULL) {
         return;
     }
 
-    use->slot = slot;
     use->series = slot->series;
 
     ngx_http_gray_add(slot->started);
@@ -160,6 +154,7 @@ ngx_http_gray_count(ngx_http_gray_use_t *use, uint64_t now)
 {
     uint32_t             bucket;
     uint64_t             us;
+    ngx_str_t           *type;
     ngx_uint_t           status;
     struct gray_series  *slot;
 
@@ -191,11 +186,16 @@ ngx_http_gray_count(ngx_http_gray_use_t *use, uint64_t now)
         ngx_http_gray_add(slot->status_1xx);
     }
 
-    if (ngx_http_gray_grpc_failed(use->request)) {
+    type = &use->request->headers_out.content_type;
+
+    if (type->len >= 16
+        && ngx_memcmp(type->data, "application/grpc", 16) == 0
+        && ngx_http_gray_grpc_failed(use->request))
+    {
         ngx_http_gray_add(slot->grpc_failed);
     }
 
-    us = now - use->started;
+    us = (now - use->started) / 1000;
     bucket = gray_latency_bucket(us);
 
     __atomic_store_n(&slot->latency_sum_us, slot->latency_sum_us + us,
@@ -264,14 +264,6 @@ static ngx_uint_t
 ngx_http_gray_grpc_failed(ngx_http_request_t *r)
 {
     ngx_int_t  status;
-
-    if (r->headers_out.content_type.len < 16
-        || ngx_strncmp(r->headers_out.content_type.data, "application/grpc",
-                       16)
-           != 0)
-    {
-        return 0;
-    }
 
     status = ngx_http_gray_grpc_status(&r->headers_out.trailers);
 

@@ -204,7 +204,9 @@ ngx_http_gray_postconfiguration(ngx_conf_t *cf)
         return NGX_OK;
     }
 
-    if (ngx_http_gray_check_balance(cf, gmcf) != NGX_OK) {
+    if (ngx_http_gray_check_balance(cf, gmcf) != NGX_OK
+        || ngx_http_gray_add_record(cf, gmcf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

@@ -10,12 +10,12 @@
  *   _module.c   directives, phases       _conf.c, _check.c  their work
  *   _colour.c   a request's colour       _balance.c  an upstream's work
  *   _incoming.c what is known of it      _choose.c   refused before asked
- *   _outcome.c  what a decision leaves   _peer.c     endpoints, retries
- *   _headers.c  read   _rewrite.c wrote  _cookie.c   signed cookie
- *   _filter.c   headers of the answer    _count.c    counters
- *   _log.c, _line.c   decision log       _status.c   status location
- *   _worker.c   the folder in a worker   _load.c     a new policy taken
- *   _variables.c
+ *   _outcome.c  what a decision leaves   _peer.c     routes, retries
+ *   _headers.c  read   _rewrite.c wrote  _endpoint.c names, addresses
+ *   _filter.c   headers of the answer    _cookie.c   signed cookie
+ *   _log.c, _line.c   decision log       _count.c    counters
+ *   _worker.c   the folder in a worker   _status.c   status location
+ *   _load.c     a new policy taken       _variables.c
  * Read next: ngx_http_gray_module.c, ngx_http_gray_decision.h.
  */
 
@@ -97,6 +97,41 @@ typedef struct {
 } ngx_http_gray_issued_t;
 
 
+/* an endpoint as nginx dials it, kept from its first use on */
+
+typedef struct {
+    socklen_t                    socklen;    /* 0: not made yet */
+    uint32_t                     len;
+    union {
+        struct sockaddr          sa;
+        struct sockaddr_in       sin;
+#if (NGX_HAVE_INET6)
+        struct sockaddr_in6      sin6;
+#endif
+    } addr;
+    u_char                       text[64];
+} ngx_http_gray_endpoint_t;
+
+
+/* a name and an address of one try, in the request's pool */
+
+typedef struct {
+    ngx_str_t                    name;
+    ngx_http_gray_endpoint_t     endpoint;
+} ngx_http_gray_try_t;
+
+
+/* what a request needs of its route, kept from its first use in an epoch on */
+
+typedef struct {
+    struct gray_series          *slot;       /* live requests; NULL: none */
+    uint32_t                     ready;
+    uint32_t                     only;       /* the one that is ready */
+    uint32_t                     len;        /* 0: not made yet */
+    u_char                       version[GRAY_NAME_MAX + 1];
+} ngx_http_gray_route_t;
+
+
 struct ngx_http_gray_worker_s {
     struct gray_runtime         *runtime;
     ngx_str_t                    path;
@@ -118,7 +153,10 @@ struct ngx_http_gray_worker_s {
     uint64_t                     fleet_generation;
     uint64_t                     load_serial;
     uint32_t                    *load;       /* by endpoint: in flight */
+    ngx_http_gray_endpoint_t    *endpoints;
     uint32_t                     load_count;
+    ngx_http_gray_route_t       *routes;
+    uint32_t                     route_count;
 
     uint64_t                     random;
 
@@ -142,6 +180,7 @@ typedef struct {
     ngx_array_t                  balanced;   /* of upstream srv_conf_t * */
     ngx_array_t                  hooks;      /* of ngx_http_gray_hook_t */
     ngx_str_t                    hostname;
+    ngx_int_t                    record;     /* index of the variable */
     ngx_http_gray_worker_t      *worker;
     ngx_uint_t                   used;       /* a directive needs a runtime */
 } ngx_http_gray_main_conf_t;
@@ -187,8 +226,11 @@ typedef struct {
     ngx_flag_t                   cache;
     ngx_str_t                    cache_key[3];
 
-    uint64_t                     epoch;      /* the number is of this epoch */
-    uint32_t                     number;
+    ngx_http_gray_srv_conf_t    *upstream;   /* ours; NULL: not known yet */
+
+    uint64_t                     epoch;      /* the rest is of this epoch */
+    uint32_t                     number;     /* GRAY_NONE: unknown service */
+    struct gray_choice           plain;      /* for requests of no colour */
 } ngx_http_gray_loc_conf_t;
 
 
@@ -200,7 +242,7 @@ struct ngx_http_gray_use_s {
 
     struct gray_series          *slot;       /* in our own readers/ file */
     uint64_t                     series;
-    uint64_t                     started;    /* us, monotonic */
+    uint64_t                     started;    /* ns, monotonic */
     ngx_uint_t                   first_state;
     ngx_str_t                    version;
 
@@ -208,9 +250,9 @@ struct ngx_http_gray_use_s {
     uint64_t                     epoch;
     uint64_t                     load_serial;
     uint64_t                     tried;
-    uint32_t                     service;
     uint32_t                     route;
     uint32_t                     endpoint;
+    uint32_t                     only;       /* that can be chosen */
     uint8_t                      reason;
     unsigned                     taken:1;    /* load was raised */
 
@@ -306,6 +348,12 @@ ngx_int_t ngx_http_gray_preaccess_handler(ngx_http_request_t *r);
 uint32_t ngx_http_gray_service_number(ngx_http_gray_worker_t *w,
     const struct gray_view *view, ngx_http_gray_loc_conf_t *glcf);
 
+/* ngx_http_gray_endpoint.c */
+
+ngx_int_t ngx_http_gray_dial(ngx_peer_connection_t *pc, ngx_pool_t *pool,
+    ngx_http_gray_worker_t *w, ngx_http_gray_try_t *try,
+    const struct gray_fleet *fleet, uint32_t number);
+
 /* ngx_http_gray_peer.c */
 
 ngx_int_t ngx_http_gray_init_peer(ngx_http_request_t *r,
@@ -317,9 +365,8 @@ ngx_int_t ngx_http_gray_filter_init(ngx_conf_t *cf);
 
 /* ngx_http_gray_count.c */
 
-void ngx_http_gray_count_start(ngx_http_gray_worker_t *w,
-    const struct gray_view *view, ngx_http_gray_ctx_t *ctx,
-    ngx_http_gray_use_t *use);
+void ngx_http_gray_count_start(ngx_http_gray_ctx_t *ctx,
+    ngx_http_gray_use_t *use, struct gray_series *slot);
 void ngx_http_gray_count_admission(ngx_http_gray_worker_t *w,
     const struct gray_view *view, const struct gray_verdict *verdict,
     enum gray_class traffic_class);
@@ -352,6 +399,8 @@ char *ngx_http_gray_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 /* ngx_http_gray_variables.c */
 
 ngx_int_t ngx_http_gray_add_variables(ngx_conf_t *cf);
+ngx_int_t ngx_http_gray_add_record(ngx_conf_t *cf,
+    ngx_http_gray_main_conf_t *gmcf);
 
 
 /* asked several times a request: the common answers without a call */

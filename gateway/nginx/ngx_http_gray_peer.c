@@ -17,21 +17,6 @@
 #include "ngx_http_gray_module.h"
 
 
-/* a name and an address of one try, in the request's pool */
-
-typedef struct {
-    ngx_str_t                    name;
-    union {
-        struct sockaddr          sa;
-        struct sockaddr_in       sin;
-#if (NGX_HAVE_INET6)
-        struct sockaddr_in6      sin6;
-#endif
-    } addr;
-    u_char                       text[64];
-} ngx_http_gray_try_t;
-
-
 /* what the balancer keeps for one upstream request */
 
 typedef struct {
@@ -55,9 +40,10 @@ static void ngx_http_gray_free_peer(ngx_peer_connection_t *pc, void *data,
     ngx_uint_t state);
 static void ngx_http_gray_tried(ngx_http_gray_use_t *use,
     const struct gray_view *view);
-static ngx_int_t ngx_http_gray_address(ngx_peer_connection_t *pc,
-    ngx_http_gray_peer_t *gp, const struct gray_fleet *fleet,
-    const struct gray_endpoint *endpoint);
+static ngx_http_gray_route_t *ngx_http_gray_route(ngx_http_gray_worker_t *w,
+    const struct gray_view *view, uint32_t number);
+static ngx_int_t ngx_http_gray_choose_colour(ngx_http_gray_peer_t *gp,
+    const struct gray_view *view) ngx_http_gray_seldom;
 #if (NGX_HTTP_SSL)
 static ngx_int_t ngx_http_gray_set_session(ngx_peer_connection_t *pc,
     void *data);
@@ -89,18 +75,20 @@ ngx_http_gray_create_peer(ngx_http_request_t *r, ngx_http_gray_worker_t *w)
         return NULL;
     }
 
-    /* what comes behind has its own beginning */
-
-    ngx_memzero(gp, offsetof(ngx_http_gray_peer_t, use)
-                    + offsetof(ngx_http_gray_use_t, name));
+    /* the rest is begun by the choice and the first try */
 
     gp->worker = w;
     gp->request = r;
     gp->ctx = ctx;
     gp->conf = ngx_http_get_module_loc_conf(r, ngx_http_gray_module);
+    gp->view = NULL;
+    gp->plain = 0;
+    gp->retried = 0;
     gp->use.request = r;
+    gp->use.slot = NULL;
+    gp->use.started = 0;
     gp->use.route = GRAY_NONE;
-    gp->use.endpoint = GRAY_NONE;
+    gp->use.taken = 0;
 
     return gp;
 }
@@ -223,59 +211,144 @@ ngx_http_gray_init_peer(ngx_http_request_t *r,
 static ngx_int_t
 ngx_http_gray_choose(ngx_http_gray_peer_t *gp, const struct gray_view *view)
 {
-    uint32_t                   ready;
-    struct gray_str            version;
-    struct gray_choice         choice;
-    ngx_http_gray_use_t       *use;
-    const struct gray_route   *route;
-    const struct gray_colour  *colour;
+    struct gray_series      *slot;
+    ngx_http_gray_use_t     *use;
+    ngx_http_gray_route_t   *route;
+    ngx_http_gray_worker_t  *w;
 
     use = &gp->use;
+    w = gp->worker;
 
-    use->epoch = gp->worker->epoch;
-    use->service = ngx_http_gray_service_number(gp->worker, view, gp->conf);
+    use->epoch = w->epoch;
     use->tried = 0;
     use->endpoint = GRAY_NONE;
     use->route = GRAY_NONE;
 
-    if (use->service == GRAY_NONE) {
+    if (ngx_http_gray_service_number(w, view, gp->conf) == GRAY_NONE) {
         return NGX_DECLINED;
     }
+
+    if (gp->conf->plain.refuse
+        || (!gp->plain && (gp->ctx->lane.len || gp->ctx->arms.len)))
+    {
+        if (ngx_http_gray_choose_colour(gp, view) != NGX_OK) {
+            return NGX_OK;
+        }
+
+    } else {
+        use->route = gp->conf->plain.route;
+        use->reason = gp->conf->plain.reason;
+    }
+
+    route = ngx_http_gray_route(w, view, use->route);
+    if (route == NULL) {
+        use->route = GRAY_NONE;
+        return NGX_OK;
+    }
+
+    /* most names of versions are short: no call */
+
+    if (route->len <= 16) {
+        ngx_memcpy(use->name, route->version, 16);
+
+    } else {
+        ngx_memcpy(use->name, route->version, sizeof(use->name));
+    }
+
+    use->version.len = route->len;
+    use->version.data = use->name;
+
+    use->only = route->only;
+    gp->request->upstream->peer.tries = route->ready;
+
+    slot = route->slot;
+
+    if (gp->ctx->traffic_class != GRAY_CLASS_LIVE && w->counted) {
+        slot = gray_counters_series(w->runtime, use->route,
+                                    gp->ctx->traffic_class);
+    }
+
+    ngx_http_gray_count_start(gp->ctx, use, slot);
+
+    return NGX_OK;
+}
+
+
+/* NGX_DECLINED: it must be refused. */
+
+static ngx_int_t
+ngx_http_gray_choose_colour(ngx_http_gray_peer_t *gp,
+    const struct gray_view *view)
+{
+    struct gray_choice         choice;
+    const struct gray_colour  *colour;
 
     colour = gp->plain ? &ngx_http_gray_no_colour
                        : ngx_http_gray_colour(gp->worker, view, gp->request,
                                               gp->ctx);
 
-    gray_choose(view, use->service, colour, &choice);
+    gray_choose(view, gp->conf->number, colour, &choice);
 
-    use->reason = choice.reason;
+    gp->use.reason = choice.reason;
+    gp->use.route = choice.route;
 
-    if (choice.refuse) {
-        gp->ctx->refused = 1;
-        gp->ctx->reason = choice.reason;
-
-        ngx_log_error(NGX_LOG_ERR, gp->request->connection->log, 0,
-                      "gray: service \"%V\" has nobody to answer: %s (%s)",
-                      &gp->conf->service, gray_reason_sentence(choice.reason),
-                      gray_reason_code(choice.reason));
-
+    if (!choice.refuse) {
         return NGX_OK;
     }
 
-    use->route = choice.route;
-    route = gray_route_at(view->policy, choice.route);
+    gp->use.route = GRAY_NONE;
+    gp->ctx->refused = 1;
+    gp->ctx->reason = choice.reason;
+
+    ngx_log_error(NGX_LOG_ERR, gp->request->connection->log, 0,
+                  "gray: service \"%V\" has nobody to answer: %s (%s)",
+                  &gp->conf->service, gray_reason_sentence(choice.reason),
+                  gray_reason_code(choice.reason));
+
+    return NGX_DECLINED;
+}
+
+
+/*
+ * What a request needs of its route is the same for all of an epoch: asked
+ * for once, it saves each request 160 instructions.
+ */
+
+static ngx_http_gray_route_t *
+ngx_http_gray_route(ngx_http_gray_worker_t *w, const struct gray_view *view,
+    uint32_t number)
+{
+    struct gray_str            version;
+    ngx_http_gray_route_t     *kept;
+    const struct gray_route   *route;
+    const struct gray_subset  *subset;
+
+    if (number >= w->route_count) {
+        return NULL;
+    }
+
+    kept = &w->routes[number];
+
+    if (kept->len) {
+        return kept;
+    }
+
+    route = gray_route_at(view->policy, number);
     version = gray_text(view->policy, route->version);
+    subset = &view->link->subsets[number];
 
-    use->version.data = use->name;
-    use->version.len = ngx_min(version.length, sizeof(use->name));
-    ngx_memcpy(use->name, version.data, use->version.len);
+    kept->len = ngx_min(version.length, sizeof(kept->version));
+    ngx_memcpy(kept->version, version.data, kept->len);
 
-    ready = view->link->subsets[choice.route].ready;
-    gp->request->upstream->peer.tries = ready;
+    kept->ready = subset->ready;
+    kept->only = subset->ready == 1 ? view->link->members[
+                                                     subset->members.first]
+                                    : GRAY_NONE;
+    kept->slot = w->counted ? gray_counters_series(w->runtime, number,
+                                                   GRAY_CLASS_LIVE)
+                            : NULL;
 
-    ngx_http_gray_count_start(gp->worker, view, gp->ctx, use);
-
-    return NGX_OK;
+    return kept;
 }
 
 
@@ -284,11 +357,11 @@ ngx_http_gray_get_peer(ngx_peer_connection_t *pc, void *data)
 {
     ngx_http_gray_peer_t  *gp = data;
 
-    uint32_t                     number, tries;
-    ngx_http_gray_use_t         *use;
-    const struct gray_view      *view;
-    ngx_http_gray_worker_t      *w;
-    const struct gray_endpoint  *endpoint;
+    uint32_t                 number, tries;
+    ngx_http_gray_try_t     *try;
+    ngx_http_gray_use_t     *use;
+    const struct gray_view  *view;
+    ngx_http_gray_worker_t  *w;
 
     use = &gp->use;
     w = gp->worker;
@@ -332,14 +405,16 @@ ngx_http_gray_get_peer(ngx_peer_connection_t *pc, void *data)
         ngx_http_gray_tried(use, view);
     }
 
-    number = gray_pick(view, use->route, w->load, use->tried,
-                       ngx_http_gray_random(w));
+    number = use->only;
 
-    if (number == GRAY_NONE) {
-        return NGX_BUSY;
+    if (number == GRAY_NONE || use->tried) {
+        number = gray_pick(view, use->route, w->load, use->tried,
+                           ngx_http_gray_random(w));
+
+        if (number == GRAY_NONE) {
+            return NGX_BUSY;
+        }
     }
-
-    endpoint = gray_endpoint_at(view->fleet, number);
 
     use->endpoint = number;
 
@@ -352,7 +427,19 @@ ngx_http_gray_get_peer(ngx_peer_connection_t *pc, void *data)
     pc->cached = 0;
     pc->connection = NULL;
 
-    return ngx_http_gray_address(pc, gp, view->fleet, endpoint);
+    try = &gp->first;
+
+    if (gp->retried) {
+        try = ngx_palloc(gp->request->pool, sizeof(ngx_http_gray_try_t));
+        if (try == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    gp->retried = 1;
+
+    return ngx_http_gray_dial(pc, gp->request->pool, w, try, view->fleet,
+                              number);
 }
 
 
@@ -403,88 +490,6 @@ ngx_http_gray_tried(ngx_http_gray_use_t *use, const struct gray_view *view)
             use->tried |= (uint64_t) 1 << i;
             return;
         }
-    }
-}
-
-
-/* A name and an address of this try's own: the mapping may go meanwhile. */
-
-static ngx_int_t
-ngx_http_gray_address(ngx_peer_connection_t *pc, ngx_http_gray_peer_t *gp,
-    const struct gray_fleet *fleet, const struct gray_endpoint *endpoint)
-{
-    ngx_pool_t           *pool;
-    struct gray_str       text;
-    ngx_http_gray_try_t  *try;
-    struct sockaddr_un   *sun;
-
-    pool = gp->request->pool;
-    text = gray_fleet_text(fleet, endpoint->text);
-
-    try = &gp->first;
-
-    if (gp->retried) {
-        try = ngx_palloc(pool, sizeof(ngx_http_gray_try_t));
-        if (try == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
-    gp->retried = 1;
-
-    try->name.len = text.length;
-    try->name.data = try->text;
-
-    if (text.length > sizeof(try->text)) {
-        try->name.data = ngx_pnalloc(pool, text.length);
-        if (try->name.data == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
-    ngx_memcpy(try->name.data, text.data, text.length);
-
-    pc->name = &try->name;
-    pc->sockaddr = &try->addr.sa;
-
-    switch (endpoint->family) {
-
-    case GRAY_FAMILY_IPV4:
-        ngx_memzero(&try->addr.sin, sizeof(struct sockaddr_in));
-        try->addr.sin.sin_family = AF_INET;
-        try->addr.sin.sin_port = htons(endpoint->port);
-        ngx_memcpy(&try->addr.sin.sin_addr, endpoint->address, 4);
-        pc->socklen = sizeof(struct sockaddr_in);
-        return NGX_OK;
-
-#if (NGX_HAVE_INET6)
-
-    case GRAY_FAMILY_IPV6:
-        ngx_memzero(&try->addr.sin6, sizeof(struct sockaddr_in6));
-        try->addr.sin6.sin6_family = AF_INET6;
-        try->addr.sin6.sin6_port = htons(endpoint->port);
-        ngx_memcpy(&try->addr.sin6.sin6_addr, endpoint->address, 16);
-        pc->socklen = sizeof(struct sockaddr_in6);
-        return NGX_OK;
-
-#endif
-
-    default: /* GRAY_FAMILY_UNIX: "unix:/path" */
-
-        if (text.length < 6 || text.length - 5 >= sizeof(sun->sun_path)) {
-            return NGX_BUSY;
-        }
-
-        sun = ngx_pcalloc(pool, sizeof(struct sockaddr_un));
-        if (sun == NULL) {
-            return NGX_ERROR;
-        }
-
-        sun->sun_family = AF_UNIX;
-        ngx_memcpy(sun->sun_path, text.data + 5, text.length - 5);
-        pc->sockaddr = (struct sockaddr *) sun;
-        pc->socklen = sizeof(struct sockaddr_un);
-        return NGX_OK;
     }
 }
 

@@ -76,6 +76,39 @@ ngx_http_gray_add_variables(ngx_conf_t *cf)
 }
 
 
+/* The record's address is for us alone: whoever reads the variable has "". */
+
+static ngx_int_t
+ngx_http_gray_no_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+    uintptr_t data)
+{
+    v->len = 0;
+    v->not_found = 1;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_gray_add_record(ngx_conf_t *cf, ngx_http_gray_main_conf_t *gmcf)
+{
+    ngx_http_variable_t  *var;
+
+    static ngx_str_t  name = ngx_string("gray_record");
+
+    var = ngx_http_add_variable(cf, &name, NGX_HTTP_VAR_NOHASH);
+    if (var == NULL) {
+        return NGX_ERROR;
+    }
+
+    var->get_handler = ngx_http_gray_no_variable;
+
+    gmcf->record = ngx_http_get_variable_index(cf, &name);
+
+    return gmcf->record == NGX_ERROR ? NGX_ERROR : NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_http_gray_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
     uintptr_t data)

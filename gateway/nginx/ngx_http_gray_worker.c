@@ -22,6 +22,7 @@ static ngx_connection_t *ngx_http_gray_channel(ngx_http_gray_worker_t *w,
 static void ngx_http_gray_close_channel(ngx_connection_t *c);
 static void ngx_http_gray_wake_handler(ngx_event_t *ev);
 static void ngx_http_gray_poll_handler(ngx_event_t *ev);
+static void ngx_http_gray_unprepare(ngx_http_gray_worker_t *w);
 static void ngx_http_gray_prepare(ngx_http_gray_worker_t *w,
     const struct gray_view *view);
 
@@ -181,10 +182,8 @@ ngx_http_gray_exit_process(ngx_cycle_t *cycle)
 
     ngx_http_gray_forget(w);
 
-    if (w->load) {
-        ngx_free(w->load);
-        w->load = NULL;
-    }
+    ngx_http_gray_unprepare(w);
+    ngx_free(w->routes);
 
     gmcf->worker = NULL;
 }
@@ -388,6 +387,17 @@ ngx_http_gray_loaded_view(ngx_http_gray_worker_t *w)
 }
 
 
+static void
+ngx_http_gray_unprepare(ngx_http_gray_worker_t *w)
+{
+    ngx_free(w->load);
+    ngx_free(w->endpoints);
+
+    w->load = NULL;
+    w->endpoints = NULL;
+}
+
+
 /* Once an epoch: what requests need by number. */
 
 static void
@@ -399,6 +409,13 @@ ngx_http_gray_prepare(ngx_http_gray_worker_t *w, const struct gray_view *view)
 
     w->prepared = w->epoch;
     w->anonymous = 0;
+
+    ngx_free(w->routes);
+
+    n = view->policy->policy->routes.count;
+
+    w->routes = ngx_calloc((n + 1) * sizeof(ngx_http_gray_route_t), w->log);
+    w->route_count = w->routes ? n : 0;
 
     for (i = 0; (release = gray_release_at(view->policy, i)) != NULL; i++) {
         if (release->anonymous == GRAY_ANONYMOUS_COOKIE) {
@@ -416,12 +433,12 @@ ngx_http_gray_prepare(ngx_http_gray_worker_t *w, const struct gray_view *view)
         return;
     }
 
-    if (w->load) {
-        ngx_free(w->load);
-    }
+    ngx_http_gray_unprepare(w);
 
     w->load = ngx_calloc((n + 1) * sizeof(uint32_t), w->log);
-    w->load_count = w->load ? n : 0;
+    w->endpoints = ngx_calloc((n + 1) * sizeof(ngx_http_gray_endpoint_t),
+                              w->log);
+    w->load_count = w->load && w->endpoints ? n : 0;
     w->fleet_generation = generation;
     w->load_serial++;
 }
