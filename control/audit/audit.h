@@ -27,13 +27,18 @@
 
 #define AUDIT_HASH STORE_HASH
 #define AUDIT_CHECKPOINT_S 60
+#define AUDIT_WORD_MAX 256u    /* bytes of each string of a record */
+#define AUDIT_REASON_MAX 1024u /* but of the reason */
+#define AUDIT_SIDE_MAX 4096u   /* bytes of before and of after, as JSON */
 
-/* What a record says; NULL and 0: left out. Strings are UTF-8. */
+/* What a record says; NULL and 0: left out. Bytes that are no UTF-8 become
+ * U+FFFD; a longer string is cut and ends in an ellipsis; a larger before or
+ * after is kept as {"bytes":N,"sha256":HEX} of its compact, sorted JSON. */
 struct audit_entry {
     int64_t at;            /* ms since the epoch */
     const char *actor;     /* name of the identity, never a request's field */
     const char *role, *via; /* "operator"; "token", "socket", "grayd" */
-    const char *action;    /* name of the route, or the verb: "apply", "abort" */
+    const char *action;    /* of the route, or the verb: "apply", "abort" */
     const char *resource;  /* "Release/cart-2", "" for all */
     const char *outcome;   /* "done", "refused", "denied", "dry-run" */
     const char *code;      /* of the refusal */
@@ -44,8 +49,10 @@ struct audit_entry {
     uint64_t revision;     /* that it made; 0: none */
     const json_t *before, *after; /* borrowed; secrets never stand here */
 };
-/* Canonical JSON (keys sorted, compact) with the sequence number in it.
- * malloc'd; NULL: no memory. */
+/* Canonical JSON (keys sorted, compact) with the sequence number in it: "seq",
+ * "at", and the other members by their names ("triggeredBy", "eventType").
+ * malloc'd; NULL: no memory, or before or after is no JSON that can be
+ * written. */
 char *audit_record_text(uint64_t sequence, const struct audit_entry *entry,
                         size_t *ret_length);
 void audit_chain(const uint8_t before[AUDIT_HASH], const char *text,
@@ -61,7 +68,7 @@ void audit_tree_append(struct audit_tree *tree, const char *text,
 void audit_tree_root(const struct audit_tree *tree,
                      uint8_t ret_root[AUDIT_HASH]);
 
-/* ---- keys and checkpoints ---------------------------------------------------- */
+/* ---- keys and checkpoints ------------------------------------------------ */
 
 struct audit_signer;
 /* Reads or makes the key in <state>/audit. */
@@ -77,7 +84,7 @@ int audit_checkpoint(struct audit_signer *signer,
                      const uint8_t chain[AUDIT_HASH], int64_t at,
                      char **ret_note, struct gray_problem *ret_problem);
 
-/* ---- verify and prove --------------------------------------------------------- */
+/* ---- verify and prove ---------------------------------------------------- */
 
 struct audit_report {
     uint64_t records, checkpoints;

@@ -8,7 +8,7 @@
  * granted: no identity, an unknown role, an expired token or a resource
  * outside the scope all mean no.
  * Pure but for random numbers, which are an argument.
- * Read next: roles.def, token.c, peer.c.
+ * Read next: roles.def, role.c, token.c.
  */
 #ifndef GRAYD_IDENTITY_H
 #define GRAYD_IDENTITY_H
@@ -46,7 +46,7 @@ struct identity {
     char token_id[17];                /* "" of a peer */
     enum role role;
     char via[8];                      /* "token" or "socket" */
-    int64_t expires;                  /* ms since the epoch; 0: never */
+    int64_t expires;                  /* ms since the epoch; 0: a peer's */
     /* Prefixes of names of documents; "" is every name. None: nothing. */
     char scopes[IDENTITY_SCOPES_MAX][GRAY_NAME_MAX + 1];
     size_t scope_count;
@@ -55,17 +55,23 @@ struct identity {
 const char *role_word(enum role role);
 /* 0, or -1: no such word. */
 int role_parse(const char *word, enum role *ret_role);
-/* All bits of `rights` granted, by role alone. */
+/* All bits of `rights` granted, by role alone. NULL, an identity without a
+ * name and an unknown role have RIGHT_NONE only. */
 bool identity_has(const struct identity *identity, unsigned rights);
-/* The name lies under one of the scopes; NULL or "" asks for every name. */
+/* The name begins with one of the scopes; NULL or "" asks for every name,
+ * which only the scope "" covers. */
 bool identity_covers(const struct identity *identity, const char *name);
 
-/* ---- tokens ------------------------------------------------------------------ */
+/* ---- tokens -------------------------------------------------------------- */
 
 /* Makes an id, a text to hand out once, and the item to store (JSON {"id",
  * "name","role","scopes","expires","created","createdBy","hash"}). `random`
- * is 40 bytes from the kernel. *ret_item is a new reference. 0, or -1 with
- * *ret_problem: a name, role, scope or expiry that cannot be. */
+ * is 40 bytes from the kernel. *ret_item is a new reference. Name: UTF-8
+ * without control characters or parentheses, no blank at its ends, not one
+ * that peers or grayd itself are known by.  Scopes: at least one, each the
+ * beginning of a name.  Expiry: later than now, by at most TOKEN_TTL_MAX_S.
+ * 0, or negative with *ret_problem: "bad-name", "bad-role", "bad-scope",
+ * "bad-expiry", "no-memory". */
 int token_make(const struct identity *wanted, int64_t now_ms,
                const char *created_by, const uint8_t random[40],
                char ret_text[TOKEN_TEXT_MAX], json_t **ret_item,
@@ -79,11 +85,12 @@ int token_check(const char *text, size_t length, const json_t *item,
 /* The item without its hash, for people. New reference. */
 json_t *token_public(const json_t *item);
 
-/* ---- peers of the unix socket -------------------------------------------------- */
+/* ---- peers of the unix socket -------------------------------------------- */
 
-/* uid 0 and grayd's own uid are admins over everything; every other uid is
- * nobody without a token.  `login` (may be NULL) is who logged in, read from
- * /proc/PID/loginuid by the caller. 0, or -1: nobody. */
+/* uid 0 ("root") and grayd's own uid ("uid 998") are admins over everything;
+ * every other uid is nobody without a token.  `login` (may be NULL) is who
+ * logged in, from /proc/PID/loginuid by the caller: "root (login alice)"; a
+ * login that can be no name becomes "?". 0, or -1: nobody. */
 int identity_of_peer(uid_t uid, uid_t own, const char *login,
                      struct identity *ret_identity);
 
