@@ -33,6 +33,7 @@ struct text {
 };
 void text_add(struct text *t, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+void text_add_bytes(struct text *t, const char *bytes, size_t length);
 /* As a JSON string with its quotes. */
 void text_add_json(struct text *t, const char *value);
 
@@ -49,6 +50,7 @@ struct invented {
 /* Strings of the request lie in `in`, which must not be moved. */
 void invent_request(struct invented *in, struct dice *d);
 /* The line that `gray explain --requests` takes. */
+void invent_line(const struct invented *in, struct text *t);
 void invent_write(const struct invented *in, FILE *file);
 
 #endif

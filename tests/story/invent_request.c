@@ -213,17 +213,31 @@ void invent_request(struct invented *in, struct dice *d)
 
 /* ---- as a line ---------------------------------------------------------- */
 
+static void add_word(struct text *t, const char *word)
+{
+    text_add_bytes(t, word, strlen(word));
+}
+
+/* ,"key": */
+static void add_key(struct text *t, const char *key, bool first)
+{
+    add_word(t, first ? "\"" : ",\"");
+    add_word(t, key);
+    add_word(t, "\":");
+}
+
 static void write_pairs(struct text *t, const char *key,
                         const struct brute_pair *pairs, uint32_t count)
 {
     uint32_t i;
 
-    text_add(t, ",\"%s\":{", key);
+    add_key(t, key, false);
+    add_word(t, "{");
     for (i = 0; i < count; i++) {
-        text_add(t, "%s\"%s\":", i == 0 ? "" : ",", pairs[i].name);
+        add_key(t, pairs[i].name, i == 0);
         text_add_json(t, pairs[i].value);
     }
-    text_add(t, "}");
+    add_word(t, "}");
 }
 
 /* Values of one name stand together, in an array. */
@@ -232,54 +246,61 @@ static void write_headers(struct text *t, const struct brute_request *r)
     bool first = true, written[BRUTE_PAIRS] = {false};
     uint32_t i, k;
 
-    text_add(t, ",\"headers\":{");
+    add_word(t, ",\"headers\":{");
     for (i = 0; i < r->header_count; i++) {
         if (written[i]) {
             continue;
         }
-        text_add(t, "%s\"%s\":[", first ? "" : ",", r->headers[i].name);
+        add_key(t, r->headers[i].name, first);
         first = false;
         for (k = i; k < r->header_count; k++) {
             if (strcmp(r->headers[k].name, r->headers[i].name) == 0) {
-                text_add(t, k == i ? "" : ",");
+                add_word(t, k == i ? "[" : ",");
                 text_add_json(t, r->headers[k].value);
                 written[k] = true;
             }
         }
-        text_add(t, "]");
+        add_word(t, "]");
     }
-    text_add(t, "}");
+    add_word(t, "}");
 }
 
 static void write_text(struct text *t, const char *key, const char *value)
 {
     if (value != NULL) {
-        text_add(t, ",\"%s\":", key);
+        add_key(t, key, false);
         text_add_json(t, value);
     }
 }
 
-void invent_write(const struct invented *in, FILE *file)
+void invent_line(const struct invented *in, struct text *t)
 {
     static const char *const classes[] = {"live", "shadow", "load",
                                           "rehearsal"};
     const struct brute_request *r = &in->request;
+
+    add_word(t, "{\"method\":");
+    text_add_json(t, r->method);
+    write_text(t, "host", r->host);
+    write_text(t, "path", r->target);
+    write_headers(t, r);
+    write_text(t, "source", r->source);
+    write_pairs(t, "attrs", r->attrs, r->attr_count);
+    write_pairs(t, "labels", r->labels, r->label_count);
+    write_text(t, "caller", r->caller);
+    write_text(t, "entrance", in->entrance);
+    write_text(t, "lane", r->lane);
+    write_text(t, "arms", r->arms);
+    write_text(t, "class", classes[r->traffic_class]);
+    text_add(t, ",\"now\":%lld,\"random\":%llu}\n", (long long)r->now,
+             (unsigned long long)r->random);
+}
+
+void invent_write(const struct invented *in, FILE *file)
+{
     struct text t = {NULL, 0, 0};
 
-    text_add(&t, "{\"method\":\"%s\"", r->method);
-    write_text(&t, "host", r->host);
-    write_text(&t, "path", r->target);
-    write_headers(&t, r);
-    write_text(&t, "source", r->source);
-    text_add(&t, ",\"now\":%lld", (long long)r->now);
-    write_pairs(&t, "attrs", r->attrs, r->attr_count);
-    write_pairs(&t, "labels", r->labels, r->label_count);
-    write_text(&t, "caller", r->caller);
-    write_text(&t, "entrance", in->entrance);
-    write_text(&t, "lane", r->lane);
-    write_text(&t, "arms", r->arms);
-    text_add(&t, ",\"class\":\"%s\",\"random\":%llu}\n",
-             classes[r->traffic_class], (unsigned long long)r->random);
+    invent_line(in, &t);
     fwrite(t.data, 1, t.length, file);
     free(t.data);
 }
