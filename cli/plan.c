@@ -320,10 +320,12 @@ int command_plan(const struct arguments *arguments)
         return status;
     }
     if (status == 0) {
+        struct gray_gate_options gates = {
+            .prune = arguments_has(arguments, CLI_PRUNE),
+        };
         int cost = policy_compile(&plan.policy, &options);
 
-        status = gray_gates_compare(plan.before, plan.policy.model,
-                                    arguments_has(arguments, CLI_PRUNE),
+        status = gray_gates_compare(plan.before, plan.policy.model, &gates,
                                     &plan.policy.findings) != 0
                      ? CLI_EXIT_REFUSED
                      : cost;

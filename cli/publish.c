@@ -128,7 +128,9 @@ static int prepare(struct publication *p)
     status = read_before(p);
     if (status == 0 &&
         gray_gates_compare(p->before.model, p->policy.model,
-                           arguments_has(p->arguments, CLI_PRUNE),
+                           &(struct gray_gate_options) {
+                               .prune = arguments_has(p->arguments, CLI_PRUNE),
+                           },
                            &p->policy.findings) != 0) {
         status = CLI_EXIT_REFUSED;
     }

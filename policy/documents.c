@@ -274,7 +274,7 @@ static bool looks_like_json(const struct gray_text *text)
     return text->data[i] == '{' || text->data[i] == '[';
 }
 
-static int keep_text(struct gray_documents *docs, struct gray_text *text)
+int gray_documents_keep(struct gray_documents *docs, struct gray_text *text)
 {
     if (docs->text_count == docs->text_capacity) {
         size_t capacity =
@@ -334,7 +334,7 @@ static int add_owned(struct gray_documents *docs, const char *name,
                    : slash == name ? strdup("/")
                                    : strndup(name, (size_t)(slash - name));
     if (text->name == NULL || text->folder == NULL ||
-        keep_text(docs, text) != 0) {
+        gray_documents_keep(docs, text) != 0) {
         gray_text_release(text);
         goto no_memory;
     }

@@ -37,12 +37,16 @@ struct gray_documents {
     size_t text_count, text_capacity;
     struct gray_document *items;
     size_t count, capacity;
+    bool no_files; /* a List may not name a file */
 };
 
 /* Takes over one reference to the tree of a root value; a root that is an
  * array becomes one document an item.  -1: no memory. */
 int gray_documents_root(struct gray_documents *docs, struct gray_text *text,
                         size_t number, json_t *tree);
+
+/* Keeps a text with the others; -1: no memory. */
+int gray_documents_keep(struct gray_documents *docs, struct gray_text *text);
 
 /* Reads a YAML text into trees. 0, or -1 with findings. */
 int gray_documents_yaml(struct gray_documents *docs, struct gray_text *text,

@@ -11,14 +11,27 @@
 
 #include <string.h>
 
+static bool may_drop(const struct gates *g)
+{
+    for (size_t i = 0; g->release != NULL && i < g->options.may_drop_count;
+         i++) {
+        if (strcmp(g->options.may_drop[i], g->release) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void gray_gate_say(struct gates *g, enum gray_severity severity,
                    enum gray_problem_number problem, const char *pointer,
                    const char *format, ...)
 {
-    struct gray_finding_head head = {.severity = severity,
-                                     .problem = problem,
-                                     .pointer = pointer,
-                                     .document = g->document};
+    struct gray_finding_head head = {
+        .severity = severity == GRAY_ERROR && may_drop(g) ? GRAY_WARNING
+                                                          : severity,
+        .problem = problem,
+        .pointer = pointer,
+        .document = g->document};
     va_list arguments;
     va_start(arguments, format);
     gray_findings_addv(g->findings, &head, format, arguments);
@@ -57,6 +70,13 @@ static void compare_identity(struct gates *g, const struct model_release *old,
                       "salt: %s)",
                       old->share / 10000.0, now->share / 10000.0, now->name,
                       now->name, old->salt);
+    }
+    if (now->attempt != old->attempt && old->share > 0) {
+        gray_gate_say(g, GRAY_ERROR, GRAY_PROBLEM_MAY_DROP, "/attempt",
+                      "the attempt was %u; a new one counts no cookie and no "
+                      "mark of the old one, so it begins at share 0 (gray "
+                      "stop %s first)",
+                      old->attempt, now->name);
     }
     if (now->stickiness != old->stickiness &&
         now->stickiness == GRAY_STICKY_NONE) {
@@ -223,12 +243,12 @@ static void compare_release(struct gates *g, const struct model_release *old,
  * where a folder was meant would end all the rest, so that must be said. */
 static enum gray_severity ended_severity(const struct gates *g, bool harms)
 {
-    return harms && !g->prune ? GRAY_ERROR : GRAY_WARNING;
+    return harms && !g->options.prune ? GRAY_ERROR : GRAY_WARNING;
 }
 
 static const char *ended_advice(const struct gates *g, bool harms)
 {
-    return harms && !g->prune
+    return harms && !g->options.prune
                ? ". The documents given are the whole policy: give them all "
                  "together, or say --prune if it is to go"
                : "";
@@ -300,6 +320,7 @@ static void compare_all(struct gates *g)
             compare_release(g, old, now);
         }
     }
+    g->release = NULL;
     compare_services(g);
     compare_lanes(g);
 }
@@ -318,12 +339,15 @@ static bool compare_guarded(struct gates *g)
 }
 
 int gray_gates_compare(const struct gray_model *before,
-                       const struct gray_model *after, bool prune,
+                       const struct gray_model *after,
+                       const struct gray_gate_options *options,
                        struct gray_findings *findings)
 {
     struct gates g = {.before = before,
                       .after = after,
-                      .prune = prune,
+                      .options = options != NULL
+                                     ? *options
+                                     : (struct gray_gate_options){0},
                       .findings = findings,
                       .proof = {.budget = GRAY_PROOF_BUDGET}};
     size_t first = findings->count, errors = findings->errors;

@@ -12,7 +12,7 @@
 
 struct gates {
     const struct gray_model *before, *after;
-    bool prune; /* what is left out may go */
+    struct gray_gate_options options;
     struct gray_findings *findings;
     struct gray_arena arena;
     struct proof proof;

@@ -205,6 +205,11 @@ static bool check_file(struct gray_check *c, const struct where *at,
     if (!gray_check_text(c, at, value, 4095, &name)) {
         return false;
     }
+    if (c->docs->no_files) {
+        return gray_check_error(c, GRAY_PROBLEM_CANNOT_READ, at,
+                                "a file of this host is not read for others; "
+                                "write the ids themselves");
+    }
     const char *path =
         name.data[0] == '/'
             ? name.data

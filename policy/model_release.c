@@ -243,7 +243,7 @@ static bool check_order(struct gray_check *c, const struct where *at,
 }
 
 static bool check_shares(struct gray_check *c, const struct where *at,
-                         json_t *share, json_t *holdback, bool strategy,
+                         json_t *share, json_t *holdback, bool driven,
                          struct model_release *release)
 {
     bool good = true;
@@ -264,7 +264,7 @@ static bool check_shares(struct gray_check *c, const struct where *at,
                                     10000.0);
     }
     if (good && release->match_count > 0 && release->share == 0 &&
-        !strategy) {
+        !driven) {
         good = gray_check_error(c, GRAY_PROBLEM_MATCH_WITHOUT_SHARE,
                                 AT_KEY(at, "match"),
                                 "match says who may come in, share how many "
@@ -275,7 +275,7 @@ static bool check_shares(struct gray_check *c, const struct where *at,
 }
 
 static bool check_admission(struct gray_check *c, json_t *value,
-                            bool strategy, struct model_release *release)
+                            bool driven, struct model_release *release)
 {
     static const char *const keys[] = {"share", "holdback", "deny", "allow",
                                        "require", "match", "anonymous",
@@ -307,7 +307,7 @@ static bool check_admission(struct gray_check *c, json_t *value,
     }
     good &= gray_check_rules(c, AT_KEY(at, "match"), values[5], &scope,
                              &release->match, &release->match_count);
-    good &= check_shares(c, at, values[0], values[1], strategy, release);
+    good &= check_shares(c, at, values[0], values[1], driven, release);
     if (values[6] != NULL) {
         uint32_t word;
         if (gray_check_word(c, AT_KEY(at, "anonymous"), values[6], anonymous,
@@ -326,7 +326,7 @@ static bool check_admission(struct gray_check *c, json_t *value,
 enum release_key { KEY_KIND, KEY_NAME, KEY_DESCRIPTION, KEY_SERVICES,
                    KEY_VARIANTS, KEY_UNIT, KEY_SALT, KEY_PRIORITY,
                    KEY_ENTRANCES, KEY_STICKINESS, KEY_DATA_COMPAT,
-                   KEY_ADMISSION, KEY_STRATEGY, KEY_COUNT };
+                   KEY_ADMISSION, KEY_STRATEGY, KEY_ATTEMPT, KEY_COUNT };
 
 static bool check_words(struct gray_check *c, json_t *const *values,
                         struct model_release *release)
@@ -415,19 +415,27 @@ bool gray_check_release(struct gray_check *c, struct model_release *release)
     static const char *const keys[KEY_COUNT] = {
         "kind",      "name",       "description", "services",  "variants",
         "unit",      "salt",       "priority",    "entrances", "stickiness",
-        "dataCompat", "admission", "strategy"};
+        "dataCompat", "admission", "strategy",    "attempt"};
     json_t *values[KEY_COUNT];
     bool good = gray_check_map(c, NULL, c->document->tree, keys, KEY_COUNT,
                                values);
     bool strategy = values[KEY_STRATEGY] != NULL;
+    /* With a strategy, or an attempt, a share of 0 is a time of its life. */
+    bool driven = strategy || values[KEY_ATTEMPT] != NULL;
+    int64_t attempt = 1;
     release->name = c->document->name;
-    release->attempt = 1;
+    if (values[KEY_ATTEMPT] != NULL) {
+        good &= gray_check_integer(c, AT_KEY(NULL, "attempt"),
+                                   values[KEY_ATTEMPT], 1, UINT16_MAX,
+                                   &attempt);
+    }
+    release->attempt = (uint32_t)attempt;
     good &= check_words(c, values, release);
     bool identity = check_identity(c, values, release);
     good &= identity;
     good &= check_arms(c, values[KEY_SERVICES], values[KEY_VARIANTS],
                        release);
-    good &= check_admission(c, values[KEY_ADMISSION], strategy, release);
+    good &= check_admission(c, values[KEY_ADMISSION], driven, release);
     if (identity) {
         good &= check_has_unit(c, strategy, release);
     }

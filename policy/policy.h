@@ -69,6 +69,25 @@ int gray_documents_add_text(struct gray_documents *docs, const char *name,
                             const char *text, size_t length,
                             struct gray_findings *findings);
 
+struct json_t;
+/* How many documents there are, and one of them: kind and name as written
+ * (NULL where they are no texts), its tree; all borrowed. */
+size_t gray_documents_count(const struct gray_documents *docs);
+void gray_documents_at(const struct gray_documents *docs, size_t number,
+                       const char **ret_kind, const char **ret_name,
+                       struct json_t **ret_tree);
+/* Adds a tree that was read before (borrowed; never written to). Findings
+ * about it carry `name` and no line. 0, or -1: no memory. */
+int gray_documents_add_tree(struct gray_documents *docs, const char *name,
+                            struct json_t *tree);
+/* The release stands at this share and attempt, whatever its document says;
+ * called after everything is added. 0, or -1: no memory. */
+int gray_documents_hold(struct gray_documents *docs, const char *release,
+                        uint32_t share, uint32_t attempt);
+/* From now on a List with `file:` is refused: who wrote the documents has no
+ * right to read files here. */
+void gray_documents_refuse_files(struct gray_documents *docs);
+
 /* ---- check --------------------------------------------------------------- */
 
 struct gray_model;
@@ -86,11 +105,17 @@ char *gray_model_source(const struct gray_model *model, size_t *ret_length);
 /* Gate 4 (structural: shares, tails, salts, units, lists, require) and gate 5
  * (one variable at a time).  Findings are errors where a unit that is in could
  * fall out, or where a Service, a Release that lets somebody in, or a Lane
- * that is on is left out of `after`; with `prune` what is left out is meant to
- * go, and is only warned of.  `before` NULL: nothing was in force.  0 when
- * there are no errors. */
+ * that is on is left out of `after`.  `before` NULL: nothing was in force.
+ * `options` NULL: nothing is overridden.  0 when there are no errors. */
+struct gray_gate_options {
+    bool prune; /* what is left out is meant to go, and is only warned of */
+    /* Releases whose units may fall out; that is then only warned of. */
+    const char *const *may_drop;
+    size_t may_drop_count;
+};
 int gray_gates_compare(const struct gray_model *before,
-                       const struct gray_model *after, bool prune,
+                       const struct gray_model *after,
+                       const struct gray_gate_options *options,
                        struct gray_findings *findings);
 /* Human or JSON difference: added, removed, changed documents with JSON
  * pointers, before and after. malloc'd. */
