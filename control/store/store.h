@@ -13,12 +13,13 @@
  * store_reader, one a thread; a reader sees what was committed before its
  * call began.
  * Errors: 0, or negative with *ret_problem: -EAGAIN "conflict" (another
- * revision is in force), -EBUSY "in-use" (another grayd has the store),
- * -ENOSPC, -EROFS, -EIO "store-failed": nothing of the batch was kept;
- * -EILSEQ "corrupt": what is there cannot be trusted.  After an error of
- * writing or syncing that leaves the outcome unknown the store refuses every
- * further commit ("store-failed") until it is opened anew: an fsync that
- * failed is never tried again as if it were clean.
+ * revision is in force), -EINVAL "bad-batch" or "no-revision" (what was asked
+ * is wrong), -EBUSY "in-use" (another grayd has the store), -ENOSPC, -EROFS
+ * "store-failed": nothing of the batch was kept; -EILSEQ "corrupt": what is
+ * there cannot be trusted.  After an error of writing or syncing that leaves
+ * the outcome unknown (-EIO "store-failed") the store refuses every further
+ * commit until it is opened anew: an fsync that failed is never tried again
+ * as if it were clean.  Opening then tells by its head what was kept.
  * Read next: spaces.def, store_sqlite.c.
  */
 #ifndef GRAYD_STORE_H
@@ -33,6 +34,8 @@
 #define STORE_NAME_MAX 192u          /* bytes of an item's name */
 #define STORE_TEXT_MAX (64u << 20)   /* bytes of an item's text */
 #define STORE_HASH 32u
+#define STORE_KIND_MAX 64u           /* bytes of an effect's kind */
+#define STORE_KEY_MAX 512u           /* bytes of an answer's key */
 
 struct store;
 struct store_reader;
@@ -40,14 +43,17 @@ struct store_reader;
 enum store_space {
 #define STORE_SPACE(NAME, word, doc) STORE_##NAME,
 #include "control/store/spaces.def"
+#undef STORE_SPACE
     STORE_SPACE_COUNT
 };
 const char *store_space_word(enum store_space space);
 
 /* ---- open ------------------------------------------------------------------ */
 
-/* Opens or makes the store in a folder (mode 0700), takes its lock, checks it
- * (quick), and recovers what a killed process left. */
+/* Opens or makes the store in a folder of its own (made with mode 0700; one
+ * that others may enter is refused, "untrusted-folder"), takes its lock,
+ * checks it, and recovers what a killed process left.  Further codes:
+ * "unknown-layout", "bad-folder". */
 int store_open(struct store **ret_store, const char *folder,
                struct gray_problem *ret_problem);
 /* Checkpoints and lets go; NULL is harmless. */
@@ -63,7 +69,8 @@ void store_reader_close(struct store_reader *reader);
 struct store_put {
     enum store_space space;
     const char *name;
-    const char *text;   /* NULL: the item ends (its history stays) */
+    const char *text;   /* NULL: the item ends (its history stays; one that
+                         * is not there stays so) */
     size_t length;
 };
 /* The audit record made for this batch; see audit/audit.h. */
@@ -84,6 +91,7 @@ struct store_answer {
     uint8_t request[STORE_HASH]; /* of the request's method, path and body */
     int status;
     const char *body;
+    int64_t at;         /* when it was given; the batch's moment in a commit */
 };
 struct store_batch {
     int64_t at;         /* ms since the epoch */
@@ -100,9 +108,21 @@ struct store_batch {
     size_t effects_done_count;
     const struct store_answer *answer; /* NULL: none */
 };
-/* All of it, synced, or nothing. *ret_revision is the one now in force. */
+/* All of it, synced, or nothing. *ret_revision is the one now in force.
+ * -EINVAL "bad-batch": a size beyond its limit, an item put twice, an audit
+ * sequence that is not the last one + 1. An answer under a key that has one
+ * of the last day is a "conflict". Ids of effects that are unknown or done
+ * already do no harm. */
 int store_commit(struct store *store, const struct store_batch *batch,
                  uint64_t *ret_revision, struct gray_problem *ret_problem);
+
+struct store_counts {
+    uint64_t commits;  /* acknowledged */
+    uint64_t refused;  /* conflicts and bad batches */
+    uint64_t failed;   /* by disk, damage or memory */
+};
+/* Since it was opened; from any thread. */
+void store_count(const struct store *store, struct store_counts *ret_counts);
 
 /* ---- read -------------------------------------------------------------------- */
 
@@ -116,18 +136,25 @@ struct store_head {
 int store_read_head(struct store_reader *reader, struct store_head *ret_head,
                     struct gray_problem *ret_problem);
 
+/* The revision in force at a moment (ms): the last one made at or before it
+ * by the clock of the commits; 0: none was. Costs a look at each later one. */
+int store_revision_at(struct store_reader *reader, int64_t at,
+                      uint64_t *ret_revision,
+                      struct gray_problem *ret_problem);
+
 struct store_item {
-    const char *name, *text; /* valid until the visit returns */
+    const char *name, *text; /* valid until the visit returns; end in NUL */
     size_t length;
     uint64_t revision;  /* from which this version is valid */
     uint64_t until;     /* first revision without it; 0: still valid */
     int64_t at;         /* when it became valid */
+    int64_t until_at;   /* when it ended; 0: still valid */
 };
 /* Returns 0 to go on, 1 to stop. */
 typedef int store_visit(void *context, const struct store_item *item);
 
 /* One item as of a revision (0: now). 0 with the visit called; 1: there is
- * (was) none. */
+ * (was) none. -EINVAL "no-revision": that one has not been made. */
 int store_read_item(struct store_reader *reader, enum store_space space,
                     const char *name, uint64_t revision, store_visit *visit,
                     void *context, struct gray_problem *ret_problem);
