@@ -75,7 +75,8 @@ bool line_says(const char *line, size_t length, const struct scene *scene,
 
 #define AGREE_WORDS 32u
 /* How often a trace held a condition, by operator and by source: [0] found
- * false, [1] true. */
+ * false, [1] true.  A source counts when the request had a value there (time
+ * has none). */
 struct hits {
     uint64_t ops[AGREE_WORDS][2], sources[AGREE_WORDS][2];
 };

@@ -147,34 +147,47 @@ static uint32_t number_of(const char *at, const char *(*word)(uint32_t))
     return 0;
 }
 
+/* Where the next `mark` ends; NULL: there is none. */
+static const char *after(const char *at, const char *end, const char *mark)
+{
+    at = memmem(at, (size_t)(end - at), mark, strlen(mark));
+    return at == NULL ? NULL : at + strlen(mark);
+}
+
+/* One condition of a trace, whose word begins at `at`. */
+static bool count_one(struct hits *hits, const char *at, const char *end)
+{
+    const char *source = after(at, end, "\"source\":\"");
+    const char *value = after(at, end, "\"value\":");
+    const char *result = after(at, end, "\"result\":");
+    uint32_t op, from;
+    bool found;
+
+    if (source == NULL || value == NULL || result == NULL) {
+        fprintf(stderr, "agree: a trace that is cut off\n");
+        return false;
+    }
+    op = number_of(at, gray_condition_word);
+    from = number_of(source, gray_source_word);
+    if (op == 0 || from == 0) {
+        fprintf(stderr, "agree: no such condition: %.60s\n", at);
+        return false;
+    }
+    found = *result == 't';
+    hits->ops[op][found]++;
+    hits->sources[from][found] += *value == '"' || from == GRAY_SOURCE_TIME;
+    return true;
+}
+
 bool hits_count(struct hits *hits, const char *lines, size_t length)
 {
-    static const char mark[] = "\"condition\":\"", next[] = "\"source\":\"",
-                      last[] = "\"result\":";
-    const char *at = lines, *end = lines + length, *source, *result;
+    const char *at = lines, *end = lines + length;
 
-    while ((at = memmem(at, (size_t)(end - at), mark, strlen(mark))) != NULL) {
-        at += strlen(mark);
-        if (*at == '"') {
-            continue; /* a step that ended without a condition */
-        }
-        source = memmem(at, (size_t)(end - at), next, strlen(next));
-        result = memmem(at, (size_t)(end - at), last, strlen(last));
-        if (source == NULL || result == NULL) {
-            fprintf(stderr, "agree: a trace that is cut off\n");
+    while ((at = after(at, end, "\"condition\":\"")) != NULL) {
+        /* else a step that ended without one */
+        if (*at != '"' && !count_one(hits, at, end)) {
             return false;
         }
-        uint32_t op = number_of(at, gray_condition_word);
-        uint32_t from = number_of(source + strlen(next), gray_source_word);
-        bool found = result[strlen(last)] == 't';
-
-        if (op == 0 || from == 0) {
-            fprintf(stderr, "agree: no such condition: %.60s\n", at);
-            return false;
-        }
-        hits->ops[op][found]++;
-        hits->sources[from][found]++;
-        at = result;
     }
     return true;
 }
