@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * record.c - records of the audit as REST shows them, and who may see them.
+ *
+ * Why: /v1/changes, /v1/events and /v1/audit show the same record in the same
+ * words; a scope decides by the name that the record is about.
+ * Read next: ../audit/chain.c, ../rest/events.c.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "control/call/call.h"
+
+void moment_text(int64_t ms, char ret_text[CALL_MOMENT_SIZE])
+{
+    int64_t rest = ((ms % 1000) + 1000) % 1000;
+    time_t seconds = (time_t)((ms - rest) / 1000);
+    struct tm parts;
+    size_t at;
+
+    if (gmtime_r(&seconds, &parts) == NULL) {
+        memset(&parts, 0, sizeof(parts));
+        parts.tm_mday = 1;
+        parts.tm_year = 70;
+    }
+    at = strftime(ret_text, CALL_MOMENT_SIZE, "%Y-%m-%dT%H:%M:%S", &parts);
+    snprintf(ret_text + at, CALL_MOMENT_SIZE - at, ".%03uZ", (unsigned)rest);
+}
+
+json_t *record_public(const char *text, size_t length)
+{
+    json_t *record = json_loadb(text, length, JSON_REJECT_DUPLICATES, NULL);
+    json_t *sequence = json_object_get(record, "seq");
+    json_t *at = json_object_get(record, "at");
+    char moment[CALL_MOMENT_SIZE];
+
+    if (!json_is_integer(sequence) || !json_is_integer(at)) {
+        json_decref(record);
+        return NULL;
+    }
+    moment_text(json_integer_value(at), moment);
+    if (json_object_set(record, "sequence", sequence) != 0 ||
+        json_object_del(record, "seq") != 0 ||
+        json_object_set_new(record, "at", json_string(moment)) != 0) {
+        json_decref(record);
+        return NULL;
+    }
+    return record;
+}
+
+bool record_covered(const struct identity *identity, const json_t *record)
+{
+    const char *resource =
+        json_string_value(json_object_get(record, "resource"));
+    const char *slash = resource != NULL ? strchr(resource, '/') : NULL;
+
+    return identity_covers(identity, slash != NULL ? slash + 1 : resource);
+}
