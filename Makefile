@@ -4,8 +4,12 @@
 
 BUILD  := build
 NPROC  := $(shell nproc)
+PREFIX  ?= /usr/local
+MODULES ?= /usr/lib/nginx/modules
+export DESTDIR PREFIX MODULES
 
-.PHONY: help run test bench build build-asan fuzz fuzz-build habit clean
+.PHONY: help run test bench build build-asan fuzz fuzz-build habit clean \
+        install uninstall
 
 help:
 	@echo "make run          install what is missing, build, show a gray release; ONCE=1 ends by itself"
@@ -13,6 +17,9 @@ help:
 	@echo "make bench        figures, one a line: name value unit"
 	@echo "make build        only build: build/bin/gray, build/lib/"
 	@echo "make fuzz         every libFuzzer target for 60 seconds each (SECONDS=n)"
+	@echo "make install      gray, libgray, manual page under PREFIX (/usr/local), the"
+	@echo "                  module into MODULES (nginx's own folder); DESTDIR stages it"
+	@echo "make uninstall    takes that away"
 	@echo "make clean        remove what was built"
 
 build:
@@ -40,6 +47,12 @@ fuzz:
 	@tools/setup run test
 	@tools/build build-fuzz fuzz
 	@tools/fuzz build-fuzz $(or $(SECONDS),60)
+
+install: build
+	@tools/install $(BUILD)
+
+uninstall:
+	@tools/install $(BUILD) uninstall
 
 clean:
 	rm -rf build build-asan build-fuzz
