@@ -18,6 +18,7 @@
 #define STORE_APPLICATION_ID 0x67726179 /* "gray" */
 #define STORE_LAYOUT 1
 #define STORE_FILE "store.db"
+#define STORE_NOTE "acknowledged"
 #define STORE_KEPT_MS 86400000 /* answers and effects done: a day */
 #define STORE_DROPPED_MAX 64   /* rows of each kind a commit */
 #define STORE_WAL_FRAMES 1000  /* then the writer checkpoints */
@@ -39,6 +40,9 @@ struct store_db {
 struct store_sqlite {
     struct store_db db;
     int lock;           /* flock'd */
+    int note;           /* STORE_NOTE, open for writing */
+    uint64_t commits;   /* as the database counts them */
+    char instance[33];
     int wal_frames;     /* after the last commit */
     bool failed;        /* outcome unknown: nothing more is written */
     struct gray_problem failure;
@@ -122,6 +126,21 @@ int sqlite_read_pending(void *state, store_pending_visit *visit, void *context,
 int sqlite_read_answer(void *state, const char *key,
                        struct store_answer *ret_answer,
                        struct gray_problem *ret_problem);
+
+/* ---- sqlite_note.c --------------------------------------------------------------- */
+
+struct store_note {
+    char instance[33]; /* "": nothing is noted */
+    uint64_t commits;
+};
+int sqlite_note_open(const char *folder, int *ret_fd,
+                     struct gray_problem *ret_problem);
+void sqlite_note_write(int fd, const char *instance, uint64_t commits);
+void sqlite_note_read(const char *folder, struct store_note *ret_note);
+/* Whether the database has all that a note, read before, says. */
+int sqlite_note_check(struct store_db *db, const struct store_note *note,
+                      uint64_t *ret_commits, char ret_instance[33],
+                      struct gray_problem *ret_problem);
 
 /* ---- sqlite_wal.c --------------------------------------------------------------- */
 

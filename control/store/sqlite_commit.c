@@ -266,6 +266,10 @@ static int batch_put(struct commit *commit)
     if (error == 0) {
         error = old_drop(commit, STATEMENT_DROP_EFFECTS);
     }
+    if (error == 0) {
+        error = store_db_run(commit->db, STATEMENT_COUNT_COMMIT,
+                             commit->problem);
+    }
     return error;
 }
 
@@ -334,6 +338,8 @@ int sqlite_commit(void *state, const struct store_batch *batch,
     }
     if (error == 0) {
         *ret_revision = commit.revision;
+        store->commits++;
+        sqlite_note_write(store->note, store->instance, store->commits);
         checkpoint_due(store);
         return 0;
     }

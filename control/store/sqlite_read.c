@@ -92,8 +92,9 @@ static int head_audit(struct store_db *db, struct store_head *head,
 int sqlite_head(struct store_db *db, struct store_head *ret_head,
                 struct gray_problem *ret_problem)
 {
+    const struct store_note none = { .commits = 0 };
     struct store_head head = { .revision = 0 };
-    sqlite3_stmt *row;
+    uint64_t commits;
     int error = head_revision(db, &head, ret_problem);
 
     if (error == 0) {
@@ -102,21 +103,11 @@ int sqlite_head(struct store_db *db, struct store_head *ret_head,
     if (error != 0) {
         return error;
     }
-    row = store_db_statement(db, STATEMENT_INSTANCE, &error, ret_problem);
-    if (row == NULL) {
+    error = sqlite_note_check(db, &none, &commits, head.instance,
+                              ret_problem);
+    if (error != 0) {
         return error;
     }
-    error = store_db_step(db, row, ret_problem);
-    if (error < 0) {
-        return error;
-    }
-    if (error == 0 ||
-        sqlite3_column_bytes(row, 0) != (int)sizeof(head.instance) - 1) {
-        sqlite3_reset(row);
-        return store_db_corrupt(db, "no instance", ret_problem);
-    }
-    memcpy(head.instance, text_column(row, 0), sizeof(head.instance));
-    sqlite3_reset(row);
     *ret_head = head;
     return 0;
 }

@@ -4,10 +4,11 @@
  *   store.db, store.db-wal, store.db-shm   the database, its log and the
  *                                          log's index (SQLite's own)
  *   lock                                   flock'd; the pid of who has it
+ *   acknowledged                           how many commits, see sqlite_note.c
  *
  * Why: a database is made aside and renamed when it is whole, so one that is
  * empty or cut short was damaged and is never taken for a new one.
- * Read next: sqlite_commit.c, sqlite_read.c, sqlite_wal.c.
+ * Read next: sqlite_commit.c, sqlite_read.c, sqlite_note.c, sqlite_wal.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,8 +27,9 @@
 static const char layout_sql[] =
     "CREATE TABLE store ("
     " id INTEGER PRIMARY KEY CHECK (id = 1),"
-    " instance TEXT NOT NULL) STRICT;"
-    "INSERT INTO store VALUES (1, lower(hex(randomblob(16))));"
+    " instance TEXT NOT NULL CHECK (length(instance) = 32),"
+    " commits INTEGER NOT NULL) STRICT;"
+    "INSERT INTO store VALUES (1, lower(hex(randomblob(16))), 0);"
     "CREATE TABLE revision ("
     " revision INTEGER PRIMARY KEY,"
     " at INTEGER NOT NULL,"
@@ -220,6 +222,7 @@ static int database_make(const char *folder, int dirfd,
 /* What lies in the folder, before SQLite looks (which makes a new database of
  * an empty file, and drops a log that has lost its database). */
 static int files_check(const char *folder, int dirfd,
+                       const struct store_note *note,
                        struct gray_problem *ret_problem)
 {
     struct store_db named = { .handle = NULL };
@@ -232,9 +235,14 @@ static int files_check(const char *folder, int dirfd,
         if (errno != ENOENT) {
             return folder_problem(folder, errno, ret_problem);
         }
-        return has_wal ? store_db_corrupt(&named, "gone, its log is left",
-                                          ret_problem)
-                       : database_make(folder, dirfd, ret_problem);
+        if (has_wal || note->instance[0] != '\0') {
+            return store_problem_set(
+                ret_problem, EILSEQ, "corrupt",
+                "%.50s/" STORE_FILE " is gone: restore a copy, or empty the "
+                "folder to start anew from the last export.",
+                folder);
+        }
+        return database_make(folder, dirfd, ret_problem);
     }
     if (!S_ISREG(file.st_mode) || file.st_size < 512) {
         return store_db_corrupt(&named, "cut short", ret_problem);
@@ -279,6 +287,7 @@ static int integrity_check(struct store_db *db,
 }
 
 static int writer_prepare(struct store_sqlite *store,
+                          const struct store_note *note,
                           struct gray_problem *ret_problem)
 {
     struct store_db *db = &store->db;
@@ -286,6 +295,10 @@ static int writer_prepare(struct store_sqlite *store,
     int i, error;
 
     error = integrity_check(db, ret_problem);
+    if (error == 0) {
+        error = sqlite_note_check(db, note, &store->commits, store->instance,
+                                  ret_problem);
+    }
     if (error == 0) {
         error = store_db_pragma(db, "PRAGMA journal_mode=WAL;"
                                     "PRAGMA synchronous=FULL;"
@@ -304,6 +317,12 @@ static int writer_prepare(struct store_sqlite *store,
     for (i = 0; error == 0 && i < STATEMENT_COUNT; i++) {
         store_db_statement(db, i, &error, ret_problem);
     }
+    if (error == 0) {
+        error = sqlite_note_open(db->folder, &store->note, ret_problem);
+    }
+    if (error == 0) {
+        sqlite_note_write(store->note, store->instance, store->commits);
+    }
     return error;
 }
 
@@ -317,6 +336,9 @@ static void sqlite_close(void *state)
                           0, NULL);
     }
     store_db_close(&store->db);
+    if (store->note >= 0) {
+        close(store->note);
+    }
     if (store->lock >= 0) {
         close(store->lock);
     }
@@ -327,19 +349,21 @@ static int sqlite_open(void **ret_state, const char *folder,
                        struct gray_problem *ret_problem)
 {
     struct store_sqlite *store = calloc(1, sizeof(*store));
+    struct store_note note = { .commits = 0 };
     int error, dirfd = -1;
 
     if (store == NULL) {
         return store_problem_set(ret_problem, ENOMEM, "no-memory",
                                  "No memory for the store.");
     }
-    store->lock = -1;
+    store->lock = store->note = -1;
     error = folder_open(folder, &dirfd, ret_problem);
     if (error == 0) {
         error = folder_lock(folder, dirfd, &store->lock, ret_problem);
     }
     if (error == 0) {
-        error = files_check(folder, dirfd, ret_problem);
+        sqlite_note_read(folder, &note);
+        error = files_check(folder, dirfd, &note, ret_problem);
     }
     if (error == 0) {
         error = store_db_open(&store->db, folder, SQLITE_OPEN_READWRITE, false,
@@ -347,7 +371,7 @@ static int sqlite_open(void **ret_state, const char *folder,
     }
     if (error == 0) {
         sqlite3_wal_hook(store->db.handle, frames_note, store);
-        error = writer_prepare(store, ret_problem);
+        error = writer_prepare(store, &note, ret_problem);
         store->failed = error != 0; /* then nothing more is written */
     }
     if (dirfd >= 0) {
@@ -385,11 +409,14 @@ static bool reads_unchanging(const char *folder)
 static int sqlite_reader_open(void **ret_state, const char *folder,
                               struct gray_problem *ret_problem)
 {
+    struct store_note note;
     struct store_db *db;
-    char path[PATH_MAX + 32];
+    char path[PATH_MAX + 32], instance[33];
     struct stat status;
+    uint64_t commits;
     int error;
 
+    sqlite_note_read(folder, &note); /* before the database, see there */
     snprintf(path, sizeof(path), "%s/" STORE_FILE, folder);
     if (stat(path, &status) != 0) {
         return store_problem_set(ret_problem, errno,
@@ -411,6 +438,9 @@ static int sqlite_reader_open(void **ret_state, const char *folder,
     }
     if (error == 0) {
         error = store_db_pragma(db, "PRAGMA query_only=1", ret_problem);
+    }
+    if (error == 0) {
+        error = sqlite_note_check(db, &note, &commits, instance, ret_problem);
     }
     if (error != 0) {
         sqlite_reader_close(db);
