@@ -50,7 +50,7 @@ static enum outcome refuse(struct gray_choice *choice, enum gray_reason reason)
 static bool is_overridden(const struct gray_view *view,
                           const struct gray_release *release)
 {
-    enum gray_word word = release_word(view, release);
+    enum gray_word word = gray_release_word(view, release);
 
     return word == GRAY_WORD_BASELINE || word == GRAY_WORD_KILLED;
 }

@@ -127,13 +127,13 @@ static void carry_arms(const struct gray_view *view,
             carries(colour, verdict.release)) {
             continue;
         }
-        enum gray_word word = release_word(
+        enum gray_word word = gray_release_word(
             view,
             VIEW_AT(view->policy, releases, gray_release, verdict.release));
         if (word == GRAY_WORD_BASELINE || word == GRAY_WORD_KILLED) {
             verdict.in = 0;
             verdict.variant = 0;
-            verdict.reason = release_word_reason(word);
+            verdict.reason = gray_release_word_reason(word);
             note_refusal(refusal, &verdict);
             colour->fresh = 1;
         } else {

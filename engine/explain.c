@@ -323,7 +323,7 @@ static void put_verdict(struct line *line, const struct gray_verdict *verdict)
     put_bucket(line, verdict->bucket);
     put_number(line, "share", release == NULL ? 0 : release->share);
     put_value(line, "unit", true, unit);
-    put_word(line, "word", scope_word(release_word(line->view, release)));
+    put_word(line, "word", scope_word(gray_release_word(line->view, release)));
     text_byte(&line->text, '}');
 }
 

@@ -26,8 +26,8 @@ struct decision {
     bool unknown;  /* the mark could not be read: only evidence counts */
 };
 
-enum gray_word release_word(const struct gray_view *view,
-                            const struct gray_release *release)
+enum gray_word gray_release_word(const struct gray_view *view,
+                                 const struct gray_release *release)
 {
     if (view->words == NULL) {
         return GRAY_WORD_OPEN;
@@ -43,7 +43,7 @@ enum gray_word release_word(const struct gray_view *view,
                             GRAY_WORD_MASK);
 }
 
-enum gray_reason release_word_reason(enum gray_word word)
+enum gray_reason gray_release_word_reason(enum gray_word word)
 {
     switch (word) {
     case GRAY_WORD_OPEN:
@@ -373,9 +373,9 @@ static void begin_decision(struct decision *d, const struct gray_view *view,
 
 static void decide(struct decision *d)
 {
-    enum gray_word word = release_word(d->run.view, d->release);
+    enum gray_word word = gray_release_word(d->run.view, d->release);
     if (word == GRAY_WORD_KILLED || word == GRAY_WORD_BASELINE) {
-        keep_out(d, release_word_reason(word), GRAY_NONE);
+        keep_out(d, gray_release_word_reason(word), GRAY_NONE);
         return;
     }
     if (d->in->overflow) {

@@ -12,9 +12,9 @@
 
 /* The scope word in force; a word that belongs to somebody else says
  * GRAY_WORD_NO_ADMIT. */
-enum gray_word release_word(const struct gray_view *view,
-                            const struct gray_release *release);
+enum gray_word gray_release_word(const struct gray_view *view,
+                                 const struct gray_release *release);
 /* Why such a word keeps a unit out. */
-enum gray_reason release_word_reason(enum gray_word word);
+enum gray_reason gray_release_word_reason(enum gray_word word);
 
 #endif
