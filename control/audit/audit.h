@@ -14,7 +14,7 @@
  *
  * Everything but the checkpoint file is pure. Threads: an audit_tree belongs
  * to one thread.
- * Read next: chain.c, tree.c, checkpoint.c, verify.c.
+ * Read next: chain.c, tree.c, note.c, signer.c, walk.c, prove.c.
  */
 #ifndef GRAYD_AUDIT_H
 #define GRAYD_AUDIT_H
@@ -71,14 +71,20 @@ void audit_tree_root(const struct audit_tree *tree,
 /* ---- keys and checkpoints ------------------------------------------------ */
 
 struct audit_signer;
-/* Reads or makes the key in <state>/audit. */
+/* Reads or makes the key in <state>/audit; cuts off what a crash left at the
+ * end of the checkpoints.  `origin` (1 to 128 visible ASCII characters, no
+ * plus) names a new key; an old one keeps the name in key.pub. Refused:
+ * "untrusted-file" (others may read the key), "key-missing" (key.pub is there
+ * without it), "bad-key", "bad-origin", "corrupt", "io", "disk-full". */
 int audit_signer_open(struct audit_signer **ret_signer, const char *state,
                       const char *origin, struct gray_problem *ret_problem);
 void audit_signer_close(struct audit_signer *signer);
 /* "origin+hash+key" as the signed note format has it; owned by the signer. */
 const char *audit_signer_verifier(const struct audit_signer *signer);
-/* Appends a signed note for this tree and this head of the chain, synced.
- * ret_note (may be NULL): malloc'd text. */
+/* Appends a signed note for this tree and this head of the chain, synced; to
+ * be called when the tree has grown. ret_note (may be NULL): malloc'd text.
+ * Refused: "audit-behind" (the tree contradicts the checkpoint before),
+ * "audit-failed" (an fsync failed earlier), "io", "disk-full". */
 int audit_checkpoint(struct audit_signer *signer,
                      const struct audit_tree *tree,
                      const uint8_t chain[AUDIT_HASH], int64_t at,
@@ -87,18 +93,25 @@ int audit_checkpoint(struct audit_signer *signer,
 /* ---- verify and prove ---------------------------------------------------- */
 
 struct audit_report {
-    uint64_t records, checkpoints;
+    uint64_t records, checkpoints; /* that agree, up to what is wrong */
     bool good;
-    uint64_t first_bad; /* sequence number; 0: good, or no single record */
-    char sentence[300]; /* what is wrong there, or "good" */
+    /* Sequence number; of a tail that was written anew, the first record
+     * after the last checkpoint that still agrees. 0: good, or it is a
+     * checkpoint that is bad and no record. */
+    uint64_t first_bad;
+    /* What is wrong there; or "good: ..." and what is known no better: records
+     * after the last checkpoint, a checkpoint that a crash tore. */
+    char sentence[300];
 };
 /* Walks all records of a store (alive or dead) against the checkpoints of
- * <state>/audit and a verifier line (NULL: <state>/audit/key.pub). Negative
- * only when it could not be read at all. */
+ * <state>/audit and a verifier line (NULL: <state>/audit/key.pub, which whoever
+ * owns the host can replace: keep the line elsewhere). Negative only when it
+ * could not be read at all ("no-verifier": checkpoints, but no key.pub). */
 int audit_verify(struct store_reader *reader, const char *state,
                  const char *verifier, struct audit_report *ret_report,
                  struct gray_problem *ret_problem);
-/* The same over an export: JSON lines {"record":TEXT,"hash":HEX}. */
+/* The same over an export: JSON lines {"record":TEXT,"hash":HEX} from record 1
+ * on. checkpoints: a file, or NULL for the chain alone. */
 int audit_verify_export(const char *path, const char *checkpoints,
                         const char *verifier, struct audit_report *ret_report,
                         struct gray_problem *ret_problem);
@@ -108,7 +121,7 @@ int audit_verify_export(const char *path, const char *checkpoints,
 int audit_prove(struct store_reader *reader, const char *state,
                 uint64_t sequence, json_t **ret_proof,
                 struct gray_problem *ret_problem);
-/* Whether such a proof holds, by the verifier alone; pure. */
+/* Whether such a proof holds, by the verifier line alone; pure. */
 bool audit_proof_holds(const json_t *proof, const char *verifier);
 
 #endif
