@@ -21,6 +21,7 @@
 #define RELEASE_STEPS_MAX 64u
 #define RELEASE_REASON_MAX 400u /* bytes of a reason */
 #define RELEASE_NO_SHARE UINT32_MAX
+#define RELEASE_ATTEMPT_MAX UINT16_MAX /* as marks keep it */
 
 enum release_state_number {
 #define RELEASE_STATE(NAME, word, phase, doc) RELEASE_##NAME,
@@ -34,16 +35,20 @@ enum release_verb {
 
 /* What of its document matters to the machine. */
 struct release_facts {
+    char name[GRAY_NAME_MAX + 1];
     uint8_t data_compat, stickiness; /* GRAY_DATA_*, GRAY_STICKY_* */
     bool on_abort_keep;              /* strategy onAbort: keep */
     bool has_strategy;
     uint32_t declared_share;         /* admission.share, millionths */
+    uint32_t holdback; /* admission.holdback: 100 % is all but these */
     struct { uint32_t step, share; } weights[RELEASE_STEPS_MAX]; /* setWeight,
-                                        ramp: where it leads; ascending */
+                                        ramp: where it leads; ascending,
+                                        those that add nothing left out */
     size_t weight_count;
     uint32_t step_count;
 };
-/* Reads them from a document (as stored). 0, or -1: not a release's. */
+/* Reads them from a document (as stored). 0, or -1: not a release's, or it has
+ * more weights than RELEASE_STEPS_MAX. */
 int release_facts_read(const json_t *document,
                        struct release_facts *ret_facts);
 
@@ -56,7 +61,8 @@ struct release_status {
     bool keep;           /* Aborted, and those in stay in */
     bool frozen_promoted; /* Frozen, and was Promoted before */
     char completion[20]; /* "", Promoted FastPromoted Aborted RolledBack */
-    int64_t since, started; /* ms since the epoch; 0: never */
+    int64_t since, started; /* of the last move, of this attempt: ms since the
+                               epoch; 0: never */
     char by[IDENTITY_NAME_MAX + 1];
     char reason[RELEASE_REASON_MAX + 1];
 };
@@ -72,7 +78,8 @@ int release_status_parse(const json_t *value,
 
 struct release_event {
     enum release_verb verb;
-    uint32_t share;        /* set-weight, start; RELEASE_NO_SHARE: not given */
+    uint32_t share;        /* set-weight, start, retry; RELEASE_NO_SHARE: not
+                              given */
     bool full;             /* promote */
     int on_abort;          /* 0 by the document, 1 keep, 2 leave */
     const struct release_status *earlier; /* undo: where it stood then */
@@ -100,10 +107,15 @@ int release_reapplied(const struct release_status *now,
                       const struct release_facts *after, int64_t moment,
                       const char *by, struct release_status *ret_next,
                       struct release_refusal *ret_refusal);
+/* Where promote leads; RELEASE_NO_SHARE: nowhere. */
+uint32_t release_next_share(const struct release_status *status,
+                            const struct release_facts *facts);
 /* The scope word that this state means (GRAY_WORD_*). */
 uint32_t release_word(const struct release_status *status);
 /* Somebody set a word on the host itself, with or without grayd: it wins.
- * KILLED kills, NO_ADMIT freezes, BASELINE aborts, OPEN takes back what held.
+ * KILLED kills, NO_ADMIT freezes, BASELINE aborts, OPEN takes back what held
+ * (what was aborted is Initialized again, at share 0, in a new attempt). The
+ * word of *ret_next is `word`; only what is Completed and was aborted stays so.
  * 1 when it says what is so already. */
 int release_adopt(const struct release_status *now,
                   const struct release_facts *facts, uint32_t word,
