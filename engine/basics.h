@@ -67,8 +67,14 @@ uint64_t gray_hash_scope(const char *name, size_t length);
 /* Key of an index posting; ignore_case hashes the bytes in lower case. */
 uint32_t gray_hash_key(uint32_t kind, uint32_t slot, const char *bytes,
                        size_t length);
+/* What a sieve sees of a value. */
+uint64_t gray_look(uint32_t kind, const char *bytes, uint32_t length);
 /* (uint64(murmur3_32(salt ":" unit, 0)) * 1,000,000) >> 32: SEMANTICS 3.
  * A frozen contract, see docs/vectors/buckets.json. */
 uint32_t gray_bucket(struct gray_str salt, struct gray_str unit);
+/* What hashing salt ":" leaves, so that a bucket begins at the unit: the state
+ * after its whole blocks, and the bytes that fill none, the first lowest. */
+void gray_hash_salt(struct gray_str salt, uint32_t *ret_hash,
+                    uint32_t *ret_rest);
 
 #endif

@@ -424,6 +424,34 @@ static bool index_is_right(struct check *check, const struct gray_index *index,
            postings_are_right(check, index, rules);
 }
 
+/* Cells by slot and look, each of a rule of the set; no rule is left out for ever. */
+static bool sieve_is_right(struct check *check, const struct gray_ruleset *set)
+{
+    uint32_t count = set->sieve.count, rules = set->rules.count;
+    const struct gray_sieve_cell *cells = view_span(
+        check->s, check->policy->sieves, set->sieve, sizeof(*cells));
+    uint64_t seen = set->unsieved;
+    if (cells == NULL) {
+        return count == 0;
+    }
+    if (rules > GRAY_SIEVE_RULES_MAX || set->index != GRAY_NONE ||
+        check_spend(check, count) != 0) {
+        return false;
+    }
+    for (uint32_t i = count; i-- > 0;) {
+        const struct gray_sieve_cell *cell = &cells[i];
+        bool more = i + 1 < count && cell[1].slot == cell->slot &&
+                    cell[1].look == cell->look;
+        if (cell->slot >= check->policy->slots.count || cell->rule >= rules ||
+            cell->look >= GRAY_LOOK_COUNT ||
+            cell->same != (more ? cell[1].same + 1 : 1)) {
+            return false;
+        }
+        seen |= UINT64_C(1) << cell->rule;
+    }
+    return seen == UINT64_MAX >> (GRAY_SIEVE_RULES_MAX - rules);
+}
+
 int check_rulesets(struct check *check)
 {
     for (uint32_t i = 0; i < check->policy->rulesets.count; i++) {
@@ -432,6 +460,12 @@ int check_rulesets(struct check *check)
         if (!span_fits(set->rules, check->policy->rules.count)) {
             return check_refuse(check, "bad-ruleset",
                                 "A set of rules lies outside the rules.", set);
+        }
+        if (!sieve_is_right(check, set)) {
+            return check_refuse(check, "bad-sieve",
+                                "The sieve of a set of rules is out of bounds "
+                                "or lets no value reach a rule.",
+                                set);
         }
         if (set->index == GRAY_NONE) {
             continue;

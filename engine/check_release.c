@@ -105,11 +105,20 @@ static int check_release(struct check *check,
                          const struct gray_release *release, uint32_t number)
 {
     struct gray_str name = view_text(check->s, release->name);
+    uint32_t hash, rest;
     if (name.length == 0 || !check_ref(check, release->salt) ||
         release->scope != gray_hash_scope(name.data, name.length)) {
         return check_refuse(check, "bad-release",
                             "A release's name, salt or scope is wrong.",
                             release);
+    }
+    if (check_spend(check, release->salt.length) != 0) {
+        return -1;
+    }
+    gray_hash_salt(view_text(check->s, release->salt), &hash, &rest);
+    if (release->salt_hash != hash || release->salt_rest != rest) {
+        return check_refuse(check, "bad-release",
+                            "The hash of a release's salt is wrong.", release);
     }
     if (release->share > GRAY_SHARE_ALL ||
         release->holdback > GRAY_SHARE_ALL - release->share) {

@@ -121,39 +121,32 @@ static inline uint32_t bucket_of(uint32_t hash)
     return (uint32_t)(((uint64_t)hash * GRAY_SHARE_ALL) >> 32);
 }
 
-/* Copies up to 48 bytes without a call: in pieces that may overlap. */
-static inline void copy_short(char *to, const char *from, uint32_t length)
+void gray_hash_salt(struct gray_str salt, uint32_t *ret_hash,
+                    uint32_t *ret_rest)
 {
-    if (length >= 8) {
-        for (uint32_t i = 0; i + 8 < length; i += 8) {
-            memcpy(to + i, from + i, 8);
-        }
-        memcpy(to + length - 8, from + length - 8, 8);
-    } else if (length >= 4) {
-        memcpy(to, from, 4);
-        memcpy(to + length - 4, from + length - 4, 4);
-    } else if (length > 0) {
-        to[0] = from[0];
-        to[length / 2] = from[length / 2];
-        to[length - 1] = from[length - 1];
-    }
+    struct murmur m = { .h = 0 };
+    murmur_feed(&m, salt.data, salt.length);
+    murmur_feed(&m, ":", 1);
+    *ret_hash = m.h;
+    *ret_rest = (uint32_t)m.carry;
+}
+
+uint32_t hash_salted_bucket(uint32_t hash, uint32_t rest, uint32_t salt_length,
+                            struct gray_str unit)
+{
+    struct murmur m = { .h = hash,
+                        .length = salt_length + 1,
+                        .carry = rest,
+                        .bits = 8 * ((salt_length + 1) & 3) };
+    murmur_feed(&m, unit.data, unit.length);
+    return bucket_of(murmur_end(&m));
 }
 
 uint32_t gray_bucket(struct gray_str salt, struct gray_str unit)
 {
-    struct murmur m = { .h = 0 };
-    if (salt.length <= 31 && unit.length <= 32) {
-        char whole[64];
-        copy_short(whole, salt.data, salt.length);
-        whole[salt.length] = ':';
-        copy_short(whole + salt.length + 1, unit.data, unit.length);
-        return bucket_of(
-            gray_murmur3_32(whole, salt.length + 1 + unit.length, 0));
-    }
-    murmur_feed(&m, salt.data, salt.length);
-    murmur_feed(&m, ":", 1);
-    murmur_feed(&m, unit.data, unit.length);
-    return bucket_of(murmur_end(&m));
+    uint32_t hash, rest;
+    gray_hash_salt(salt, &hash, &rest);
+    return hash_salted_bucket(hash, rest, salt.length, unit);
 }
 
 uint32_t hash_variant_bucket(struct gray_str salt, struct gray_str unit)
@@ -253,6 +246,11 @@ uint32_t gray_hash_key(uint32_t kind, uint32_t slot, const char *bytes,
         return hash_lower(bytes, length, seed);
     }
     return gray_murmur3_32(bytes, length, seed);
+}
+
+uint64_t gray_look(uint32_t kind, const char *bytes, uint32_t length)
+{
+    return view_look(kind, bytes, length);
 }
 
 uint32_t hash_prefixes(uint32_t slot, const char *bytes, size_t length,

@@ -19,6 +19,9 @@ uint32_t hash_lower(const char *bytes, size_t length, uint32_t seed);
 uint32_t hash_prefixes(uint32_t slot, const char *bytes, size_t length,
                        const uint8_t *lengths, uint32_t count,
                        uint32_t *ret_hashes);
+/* gray_bucket() of a salt of so many bytes, from gray_hash_salt(). */
+uint32_t hash_salted_bucket(uint32_t hash, uint32_t rest, uint32_t salt_length,
+                            struct gray_str unit);
 /* gray_bucket() with the salt `salt ":variant"`. */
 uint32_t hash_variant_bucket(struct gray_str salt, struct gray_str unit);
 /* Bucket drawn for one request: releases must not draw alike, hence scope;

@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-#define GRAY_LAYOUT 1u
+#define GRAY_LAYOUT 2u
 #define GRAY_NONE UINT32_MAX
 
 #define GRAY_MAGIC_POLICY "GRAYPOL"

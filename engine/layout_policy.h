@@ -21,6 +21,7 @@ struct gray_policy {
     struct gray_table rules;     /* gray_rule */
     struct gray_table rulesets;  /* gray_ruleset */
     struct gray_table indexes;   /* gray_index */
+    struct gray_table sieves;    /* gray_sieve_cell */
     struct gray_table index_slots; /* gray_index_slot */
     struct gray_table postings;    /* gray_posting */
     struct gray_table numbers;     /* uint32_t: lists of rule numbers */
@@ -178,8 +179,31 @@ struct gray_rule {
 /* Rules in order; the first whose program holds wins. */
 struct gray_ruleset {
     struct gray_span rules;
-    uint32_t index;          /* number of a gray_index, GRAY_NONE: try all */
+    uint32_t index;          /* number of a gray_index, GRAY_NONE: none */
     uint32_t pad;
+    struct gray_span sieve;  /* sieves[], of a set without an index; count 0:
+                                none, so all rules are tried */
+    uint64_t unsieved;       /* bit of each rule that has no cell in it */
+};
+
+/* A sieve says which rules of a small set can hold at all, before any program
+ * runs.  A rule has a cell for each alternative of one condition that it
+ * cannot do without: a value of `slot` whose look (gray_look()) is `word` in
+ * the bits of `mask`.  Cells lie by slot and look, so that a value is looked at
+ * once for all that are alike. */
+#define GRAY_SIEVE_RULES_MAX 64u /* rules of a set with a sieve */
+enum gray_look_kind {
+    GRAY_LOOK_HEAD, /* the first eight bytes, the first one lowest; zero where
+                       there are none */
+    GRAY_LOOK_TAIL, /* length << 32 | the last four bytes in the same way */
+    GRAY_LOOK_COUNT
+};
+struct gray_sieve_cell {
+    uint64_t word, mask;
+    uint32_t slot;
+    uint8_t look; /* enum gray_look_kind */
+    uint8_t rule; /* number within the set */
+    uint16_t same; /* cells of this slot and look from here on, with this one */
 };
 
 /* Which rules of a set can hold at all, given a request's values.  A rule
@@ -244,6 +268,7 @@ struct gray_release {
     uint32_t require_count;
     uint32_t deny, allow, match;          /* rulesets; GRAY_NONE: none */
     uint32_t pad;
+    uint32_t salt_hash, salt_rest; /* gray_hash_salt(salt) */
     struct gray_span variants; /* variants[], at least one */
     struct gray_span routes;   /* numbers[] of routes: what it governs */
 };

@@ -237,8 +237,8 @@ static bool step_share(struct decision *d, uint32_t rule)
     bool drawn = d->run.unit.length == 0;
     uint32_t bucket;
     if (!drawn) {
-        bucket =
-            gray_bucket(view_text(d->run.policy, release->salt), d->run.unit);
+        bucket = hash_salted_bucket(release->salt_hash, release->salt_rest,
+                                    release->salt.length, d->run.unit);
     } else if (release->anonymous == GRAY_ANONYMOUS_RANDOM) {
         bucket = hash_draw(d->in->random, release->scope, 0);
     } else {

@@ -6,8 +6,10 @@
  * of the request name the few lists of rules that can hold at all, and these
  * are merged in order.  More lists than fit are worked off in rounds, each of
  * which can only find an earlier rule, so a hostile request costs time in
- * proportion to what it matches and never a wrong answer.
- * Read next: layout.h (gray_index), ../policy/compile_index.c.
+ * proportion to what it matches and never a wrong answer.  A small set has a
+ * sieve in place of these lists.
+ * Read next: layout_policy.h (gray_index, gray_sieve_cell),
+ * ../policy/compile_index.c, ../policy/compile_sieve.c.
  */
 #include "engine/hash.h"
 #include "engine/program.h"
@@ -234,93 +236,94 @@ search_index(struct program *run, const struct gray_ruleset *set,
     return search.best;
 }
 
-/* What asking a rule's first instruction needs, out of memory once a set. */
-struct plain {
-    const uint8_t *base;
-    uint64_t size;
-    const struct gray_insn *insns;
-    const struct gray_input *in;
-    uint32_t insn_count;
-    uint32_t slot; /* asked last */
-    /* Of that slot: */
-    enum { PLAIN_MISSING, PLAIN_ONE, PLAIN_UNSURE } values;
-    struct gray_str value; /* the one */
-};
-
-static inline void look_at(struct plain *plain, uint32_t slot,
-                           const struct gray_snapshot *s)
+/* Bit of each rule that one value lets through, of cells that are alike. */
+static inline uint64_t sift_value(const struct gray_sieve_cell *cells,
+                                  uint32_t count, const char *data,
+                                  uint32_t length)
 {
-    uint32_t number = view_first(plain->in, slot);
-    plain->slot = slot;
-    if (number == GRAY_VALUES_MAX) {
-        plain->values = slot == s->slot_of[GRAY_SOURCE_UNIT] ? PLAIN_UNSURE
-                                                             : PLAIN_MISSING;
-        return;
+    uint64_t rules = 0;
+    if (length > GRAY_VALUE_MAX) {
+        return 0; /* its bytes may not be there */
     }
-    plain->value = (struct gray_str){ plain->in->values[number].data,
-                                      plain->in->values[number].length };
-    plain->values = plain->in->next[number] == GRAY_VALUES_MAX ? PLAIN_ONE
-                                                               : PLAIN_UNSURE;
+    uint64_t look = view_look(cells->look, data, length);
+    for (uint32_t i = 0; i < count; i++) {
+        if (__builtin_expect(((look ^ cells[i].word) & cells[i].mask) == 0,
+                             0)) {
+            rules |= 1ull << (cells[i].rule & 63);
+        }
+    }
+    return rules;
 }
 
-/* Does the first instruction of a rule say no for sure?  This asks the one
- * question that most rules begin with, a text of an attribute of one value,
- * without a call; whatever is not so plain is left to the program. */
-static inline bool says_no(struct plain *plain, const struct gray_rule *rule,
-                           const struct gray_snapshot *s)
+/* Bit of each rule that may hold. */
+static inline uint64_t sift(const struct program *run,
+                            const struct gray_ruleset *set,
+                            const struct gray_sieve_cell *cells)
 {
-    if (rule->first_insn >= plain->insn_count || rule->insn_count == 0) {
-        return false;
+    const struct gray_input *in = run->in;
+    uint64_t rules = set->unsieved;
+    for (uint32_t left = set->sieve.count, count; left > 0; left -= count) {
+        uint32_t slot = cells->slot, number = view_first(in, slot);
+        count = cells->same - 1u < left ? cells->same : left;
+        if (number == GRAY_VALUES_MAX &&
+            slot == run->policy->slot_of[GRAY_SOURCE_UNIT]) {
+            rules |= sift_value(cells, count, run->unit.data,
+                                run->unit.length);
+        }
+        for (; number < GRAY_VALUES_MAX; number = view_next(in, number)) {
+            rules |= sift_value(cells, count, in->values[number].data,
+                                in->values[number].length);
+        }
+        cells += count;
     }
-    const struct gray_insn *insn = &plain->insns[rule->first_insn];
-    bool exact = insn->op == GRAY_CONDITION_EXACT;
-    if ((!exact && insn->op != GRAY_CONDITION_PREFIX) || insn->flags != 0 ||
-        insn->on_false != GRAY_JUMP_FALSE) {
-        return false;
-    }
-    if (insn->slot != plain->slot) {
-        look_at(plain, insn->slot, s);
-    }
-    if (plain->values != PLAIN_ONE ||
-        insn->operand > plain->size - sizeof(struct gray_operand_string)) {
-        return plain->values == PLAIN_MISSING;
-    }
-    const struct gray_ref *text = (const void *)(plain->base + insn->operand);
-    uint32_t length = text->length;
-    if (plain->value.length < length ||
-        (exact && plain->value.length != length)) {
-        return true;
-    }
-    if (length < 4 || text->offset > plain->size - length) {
-        return false;
-    }
-    const char *own = (const char *)plain->base + text->offset;
-    return view_load4(own + length - 4) !=
-           view_load4(plain->value.data + length - 4);
+    return rules;
 }
 
-/* Few rules are tried one by one.  A trace shows each condition, so it takes
- * no short cut. */
+/* Few rules are tried one by one, those that the sieve leaves. */
+static inline uint32_t search_sieve(struct program *run,
+                                    const struct gray_ruleset *set,
+                                    const struct gray_rule *rules,
+                                    const struct gray_sieve_cell *cells)
+{
+    uint64_t left = sift(run, set, cells);
+    for (; left != 0; left &= left - 1) {
+        uint32_t number = (uint32_t)__builtin_ctzll(left);
+        if (number >= set->rules.count) {
+            break;
+        }
+        if (rule_holds(run, set, rules, number)) {
+            return number;
+        }
+    }
+    return GRAY_NONE;
+}
+
 static uint32_t search_all(struct program *run, const struct gray_ruleset *set,
                            const struct gray_rule *rules)
 {
-    const struct gray_snapshot *s = run->policy;
-    struct plain plain = {
-        .base = s->base,
-        .size = s->size,
-        .insns = (const void *)(s->base + s->policy->insns.offset),
-        .in = run->in,
-        .insn_count = run->trace == NULL ? s->policy->insns.count : 0,
-        .slot = GRAY_NONE,
-        .values = PLAIN_UNSURE,
-    };
     for (uint32_t i = 0; i < set->rules.count; i++) {
-        if (!says_no(&plain, &rules[i], s) &&
-            rule_holds(run, set, rules, i)) {
+        if (rule_holds(run, set, rules, i)) {
             return i;
         }
     }
     return GRAY_NONE;
+}
+
+/* A trace shows what each rule says, so it leaves out none of a small set. */
+static inline uint32_t search_set(struct program *run,
+                                  const struct gray_ruleset *set,
+                                  const struct gray_rule *rules)
+{
+    const struct gray_snapshot *s = run->policy;
+    const struct gray_sieve_cell *cells =
+        view_span(s, s->policy->sieves, set->sieve, sizeof(*cells));
+    if (cells != NULL && run->trace == NULL) {
+        return search_sieve(run, set, rules, cells);
+    }
+    const struct gray_index *index =
+        VIEW_AT(s, indexes, gray_index, set->index);
+    return index != NULL ? search_index(run, set, rules, index)
+                         : search_all(run, set, rules);
 }
 
 uint32_t ruleset_first(struct program *run, uint32_t ruleset)
@@ -336,10 +339,7 @@ uint32_t ruleset_first(struct program *run, uint32_t ruleset)
     if (rules == NULL) {
         return GRAY_NONE;
     }
-    const struct gray_index *index =
-        VIEW_AT(s, indexes, gray_index, set->index);
-    uint32_t found = index != NULL ? search_index(run, set, rules, index)
-                                   : search_all(run, set, rules);
+    uint32_t found = search_set(run, set, rules);
     run->rule = GRAY_NONE;
     return found == GRAY_NONE ? GRAY_NONE : set->rules.first + found;
 }

@@ -75,6 +75,7 @@ static const struct {
     TABLE(rules, struct gray_rule, 8),
     TABLE(rulesets, struct gray_ruleset, 8),
     TABLE(indexes, struct gray_index, 8),
+    TABLE(sieves, struct gray_sieve_cell, 8),
     TABLE(index_slots, struct gray_index_slot, 8),
     TABLE(postings, struct gray_posting, 8),
     TABLE(numbers, uint32_t, 4),

@@ -77,6 +77,32 @@ static inline uint32_t view_load4(const char *at)
     return word;
 }
 
+/* Up to three bytes: first, middle and last. */
+static inline uint32_t view_load3(const char *at, uint32_t length)
+{
+    const uint8_t *p = (const uint8_t *)at;
+    return length == 0 ? 0
+                       : (uint32_t)p[0] |
+                             (uint32_t)p[length / 2] << (8 * (length / 2)) |
+                             (uint32_t)p[length - 1] << (8 * (length - 1));
+}
+
+static inline uint64_t view_look(uint32_t kind, const char *at, uint32_t length)
+{
+    if (kind == GRAY_LOOK_TAIL) {
+        return (uint64_t)length << 32 |
+               (length >= 4 ? view_load4(at + length - 4)
+                            : view_load3(at, length));
+    }
+    if (length >= 8) {
+        return view_load8(at);
+    }
+    return length >= 4 ? view_load4(at) |
+                             (uint64_t)view_load4(at + length - 4)
+                                 << (8 * (length - 4))
+                       : view_load3(at, length);
+}
+
 /* memcmp() == 0 for texts that mostly are short: no call. */
 static inline bool view_same(const char *a, const char *b, uint32_t length)
 {
@@ -140,24 +166,29 @@ static inline bool view_needs(const struct gray_snapshot *s, uint32_t source)
 }
 
 /* The values of one slot: number of the first, then of the next one, until
- * GRAY_VALUES_MAX. */
-static inline uint32_t view_match(const struct gray_input *in, uint32_t number,
-                                  uint32_t slot)
+ * GRAY_VALUES_MAX.  Chains are gray_input_*()'s own, so they are not bounded
+ * again; only where a policy has more than 64 slots do they mix some. */
+static inline uint32_t view_next(const struct gray_input *in, uint32_t number)
 {
-    while (number < GRAY_VALUES_MAX && in->values[number].slot != slot) {
+    uint32_t slot = in->values[number].slot;
+    do {
         number = in->next[number];
-    }
+    } while (number != GRAY_VALUES_MAX && in->values[number].slot != slot);
     return number;
 }
 static inline uint32_t view_first(const struct gray_input *in, uint32_t slot)
 {
-    return (in->present >> (slot & 63) & 1) == 0
-               ? GRAY_VALUES_MAX
-               : view_match(in, in->first[slot & 63], slot);
-}
-static inline uint32_t view_next(const struct gray_input *in, uint32_t number)
-{
-    return view_match(in, in->next[number], in->values[number].slot);
+    if ((in->present >> (slot & 63) & 1) == 0) {
+        return GRAY_VALUES_MAX;
+    }
+    uint32_t number = in->first[slot & 63];
+    while (__builtin_expect(in->values[number].slot != slot, 0)) {
+        number = in->next[number];
+        if (number == GRAY_VALUES_MAX) {
+            break;
+        }
+    }
+    return number;
 }
 
 #define VIEW_COOKIES 4u /* gray_snapshot.cookie_slots */

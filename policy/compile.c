@@ -19,7 +19,7 @@ static void build_free(struct build *build)
     struct bytes *all[] = {
         &build->strings, &build->string_refs, &build->slots, &build->insns,
         &build->operands, &build->rules, &build->rulesets, &build->indexes,
-        &build->index_slots, &build->postings, &build->numbers,
+        &build->sieves, &build->index_slots, &build->postings, &build->numbers,
         &build->releases, &build->variants, &build->services, &build->routes,
         &build->selectors, &build->lanes, &build->entrances,
         &build->entrance_releases, &build->lists, &build->names[0],

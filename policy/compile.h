@@ -15,8 +15,10 @@
 #include "policy/model.h"
 #include "policy/policy.h"
 
-/* Rule sets of up to this many rules are tried one by one. */
+/* Rule sets of up to this many rules have a sieve, larger ones an index. */
 #define INDEX_RULES_MIN 8u
+/* One rule has at most this many cells of a sieve. */
+#define SIEVE_CELLS_MAX 8u
 /* One rule stands under at most this many keys of an index. */
 #define INDEX_KEYS_MAX 64u
 /* Bytes of automata in one policy, and steps to make them (some seconds). */
@@ -76,7 +78,7 @@ struct build {
     const char *kind, *document;
 
     struct bytes strings, slots, insns, operands, rules, rulesets, indexes,
-        index_slots, postings, numbers, releases, variants, services, routes,
+        sieves, index_slots, postings, numbers, releases, variants, services, routes,
         selectors, lanes, entrances, entrance_releases, lists;
     struct bytes string_refs; /* struct gray_ref, by value in string_map */
     struct bytes names[4];    /* releases, services, lanes, entrances */
@@ -161,6 +163,11 @@ uint32_t build_program_cost(const struct build *build, uint32_t first,
  * set->index and *ret_cost. */
 int build_index(struct build *build, struct gray_ruleset *set,
                 const struct cond *const *conds, struct set_cost *ret_cost);
+
+/* The sieve of a set of up to GRAY_SIEVE_RULES_MAX rules (compile_sieve.c).
+ * Fills set->sieve and set->unsieved. */
+int build_sieve(struct build *build, struct gray_ruleset *set,
+                const struct cond *const *conds);
 
 /* ---- releases, services, lanes (compile_release.c, compile_routes.c) ----- */
 

@@ -155,7 +155,8 @@ static int add_rule(struct build *build, const struct model_rule *rule,
     return 0;
 }
 
-/* Small sets are cheaper without an index: each rule is a few loads. */
+/* Small sets are cheaper without an index: each rule is a few loads.  Their
+ * cost is bounded as if no rule were sieved out. */
 static int add_index(struct build *build, struct gray_ruleset *set,
                      const struct cond *const *conds)
 {
@@ -171,6 +172,9 @@ static int add_index(struct build *build, struct gray_ruleset *set,
     set->index = GRAY_NONE;
     if (set->rules.count > INDEX_RULES_MIN && !build->options->no_index) {
         return build_index(build, set, conds, cost);
+    }
+    if (!build->options->no_index && build_sieve(build, set, conds) != 0) {
+        return -1;
     }
     cost->worst.first = COUNT(build->worst, uint32_t);
     worst = bytes_add(build, &build->worst, set->rules.count * sizeof(*worst));

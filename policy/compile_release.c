@@ -80,6 +80,8 @@ static int put_release(struct build *build, const struct model_release *from,
     memset(&out, 0, sizeof(out));
     out.name = build_name(build, from->name);
     out.salt = build_name(build, from->salt);
+    gray_hash_salt(build_text(build, out.salt), &out.salt_hash,
+                   &out.salt_rest);
     out.scope = gray_hash_scope(from->name, strlen(from->name));
     out.word = word_of(build, &out, number);
     out.priority = biased(from->priority);

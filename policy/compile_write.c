@@ -250,6 +250,7 @@ int build_write(struct build *build, struct gray_file *ret_file)
         {&p.rules, &build->rules, sizeof(struct gray_rule)},
         {&p.rulesets, &build->rulesets, sizeof(struct gray_ruleset)},
         {&p.indexes, &build->indexes, sizeof(struct gray_index)},
+        {&p.sieves, &build->sieves, sizeof(struct gray_sieve_cell)},
         {&p.index_slots, &build->index_slots, sizeof(struct gray_index_slot)},
         {&p.postings, &build->postings, sizeof(struct gray_posting)},
         {&p.numbers, &build->numbers, sizeof(uint32_t)},

@@ -223,6 +223,9 @@ void brute_find_values(struct brute_values *v, const struct brute_request *r,
         break;
     case GRAY_SOURCE_HEADER:
         add_pairs(v, r->headers, r->header_count, name, true);
+        if (v->count == 0 && r->host != NULL && strcasecmp(name, "host") == 0) {
+            brute_add(v, r->host, strlen(r->host)); /* it came as one */
+        }
         break;
     case GRAY_SOURCE_COOKIE:
         add_cookie(v, r, name);

@@ -134,6 +134,8 @@ uint32_t policy_release(struct policy_craft *p, const char *name,
 {
     uint32_t number = TAKE(p, release);
     uint32_t variant = TAKE(p, variant);
+    uint32_t salt_hash, salt_rest;
+    gray_hash_salt(craft_str(name), &salt_hash, &salt_rest);
     p->variants[variant].upto = GRAY_SHARE_ALL;
     p->releases[number] = (struct gray_release){
         .name = policy_text(p, name),
@@ -141,6 +143,8 @@ uint32_t policy_release(struct policy_craft *p, const char *name,
         .scope = gray_hash_scope(name, strlen(name)),
         .word = number,
         .share = share,
+        .salt_hash = salt_hash,
+        .salt_rest = salt_rest,
         .order = { GRAY_STEP_DENY, GRAY_STEP_ALLOW, GRAY_STEP_MARK,
                    GRAY_STEP_RULES, GRAY_STEP_EVIDENCE, GRAY_STEP_END },
         .stickiness = GRAY_STICKY_MONOTONIC,
@@ -260,6 +264,7 @@ int policy_end(struct policy_craft *p, struct gray_snapshot *ret_snapshot,
     PUT(p, insns, insns, insn);
     PUT(p, rules, rules, rule);
     PUT(p, rulesets, rulesets, ruleset);
+    PUT(p, sieves, sieves, sieve);
     PUT(p, indexes, indexes, index);
     PUT(p, index_slots, index_slots, index_slot);
     PUT(p, postings, postings, posting);

@@ -23,6 +23,7 @@ struct policy_craft {
     struct gray_insn insns[POLICY_RECORDS];
     struct gray_rule rules[POLICY_RECORDS];
     struct gray_ruleset rulesets[POLICY_RECORDS];
+    struct gray_sieve_cell sieves[POLICY_RECORDS];
     struct gray_index indexes[POLICY_RECORDS];
     struct gray_index_slot index_slots[POLICY_RECORDS];
     struct gray_posting postings[2 * POLICY_RECORDS];
@@ -38,7 +39,8 @@ struct policy_craft {
     struct gray_list_ref lists[POLICY_RECORDS];
     struct gray_name names[4][POLICY_RECORDS]; /* release service lane entr. */
     uint32_t slot_hash_count, index_count, index_slot_count, posting_count;
-    uint32_t slot_count, insn_count, rule_count, ruleset_count;
+    uint32_t slot_count, insn_count, rule_count, ruleset_count,
+        sieve_count;
     uint32_t number_count, release_count, variant_count, service_count;
     uint32_t route_count, selector_count, lane_count, entrance_count;
     uint32_t entrance_release_count, list_count;

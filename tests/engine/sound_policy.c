@@ -94,6 +94,19 @@ static void put_rules(struct policy_craft *p, struct sound_operands *at)
     p->rulesets[0].index = 0;
 }
 
+/* The only rule of the set may be reached by a value of either slot. */
+static void put_sieve(struct policy_craft *p, uint32_t set)
+{
+    p->sieves[0] = (struct gray_sieve_cell){ .slot = 0,
+                                             .look = GRAY_LOOK_TAIL,
+                                             .same = 1 };
+    p->sieves[1] = (struct gray_sieve_cell){ .slot = 1,
+                                             .look = GRAY_LOOK_HEAD,
+                                             .same = 1 };
+    p->sieve_count = 2;
+    p->rulesets[set].sieve = (struct gray_span){ 0, 2 };
+}
+
 static void put_routes(struct policy_craft *p)
 {
     policy_service(p, "cart");
@@ -134,6 +147,7 @@ void sound_policy(struct policy_craft *p, struct sound_operands *at)
     p->rules[rule].action = 0;
     uint32_t edge = policy_entrance(p, "edge");
     p->entrances[edge].lane_rules = policy_ruleset(p, 1);
+    put_sieve(p, p->entrances[edge].lane_rules);
     p->entrance_releases[0] = 0;
     p->entrance_release_count = 1;
     p->entrances[edge].releases = (struct gray_span){ 0, 1 };

@@ -133,6 +133,18 @@ FAULT(rule_flag, p.rules[2].flags = 2)
 FAULT(rule_name, p.rules[2].name.offset = 3)
 FAULT(ruleset_outside, p.rulesets[1].rules.count = 2)
 FAULT(no_index, p.rulesets[0].index = 1)
+FAULT(sieve_outside, p.rulesets[1].sieve.count = 3)
+FAULT(sieve_of_an_index, p.rulesets[0].sieve = p.rulesets[1].sieve;
+      p.sieves[1].rule = 1)
+FAULT(sieve_slot, p.sieves[1].slot = 99)
+FAULT(sieve_look, p.sieves[1].look = GRAY_LOOK_COUNT)
+FAULT(sieve_rule, p.sieves[1].rule = 1)
+FAULT(sieve_run_short, p.sieves[0].same = 0)
+FAULT(sieve_run_long, p.sieves[0].same = 2)
+FAULT(sieve_run_split, p.sieves[1].slot = 0; p.sieves[1].look = GRAY_LOOK_TAIL)
+FAULT(sieve_rule_lost, p.rulesets[1].rules.first = 1;
+      p.rulesets[1].rules.count = 2)
+FAULT(sieve_rule_unknown, p.rulesets[1].unsieved = 2)
 FAULT(index_numbers, p.numbers[0] = 2)
 FAULT(index_span, p.indexes[0].always.count = 5)
 FAULT(index_no_power, p.indexes[0].buckets.count = 3)
@@ -172,6 +184,8 @@ static void postings_full(void)
     p.postings[0].rules = p.postings[1].rules = (struct gray_span){ 1, 1 };
 }
 FAULT(release_scope, p.releases[0].scope++)
+FAULT(salt_hash, p.releases[0].salt_hash++)
+FAULT(salt_rest, p.releases[0].salt_rest++)
 FAULT(release_share, p.releases[0].share = GRAY_SHARE_ALL + 1)
 FAULT(release_holdback, p.releases[0].holdback = GRAY_SHARE_ALL - 9999)
 FAULT(order_unknown, p.releases[0].order[0] = GRAY_STEP_COUNT)
@@ -297,6 +311,16 @@ static const struct {
     { rule_name, "bad-rule" },
     { ruleset_outside, "bad-ruleset" },
     { no_index, "bad-index" },
+    { sieve_outside, "bad-sieve" },
+    { sieve_of_an_index, "bad-sieve" },
+    { sieve_slot, "bad-sieve" },
+    { sieve_look, "bad-sieve" },
+    { sieve_rule, "bad-sieve" },
+    { sieve_run_short, "bad-sieve" },
+    { sieve_run_long, "bad-sieve" },
+    { sieve_run_split, "bad-sieve" },
+    { sieve_rule_lost, "bad-sieve" },
+    { sieve_rule_unknown, "bad-sieve" },
     { index_numbers, "bad-index" },
     { index_span, "bad-index" },
     { index_no_power, "bad-index" },
@@ -310,6 +334,8 @@ static const struct {
     { posting_hidden, "bad-index" },
     { postings_full, "bad-index" },
     { release_scope, "bad-release" },
+    { salt_hash, "bad-release" },
+    { salt_rest, "bad-release" },
     { release_share, "bad-share" },
     { release_holdback, "bad-share" },
     { order_unknown, "bad-order" },

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * test_compile_index.c - an index never changes an answer.
+ * test_compile_index.c - an index or a sieve never changes an answer.
  *
  * Why: a rule that stands under a key too narrow is missed without a trace.
- * Random rule sets are compiled twice, with and without the index, and asked
- * the same random questions; rule numbers must agree, not just yes and no.
- * Read next: ../../policy/compile_index.c.
+ * Random rule sets, large and small, are compiled twice, with and without
+ * index and sieve, and asked the same random questions; rule numbers must
+ * agree, not just yes and no.
+ * Read next: ../../policy/compile_index.c, ../../policy/compile_sieve.c.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -129,17 +130,17 @@ static void ask(const struct craft_compiled *indexed,
 static void random_rules_answer_alike_with_and_without(void **state)
 {
     const uint32_t members[] = {0, GRAY_NONE};
-    uint32_t round, i, hits = 0;
+    uint32_t round, i, hits = 0, sieves = 0;
 
     (void)state;
-    for (round = 0; round < 80; round++) {
+    for (round = 0; round < 160; round++) {
         struct gray_model *model = craft_model();
         struct model_lane lane = craft_lane("red", members);
         struct craft_compiled indexed, plain;
         struct cond *conds[40];
         struct gray_compile_options options = {.revision = 7};
         struct gray_findings findings = {NULL, 0, 0, 0};
-        uint32_t count = 10 + below(14);
+        uint32_t count = round % 2 == 0 ? 10 + below(14) : 1 + below(8);
 
         model->lanes = &lane;
         model->lane_count = 1;
@@ -147,7 +148,7 @@ static void random_rules_answer_alike_with_and_without(void **state)
             conds[i] = tree(3);
         }
         craft_lane_rules(model, conds, count);
-        craft_allow(&model->releases[0], conds, 10);
+        craft_allow(&model->releases[0], conds, count < 10 ? count : 10);
         if (gray_compile(model, &options, &indexed.files, &findings) != 0) {
             /* Gate 3 may refuse what chance made; nothing else may. */
             assert_string_equal(findings.items[0].code, "too-costly");
@@ -159,7 +160,9 @@ static void random_rules_answer_alike_with_and_without(void **state)
         craft_compile(&indexed, model, false);
         craft_compile(&plain, model, true);
         assert_int_equal(plain.policy.policy->indexes.count, 0);
+        assert_int_equal(plain.policy.policy->sieves.count, 0);
         hits += indexed.policy.policy->indexes.count != 0;
+        sieves += indexed.policy.policy->sieves.count != 0;
         for (i = 0; i < 400; i++) {
             ask(&indexed, &plain);
         }
@@ -167,7 +170,7 @@ static void random_rules_answer_alike_with_and_without(void **state)
         craft_compiled_free(&plain);
         craft_free();
     }
-    assert_true(hits >= 40);
+    assert_true(hits >= 40 && sieves >= 60);
 }
 
 /* The key with the fewest rules is taken: here the second of each pair. */

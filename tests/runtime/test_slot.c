@@ -168,7 +168,7 @@ static void an_unsound_file_is_replaced(void **state)
             file_replace(world->readers, "nginx-0", good, size - 1);
             break;
         case 1:
-            file->header.layout = 2;
+            file->header.layout = GRAY_LAYOUT + 1;
             file_replace(world->readers, "nginx-0", good, size);
             file->header.layout = GRAY_LAYOUT;
             break;
