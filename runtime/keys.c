@@ -17,6 +17,22 @@
 
 #include <openssl/crypto.h>
 
+static int keys_file_check(const struct keys_file *file,
+                           struct gray_problem *ret_problem)
+{
+    int error = runtime_file_header_check(&file->header, GRAY_MAGIC_KEYS,
+                                          sizeof(*file), "keys", ret_problem);
+
+    if (error == 0 &&
+        (file->count == 0 || file->count > KEYS_MAX ||
+         runtime_file_checksum(file, sizeof(*file)) !=
+             file->header.checksum)) {
+        error = runtime_problem_set(ret_problem, EINVAL, "bad-checksum",
+                                    "keys is damaged.");
+    }
+    return error;
+}
+
 static int keys_file_read(int dirfd, uid_t owner, struct keys_file *ret_file,
                           struct gray_problem *ret_problem)
 {
@@ -40,14 +56,7 @@ static int keys_file_read(int dirfd, uid_t owner, struct keys_file *ret_file,
             ret_problem, EINVAL, "bad-keys",
             "keys has a wrong size, or can be read by all.");
     }
-    error = runtime_file_header_check(&file.header, GRAY_MAGIC_KEYS,
-                                      sizeof(file), "keys", ret_problem);
-    if (error == 0 &&
-        (file.count == 0 || file.count > KEYS_MAX ||
-         runtime_file_checksum(&file, sizeof(file)) != file.header.checksum)) {
-        error = runtime_problem_set(ret_problem, EINVAL, "bad-checksum",
-                                    "keys is damaged.");
-    }
+    error = keys_file_check(&file, ret_problem);
     if (error == 0) {
         *ret_file = file;
     }
@@ -203,5 +212,37 @@ int gray_keys_rotate(const char *folder_path, gid_t group,
         runtime_folder_wake(&folder, NULL, NULL);
     }
     gray_folder_close(&folder);
+    return error;
+}
+
+int gray_keys_restore(const char *folder_path, gid_t group, const void *bytes,
+                      size_t size, struct gray_problem *ret_problem)
+{
+    struct gray_folder folder;
+    struct keys_file file;
+    CLEANUP_FD int lock = -1;
+    int error;
+
+    if (size != sizeof(file)) {
+        return runtime_problem_set(ret_problem, EINVAL, "bad-keys",
+                                   "keys has %zu bytes, %zu belong there.",
+                                   size, sizeof(file));
+    }
+    memcpy(&file, bytes, sizeof(file));
+    error = keys_file_check(&file, ret_problem);
+    if (error == 0) {
+        error = gray_folder_open(&folder, folder_path, true, ret_problem);
+    }
+    if (error == 0) {
+        error = runtime_folder_lock(&folder, &lock, ret_problem);
+        if (error == 0) {
+            error = keys_write(&folder, &file, group, ret_problem);
+        }
+        if (error == 0) {
+            runtime_folder_wake(&folder, NULL, NULL);
+        }
+        gray_folder_close(&folder);
+    }
+    OPENSSL_cleanse(&file, sizeof(file));
     return error;
 }

@@ -57,11 +57,19 @@ uint32_t gray_word_number(void *context, uint64_t scope);
 struct gray_folder;
 int gray_word_set(struct gray_folder *folder, uint64_t scope, uint32_t word,
                   uint32_t *ret_before, struct gray_problem *ret_problem);
+/* The same where `expected` stands there and nobody set it meanwhile; 1 and
+ * *ret_found where something else does. */
+int gray_word_replace(struct gray_folder *folder, uint64_t scope,
+                      uint32_t expected, uint32_t word, uint32_t *ret_found,
+                      struct gray_problem *ret_problem);
 int gray_bypass_set(struct gray_folder *folder, bool on,
                     struct gray_problem *ret_problem);
 /* Adds a new signing key and keeps the one before it valid; creates `keys`
  * with one random key when there is none. */
 int gray_keys_rotate(const char *folder, gid_t group,
                      struct gray_problem *ret_problem);
+/* Puts the bytes of an earlier `keys` back, for a folder that was lost. */
+int gray_keys_restore(const char *folder, gid_t group, const void *bytes,
+                      size_t size, struct gray_problem *ret_problem);
 
 #endif

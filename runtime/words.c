@@ -58,11 +58,13 @@ static int must_write(const struct gray_folder *folder,
     return 0;
 }
 
-int gray_word_set(struct gray_folder *folder, uint64_t scope, uint32_t word,
-                  uint32_t *ret_before, struct gray_problem *ret_problem)
+/* The place of a release's word. */
+static int word_find(const struct gray_folder *folder, uint64_t scope,
+                     uint32_t word, uint32_t *ret_number,
+                     struct gray_problem *ret_problem)
 {
-    struct gray_control *control = folder->control;
-    uint32_t i, before;
+    const struct gray_control *control = folder->control;
+    uint32_t i;
     int error = must_write(folder, ret_problem);
 
     if (error != 0) {
@@ -75,22 +77,59 @@ int gray_word_set(struct gray_folder *folder, uint64_t scope, uint32_t word,
     for (i = 0; i < GRAY_WORDS_MAX; i++) {
         if (scope != 0 && __atomic_load_n(&control->words[i].scope,
                                           __ATOMIC_ACQUIRE) == scope) {
-            break;
+            *ret_number = i;
+            return 0;
         }
     }
-    if (i == GRAY_WORDS_MAX) {
-        return runtime_problem_set(
-            ret_problem, ENOENT, "unknown-scope",
-            "No release of this name was ever published here.");
-    }
-    before =
-        __atomic_exchange_n(&control->words[i].word, word, __ATOMIC_ACQ_REL);
-    __atomic_fetch_add(&control->words[i].epoch, 1, __ATOMIC_RELEASE);
+    return runtime_problem_set(
+        ret_problem, ENOENT, "unknown-scope",
+        "No release of this name was ever published here.");
+}
+
+static void word_tell(struct gray_folder *folder, uint32_t number)
+{
+    struct gray_control *control = folder->control;
+
+    __atomic_fetch_add(&control->words[number].epoch, 1, __ATOMIC_RELEASE);
     __atomic_fetch_add(&control->word_epoch, 1, __ATOMIC_RELEASE);
     runtime_folder_wake(folder, NULL, NULL);
+}
+
+int gray_word_set(struct gray_folder *folder, uint64_t scope, uint32_t word,
+                  uint32_t *ret_before, struct gray_problem *ret_problem)
+{
+    uint32_t number = 0, before;
+    int error = word_find(folder, scope, word, &number, ret_problem);
+
+    if (error != 0) {
+        return error;
+    }
+    before = __atomic_exchange_n(&folder->control->words[number].word, word,
+                                 __ATOMIC_ACQ_REL);
+    word_tell(folder, number);
     if (ret_before != NULL) {
         *ret_before = before;
     }
+    return 0;
+}
+
+int gray_word_replace(struct gray_folder *folder, uint64_t scope,
+                      uint32_t expected, uint32_t word, uint32_t *ret_found,
+                      struct gray_problem *ret_problem)
+{
+    uint32_t number = 0;
+    int error = word_find(folder, scope, word, &number, ret_problem);
+
+    if (error != 0) {
+        return error;
+    }
+    if (!__atomic_compare_exchange_n(&folder->control->words[number].word,
+                                     &expected, word, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_ACQUIRE)) {
+        *ret_found = expected;
+        return 1;
+    }
+    word_tell(folder, number);
     return 0;
 }
 
