@@ -77,7 +77,8 @@ bool publisher_bypassed(struct publisher *publisher);
  * *ret_problem. */
 json_t *publisher_status(const char *runtime,
                          struct gray_problem *ret_problem);
-/* Live readers and those that acknowledged these numbers (0: any). */
+/* Live readers and those that acknowledged these numbers (0: any; an epoch of
+ * UINT64_MAX: the one that `control` has now). */
 int publisher_acknowledged(const char *runtime, uint64_t policy_generation,
                            uint64_t word_epoch, size_t *ret_live,
                            size_t *ret_acknowledged,
