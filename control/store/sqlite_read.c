@@ -128,6 +128,7 @@ int sqlite_read_revision_at(void *state, int64_t at, uint64_t *ret_revision,
                             struct gray_problem *ret_problem)
 {
     struct store_db *db = state;
+    uint64_t revision = 0;
     int error = 0;
     sqlite3_stmt *row = store_db_statement(db, STATEMENT_REVISION_AT, &error,
                                            ret_problem);
@@ -140,9 +141,19 @@ int sqlite_read_revision_at(void *state, int64_t at, uint64_t *ret_revision,
     if (error < 0) {
         return error;
     }
-    *ret_revision = error == 1 ? (uint64_t)sqlite3_column_int64(row, 0) : 0;
-    sqlite3_reset(row);
-    return 0;
+    if (error == 1) {
+        revision = (uint64_t)sqlite3_column_int64(row, 0);
+        error = sqlite3_column_int64(row, 2) ==
+                        store_revision_sum(revision,
+                                           sqlite3_column_int64(row, 1))
+                    ? 0
+                    : store_db_corrupt(db, "a revision", ret_problem);
+        sqlite3_reset(row);
+    }
+    if (error == 0) {
+        *ret_revision = revision;
+    }
+    return error;
 }
 
 /* Reads a version out of a row and checks its sum. */
@@ -155,12 +166,17 @@ static int item_read(struct store_db *db, enum store_space space,
     ret_item->length = (size_t)sqlite3_column_bytes(row, 1);
     ret_item->revision = (uint64_t)sqlite3_column_int64(row, 2);
     ret_item->until = (uint64_t)sqlite3_column_int64(row, 3);
-    ret_item->at = sqlite3_column_int64(row, 4);
-    ret_item->until_at = sqlite3_column_int64(row, 5);
-    if (sqlite3_column_int64(row, 6) !=
-        store_version_sum(space, ret_item->name, ret_item->revision,
-                          ret_item->until, ret_item->text,
-                          ret_item->length)) {
+    ret_item->at = sqlite3_column_int64(row, 5);
+    ret_item->until_at = sqlite3_column_int64(row, 7);
+    if (sqlite3_column_int64(row, 4) !=
+            store_version_sum(space, ret_item->name, ret_item->revision,
+                              ret_item->until, ret_item->text,
+                              ret_item->length) ||
+        sqlite3_column_int64(row, 6) !=
+            store_revision_sum(ret_item->revision, ret_item->at) ||
+        (ret_item->until != 0 &&
+         sqlite3_column_int64(row, 8) !=
+             store_revision_sum(ret_item->until, ret_item->until_at))) {
         return store_db_corrupt(db, "a version of an item", ret_problem);
     }
     return 0;
