@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "runtime/client.h"
@@ -83,20 +84,34 @@ static int read_class(const char *word, enum gray_class *ret_class)
     return -EINVAL;
 }
 
+static void put_header(struct gray_input *in,
+                       const struct gray_snapshot *policy, const char *text,
+                       const char *value)
+{
+    struct gray_str name = str_of(text);
+    uint32_t hash = gray_hash_name(name.data, name.length);
+
+    if (gray_input_wants(policy, hash)) {
+        gray_input_header(in, hash, name, str_of(value));
+    }
+}
+
 static void put_headers(const struct gray_snapshot *policy,
                         const struct gray_client_request *request,
                         struct gray_input *in)
 {
+    bool has_host = request->host == NULL;
     size_t i;
 
     for (i = 0; i < request->header_count; i++) {
-        struct gray_str name = str_of(request->headers[i].name);
-        uint32_t hash = gray_hash_name(name.data, name.length);
+        const char *name = request->headers[i].name;
 
-        if (gray_input_wants(policy, hash)) {
-            gray_input_header(in, hash, name,
-                              str_of(request->headers[i].value));
-        }
+        put_header(in, policy, name, request->headers[i].value);
+        has_host |= name != NULL && strcasecmp(name, "host") == 0;
+    }
+    /* In nginx the host is a header as well, whatever the HTTP version. */
+    if (!has_host) {
+        put_header(in, policy, "host", request->host);
     }
 }
 

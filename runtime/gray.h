@@ -93,8 +93,11 @@ void gray_client_close(struct gray_client *client);
 GRAY_CLIENT_API
 int gray_client_fd(const struct gray_client *client);
 
-/* Takes what is new, and tells the publisher that this process has seen it.  1
- * when the policy or the fleet changed, 0 when nothing did or another thread
+/* Takes what is new, and tells the publisher that this process has seen it;
+ * and goes over to a folder that was made in the place of a removed one, which
+ * nothing else notices: call it now and then, whatever the descriptor says,
+ * and put that (its number stays) into an epoll set anew after a 1.  1 when
+ * the policy or the fleet changed, 0 when nothing did or another thread
  * is at it, negative when the newest was refused: the last good one stays. */
 GRAY_CLIENT_API
 int gray_client_poll(struct gray_client *client);
@@ -120,7 +123,8 @@ struct gray_client_request {
     const char *entrance; /* whose releases and lanes are asked; NULL: the
                              unnamed one, "-": none, only the colour counts */
     const char *method;
-    const char *host;
+    const char *host;     /* also the header of this name, when `headers` has
+                             none */
     const char *target;   /* "/a/b?c=d", as on the wire */
     const struct gray_client_pair *headers; /* names in any case; repeated
                              ones stand one after the other */
