@@ -157,6 +157,18 @@ static void feed_address(struct gray_input *in, const char *source)
     }
 }
 
+static void feed_header(struct gray_input *in,
+                        const struct gray_snapshot *policy, const char *text,
+                        const char *value)
+{
+    struct gray_str name = str(text);
+    uint32_t hash = gray_hash_name(name.data, name.length);
+
+    if (value != NULL && gray_input_wants(policy, hash)) {
+        gray_input_header(in, hash, name, str(value));
+    }
+}
+
 void scene_feed(struct gray_input *in, const struct gray_snapshot *policy,
                 const struct brute_request *r)
 {
@@ -167,13 +179,9 @@ void scene_feed(struct gray_input *in, const struct gray_snapshot *policy,
     gray_input_host(in, str(r->host));
     gray_input_target(in, str(r->target));
     for (i = 0; i < r->header_count; i++) {
-        struct gray_str name = str(r->headers[i].name);
-        uint32_t hash = gray_hash_name(name.data, name.length);
-
-        if (gray_input_wants(policy, hash)) {
-            gray_input_header(in, hash, name, str(r->headers[i].value));
-        }
+        feed_header(in, policy, r->headers[i].name, r->headers[i].value);
     }
+    feed_header(in, policy, "host", r->host); /* in nginx it is one */
     feed_address(in, r->source);
     for (i = 0; i < r->attr_count; i++) {
         gray_input_named(in, GRAY_SOURCE_ATTR, str(r->attrs[i].name),

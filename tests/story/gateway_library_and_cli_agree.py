@@ -24,7 +24,7 @@ import subprocess
 from harness import Failure, Story, check
 
 POLICIES = int(os.environ.get("STORY_POLICIES", "100"))
-EACH = 130
+EACH = 150
 HITS = 1000 if POLICIES >= 100 else 1
 ATTRS = ("region", "level")
 LABELS = ("zone", "lane")

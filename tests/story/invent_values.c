@@ -14,6 +14,10 @@ static const char *const methods[] = {"GET", "POST", "PUT", "get"};
 static const char *const hosts[] = {"shop.example", "api.shop.example",
                                     "pay.example", "[2001:db8::1]",
                                     "localhost"};
+/* The Host header, as sent. */
+static const char *const host_headers[] = {"shop.example", "Shop.example:8080",
+                                           "api.shop.example:8080",
+                                           "pay.example", "localhost"};
 static const char *const paths[] = {"/",
                                     "/cart",
                                     "/cart/items",
@@ -95,6 +99,7 @@ const struct world worlds[WORLD_COUNT] = {
     [W_VERSION] = WORLD("header", "x-version", versions),
     [W_DATE] = WORLD("header", "x-date", dates),
     [W_PLAN] = WORLD("header", "X-Plan", plans),
+    [W_HOST_HEADER] = WORLD("header", "Host", host_headers),
     [W_UID] = WORLD("cookie", "uid", NULL),
     [W_AB] = WORLD("cookie", "ab", plans),
     [W_ID] = WORLD("query", "id", NULL),

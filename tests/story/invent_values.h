@@ -19,6 +19,7 @@ enum world_number {
     W_VERSION,
     W_DATE,
     W_PLAN,
+    W_HOST_HEADER,
     W_UID,
     W_AB,
     W_ID,
