@@ -223,9 +223,13 @@ extern const uint32_t runtime_latency_floor[GRAY_LATENCY_BUCKETS + 1];
 /* ---- reader.c ------------------------------------------------------------ */
 
 struct gray_runtime {
+    char *path;
     int dirfd, lists_fd;
     uid_t owner;
     enum gray_reader_kind kind;
+    bool counted; /* wants to be */
+    dev_t control_dev; /* the very file that is mapped */
+    ino_t control_ino;
     struct gray_control *control;
     struct reader_slot slot; /* file NULL: not counted */
     struct gray_runtime_set *set;

@@ -80,6 +80,20 @@ static int client_reload(struct gray_client *client)
     return problem.code != NULL ? -EINVAL : 1;
 }
 
+/* 1 when another folder stands at the path and is held now. */
+static int client_follow(struct gray_client *client)
+{
+    struct gray_runtime *old = NULL;
+
+    if (!gray_runtime_moved(client->runtime) ||
+        gray_runtime_follow(client->runtime, &old, NULL) != 0) {
+        return 0;
+    }
+    wait_for_readers(client);
+    gray_runtime_retire(old);
+    return 1;
+}
+
 int gray_client_poll(struct gray_client *client)
 {
     int result;
@@ -88,7 +102,8 @@ int gray_client_poll(struct gray_client *client)
         return 0;
     }
     gray_runtime_wake_drain(client->runtime);
-    result = client_reload(client);
+    result = client_follow(client);
+    result = result != 0 ? result : client_reload(client);
     pthread_mutex_unlock(&client->loading);
     return result;
 }

@@ -29,8 +29,14 @@ static uint64_t load_u64(const uint64_t *place)
 static int runtime_attach(struct gray_runtime *runtime, const char *folder,
                           struct gray_problem *ret_problem)
 {
+    struct stat status;
     int error;
 
+    runtime->path = strdup(folder);
+    if (runtime->path == NULL) {
+        return runtime_problem_set(ret_problem, ENOMEM, "memory",
+                                   "Out of memory.");
+    }
     runtime->dirfd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (runtime->dirfd < 0) {
         return runtime_problem_set(
@@ -44,8 +50,15 @@ static int runtime_attach(struct gray_runtime *runtime, const char *folder,
     }
     runtime->lists_fd = openat(runtime->dirfd, "lists",
                                O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return runtime_control_map(runtime->dirfd, runtime->owner, false,
-                               &runtime->control, ret_problem);
+    error = runtime_control_map(runtime->dirfd, runtime->owner, false,
+                                &runtime->control, ret_problem);
+    /* Within one folder it is never replaced. */
+    if (error == 0 && fstatat(runtime->dirfd, "control", &status,
+                              AT_SYMLINK_NOFOLLOW) == 0) {
+        runtime->control_dev = status.st_dev;
+        runtime->control_ino = status.st_ino;
+    }
+    return error;
 }
 
 int gray_runtime_open(struct gray_runtime **ret_runtime, const char *folder,
@@ -64,6 +77,7 @@ int gray_runtime_open(struct gray_runtime **ret_runtime, const char *folder,
     runtime->dirfd = runtime->lists_fd = -1;
     runtime->slot.fd = runtime->slot.wake_fd = runtime->slot.dirfd = -1;
     runtime->kind = kind;
+    runtime->counted = counted;
     runtime->refusal = &runtime->refusals[0];
     error = runtime_attach(runtime, folder, &problem);
     if (error != 0) {
@@ -100,6 +114,7 @@ void gray_runtime_close(struct gray_runtime *runtime)
     }
     runtime_fd_close(&runtime->lists_fd);
     runtime_fd_close(&runtime->dirfd);
+    free(runtime->path);
     free(runtime);
 }
 

@@ -54,6 +54,18 @@ int gray_runtime_load(struct gray_runtime *runtime,
 void gray_runtime_swap(struct gray_runtime *runtime,
                        struct gray_runtime_set *set);
 void gray_runtime_set_free(struct gray_runtime_set *set);
+/* Was the folder removed and another one, with a policy, made in its place?
+ * For a slow poll: a system call or two. */
+bool gray_runtime_moved(const struct gray_runtime *runtime);
+/* Then: goes over to that one, policy and all, in the reader's own thread with
+ * no load under way.  The wake descriptor keeps its number; who has it in an
+ * epoll set puts it there anew.  *ret_old is what was held before, for
+ * gray_runtime_retire() when no request holds a view of it.  Negative as
+ * gray_runtime_open(), or when nothing good is there yet: all is as before. */
+int gray_runtime_follow(struct gray_runtime *runtime,
+                        struct gray_runtime **ret_old,
+                        struct gray_problem *ret_problem);
+void gray_runtime_retire(struct gray_runtime *old);
 /* The current view; NULL when there is no good snapshot or bypass is on (then
  * *ret_reason says which: NO_SNAPSHOT or BYPASS).  Valid until the next
  * swap. */

@@ -16,6 +16,8 @@
 
 
 static void ngx_http_gray_open(ngx_http_gray_worker_t *w);
+static void ngx_http_gray_listen(ngx_http_gray_worker_t *w);
+static void ngx_http_gray_follow(ngx_http_gray_worker_t *w);
 static ngx_int_t ngx_http_gray_init_poll(ngx_http_gray_worker_t *w);
 static ngx_connection_t *ngx_http_gray_channel(ngx_http_gray_worker_t *w,
     int fd, ngx_event_handler_pt handler);
@@ -245,6 +247,15 @@ ngx_http_gray_open(ngx_http_gray_worker_t *w)
                       refusal->sentence, refusal->code);
     }
 
+    ngx_http_gray_listen(w);
+}
+
+
+static void
+ngx_http_gray_listen(ngx_http_gray_worker_t *w)
+{
+    w->counted = gray_runtime_wake_fd(w->runtime) != -1;
+
     if (w->counted) {
         w->wake = ngx_http_gray_channel(w, gray_runtime_wake_fd(w->runtime),
                                         ngx_http_gray_wake_handler);
@@ -253,6 +264,44 @@ ngx_http_gray_open(ngx_http_gray_worker_t *w)
                           "gray: no connection for the wake FIFO, polling");
         }
     }
+}
+
+
+/*
+ * The folder was removed and made again.  Between two events nothing of a
+ * request points into the old one but its counters, which outlive it.
+ */
+
+static void
+ngx_http_gray_follow(ngx_http_gray_worker_t *w)
+{
+    struct gray_problem   problem;
+    struct gray_runtime  *old;
+
+    ngx_memzero(&problem, sizeof(struct gray_problem));
+
+    if (w->wake) {
+        ngx_http_gray_close_channel(w->wake);
+        w->wake = NULL;
+    }
+
+    if (gray_runtime_follow(w->runtime, &old, &problem) == 0) {
+        gray_runtime_retire(old);
+
+        /* its numbers begin anew */
+
+        w->fleet_generation = (uint64_t) -1;
+        w->epoch++;
+
+        ngx_http_gray_forget(w);
+        ngx_http_gray_say_keys(w);
+
+        ngx_log_error(NGX_LOG_NOTICE, w->log, 0,
+                      "gray: \"%V\" was made anew, its policy is taken",
+                      &w->path);
+    }
+
+    ngx_http_gray_listen(w);
 }
 
 
@@ -339,6 +388,9 @@ ngx_http_gray_poll_handler(ngx_event_t *ev)
 
     if (w->runtime == NULL) {
         ngx_http_gray_open(w);
+
+    } else if (!w->loading && gray_runtime_moved(w->runtime)) {
+        ngx_http_gray_follow(w);
 
     } else if (w->loading || gray_runtime_stale(w->runtime)) {
         ngx_http_gray_load(w);

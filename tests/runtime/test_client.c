@@ -371,6 +371,9 @@ static void many_threads_ask_while_policies_change(void **state)
         struct pollfd wait = { .fd = gray_client_fd(world->client),
                                .events = POLLIN };
 
+        if (revision % 10 == 0) {
+            folder_remove(world->path); /* publishing makes another one */
+        }
         shop_publish(world->path, revision % 2 ? "0" : "100", revision);
         (void)poll(&wait, 1, 0);
         gray_client_poll(world->client);

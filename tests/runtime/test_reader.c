@@ -105,6 +105,71 @@ static void a_publication_is_seen_and_acknowledged(void **state)
     assert_int_equal(view_admits(world->runtime, "somebody"), 1);
 }
 
+/* The folder is removed and made again: the reader goes over, and what points
+ * into the old counters may still be written to. */
+static void a_folder_made_anew_is_followed(void **state)
+{
+    struct world *world = *state;
+    struct gray_runtime *runtime = world->runtime, *old = NULL;
+    struct gray_publish nothing = { .group = (gid_t)-1 };
+    struct reader_file *counters = runtime->slot.file;
+    uint64_t epoch;
+    int fd = gray_runtime_wake_fd(runtime);
+
+    shop_publish(world->path, "0", 1);
+    assert_int_equal(take(runtime, NULL), 0);
+    assert_false(gray_runtime_moved(runtime));
+    epoch = gray_runtime_epoch(runtime);
+    folder_remove(world->path);
+    assert_false(gray_runtime_moved(runtime));
+    assert_int_equal(view_admits(runtime, "somebody"), 0);
+    /* nothing is published in the new one: the last good one stays */
+    assert_int_equal(gray_publish(world->path, &nothing, NULL, NULL), 0);
+    assert_false(gray_runtime_moved(runtime));
+    shop_publish(world->path, "100", 1);
+    assert_true(gray_runtime_moved(runtime));
+    assert_false(gray_runtime_stale(runtime)); /* deaf till it follows */
+    assert_int_equal(gray_runtime_follow(runtime, &old, NULL), 0);
+    assert_int_equal(gray_runtime_wake_fd(runtime), fd);
+    assert_ptr_not_equal(runtime->slot.file, counters);
+    gray_runtime_retire(old);
+    counters->reasons[1]++;
+    assert_int_equal(counters->reasons[1], 1); /* nobody's any more */
+    assert_false(gray_runtime_moved(runtime));
+    assert_int_equal(gray_runtime_epoch(runtime), epoch + 1);
+    assert_int_equal(view_admits(runtime, "somebody"), 1);
+    assert_int_equal(own_status(world).policy_generation, 1);
+    /* and it is woken from there on */
+    gray_runtime_wake_drain(runtime);
+    shop_publish(world->path, "100", 2);
+    wait_for_wake(runtime);
+    assert_int_equal(take(runtime, NULL), 0);
+    assert_int_equal(own_status(world).policy_generation, 2);
+}
+
+/* One that cannot be believed is not followed. */
+static void a_folder_of_anybody_is_not_followed(void **state)
+{
+    struct world *world = *state;
+    struct gray_runtime *runtime = world->runtime, *old = NULL;
+    struct gray_problem problem = { NULL, "", 0 };
+
+    shop_publish(world->path, "0", 1);
+    assert_int_equal(take(runtime, NULL), 0);
+    folder_remove(world->path);
+    shop_publish(world->path, "100", 1);
+    assert_int_equal(chmod(world->path, 0777), 0);
+    assert_true(gray_runtime_moved(runtime));
+    assert_true(gray_runtime_follow(runtime, &old, &problem) < 0);
+    assert_string_equal(problem.code, "untrusted-folder");
+    assert_null(old);
+    assert_int_equal(view_admits(runtime, "somebody"), 0);
+    assert_int_equal(chmod(world->path, 0755), 0);
+    assert_int_equal(gray_runtime_follow(runtime, &old, NULL), 0);
+    gray_runtime_retire(old);
+    assert_int_equal(view_admits(runtime, "somebody"), 1);
+}
+
 /* What did not change is shared, not mapped and checked again. */
 static void unchanged_parts_are_shared(void **state)
 {
@@ -386,6 +451,8 @@ int main(void)
 #define WITH_WORLD(name) \
     cmocka_unit_test_setup_teardown(name, world_make, world_end)
         WITH_WORLD(a_publication_is_seen_and_acknowledged),
+        WITH_WORLD(a_folder_made_anew_is_followed),
+        WITH_WORLD(a_folder_of_anybody_is_not_followed),
         WITH_WORLD(unchanged_parts_are_shared),
         WITH_WORLD(a_refusal_keeps_the_last_good_one),
         WITH_WORLD(a_future_layout_is_refused_with_a_sentence),
