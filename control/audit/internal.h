@@ -97,6 +97,11 @@ int audit_note_read(const char *text, size_t length,
                     const struct audit_verifier *verifier,
                     struct audit_note *ret_note);
 
+/* The signatures behind a body and a blank line. 0; -1: another shape; -2:
+ * none of the verifier's, or a false one. */
+int audit_note_signatures(const char *text, size_t length, size_t body,
+                          const struct audit_verifier *verifier);
+
 /* Standard base64 with padding, one spelling a value. */
 #define BASE64_MAX(size) (((size) + 2) / 3 * 4 + 1)
 void audit_base64_write(const uint8_t *bytes, size_t size, char *ret_text);

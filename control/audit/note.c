@@ -237,10 +237,8 @@ static bool signature_holds(const char *body, size_t length,
     return holds;
 }
 
-/* Lines of signatures up to the end. -1: another shape; -2: none of the
- * verifier's, or a false one; 0. */
-static int check_signatures(const char *text, size_t length, size_t body,
-                            const struct audit_verifier *verifier)
+int audit_note_signatures(const char *text, size_t length, size_t body,
+                          const struct audit_verifier *verifier)
 {
     const char *at = text + body + 1, *end = text + length;
     uint8_t bytes[sizeof(verifier->id) + NOTE_SIGNATURE];
@@ -287,8 +285,8 @@ int audit_note_read(const char *text, size_t length,
 {
     struct audit_note note;
     size_t body = read_body(text, length, &note);
-    int error = body == 0 ? -1
-                          : check_signatures(text, length, body, verifier);
+    int error =
+        body == 0 ? -1 : audit_note_signatures(text, length, body, verifier);
 
     if (error == 0 && verifier != NULL &&
         strcmp(note.origin, verifier->origin) != 0) {

@@ -189,9 +189,10 @@ static void finish(struct walk *walk)
     if (walk->has_note && !walk->stopped) {
         found(walk, walk->tree.size + 1,
               "Records %" PRIu64 " to %" PRIu64
-              " are gone: checkpoint %" PRIu64 " of %s covers them.",
+              " are gone: checkpoint %" PRIu64 " of %s covers them; %" PRIu64
+              " records before them agree with a checkpoint.",
               walk->tree.size + 1, walk->note.size, walk->notes.number,
-              moment(walk->note.at, when));
+              moment(walk->note.at, when), walk->agreed);
     }
     if (report->good) {
         snprintf(report->sentence, sizeof(report->sentence),
