@@ -1,31 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * latency.c - quantiles of the counters' latency buckets, and their rates.
+ * latency.c - what status and top make of a series of counters.
  *
  * Why: status shows the whole life of a series, top the last interval; both
- * read the same 256 buckets (0.1 ms * 1.0555^i).
+ * take quantiles from the runtime, as the gateway's status location does.
+ * Read next: runtime/latency.c.
  */
-#include <math.h>
-
 #include "cli/latency.h"
 
-double latency_quantile(const uint32_t *now, const uint32_t *before, double q)
+double latency_ms(const uint32_t *now, const uint32_t *before,
+                  uint32_t percent)
 {
-    uint64_t total = 0, sum = 0;
-    unsigned i;
-
-    for (i = 0; i < GRAY_LATENCY_BUCKETS; i++) {
-        total += now[i] - (before != NULL ? before[i] : 0);
-    }
-    if (total == 0) {
-        return 0;
-    }
-    for (i = 0; i + 1 < GRAY_LATENCY_BUCKETS; i++) {
-        sum += now[i] - (before != NULL ? before[i] : 0);
-        if ((double)sum >= q * (double)total) {
-            break;
-        }
-    }
-    return 0.1 * pow(1.0555, i + 0.5);
+    return (double)gray_latency_quantile_us(now, before, percent) / 1000;
 }
 
 uint64_t series_errors(const struct gray_series *series)

@@ -10,10 +10,9 @@
 
 #include "runtime/runtime.h"
 
-/* Milliseconds in the middle of the bucket that holds quantile q of
- * GRAY_LATENCY_BUCKETS buckets, `before` (NULL: none) taken off; 0 when there
- * is nothing. */
-double latency_quantile(const uint32_t *now, const uint32_t *before, double q);
+/* gray_latency_quantile_us() in milliseconds. */
+double latency_ms(const uint32_t *now, const uint32_t *before,
+                  uint32_t percent);
 /* Responses that count against a version: 5xx, and failed gRPC calls. */
 uint64_t series_errors(const struct gray_series *series);
 /* "live", "shadow", "load", "rehearsal". */

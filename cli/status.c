@@ -103,8 +103,8 @@ static json_t *series_json(const struct gray_series *series)
         "version", series->version, "lane", series->lane, "arm", series->arm,
         "class", class_text(series->traffic_class), "inFlight",
         (int)series->in_flight, "p50Ms",
-        latency_quantile(series->latency, NULL, 0.5), "p99Ms",
-        latency_quantile(series->latency, NULL, 0.99));
+        latency_ms(series->latency, NULL, 50), "p99Ms",
+        latency_ms(series->latency, NULL, 99));
 
 #define GRAY_COUNTER(NAME, field, metric, doc) \
     json_object_set_new(row, #field, json_integer((json_int_t)series->field));
@@ -257,9 +257,9 @@ static void print_series(const struct status *s)
         table_cell(table, "%llu", (unsigned long long)series->status_4xx);
         table_cell(table, "%llu", (unsigned long long)series_errors(series));
         table_cell(table, "%.2f",
-                   latency_quantile(series->latency, NULL, 0.5));
+                   latency_ms(series->latency, NULL, 50));
         table_cell(table, "%.2f",
-                   latency_quantile(series->latency, NULL, 0.99));
+                   latency_ms(series->latency, NULL, 99));
     }
     table_print(table, stdout);
 }

@@ -49,8 +49,8 @@ static struct rate rate_of(const struct gray_series *now,
     return (struct rate) {
         .rps = (double)started / seconds,
         .errors = (double)errors / seconds,
-        .p50 = latency_quantile(now->latency, buckets, 0.5),
-        .p99 = latency_quantile(now->latency, buckets, 0.99),
+        .p50 = latency_ms(now->latency, buckets, 50),
+        .p99 = latency_ms(now->latency, buckets, 99),
     };
 }
 

@@ -70,5 +70,11 @@ void gray_counters_reason(struct gray_runtime *runtime,
 void gray_counters_event(struct gray_runtime *runtime, enum gray_event event);
 /* Bucket of a latency: floor(log(us / 100) / log(1.0555)), 0 .. 255. */
 uint32_t gray_latency_bucket(uint64_t microseconds);
+/* Microseconds below which `percent` of the latencies in `buckets` lie, those
+ * in `before` (NULL: none; else no bucket may be above) taken off.  Evenly
+ * spread inside a bucket: at most 5.55 % off.  0 when there are none. */
+uint64_t gray_latency_quantile_us(
+    const uint32_t buckets[GRAY_LATENCY_BUCKETS],
+    const uint32_t before[GRAY_LATENCY_BUCKETS], uint32_t percent);
 
 #endif

@@ -37,27 +37,6 @@ uint64_t runtime_series_count(const struct gray_series *series)
     return total;
 }
 
-uint64_t runtime_series_quantile_us(const struct gray_series *series,
-                                    uint32_t percent)
-{
-    uint64_t total = runtime_series_count(series);
-    uint64_t rank = total / 100 * percent + total % 100 * percent / 100;
-    uint64_t seen = 0;
-    uint32_t i;
-
-    for (i = 0; i < GRAY_LATENCY_BUCKETS; i++) {
-        if (series->latency[i] != 0 && seen + series->latency[i] > rank) {
-            /* Evenly spread inside a bucket: at most 5.55 % off. */
-            uint64_t from = i == 0 ? 0 : runtime_latency_floor[i];
-            uint64_t width = runtime_latency_floor[i + 1] - from;
-
-            return from + width * (rank - seen) / series->latency[i];
-        }
-        seen += series->latency[i];
-    }
-    return 0;
-}
-
 /* ---- what both texts need
  * ----------------------------------------------------- */
 
@@ -192,9 +171,12 @@ static void json_series(struct text *text, const struct gray_totals *totals)
         runtime_text_add(text, ",\"count\":%llu",
                          (unsigned long long)runtime_series_count(series));
         json_ms(text, "latency_sum_ms", series->latency_sum_us);
-        json_ms(text, "p50_ms", runtime_series_quantile_us(series, 50));
-        json_ms(text, "p95_ms", runtime_series_quantile_us(series, 95));
-        json_ms(text, "p99_ms", runtime_series_quantile_us(series, 99));
+        json_ms(text, "p50_ms",
+                gray_latency_quantile_us(series->latency, NULL, 50));
+        json_ms(text, "p95_ms",
+                gray_latency_quantile_us(series->latency, NULL, 95));
+        json_ms(text, "p99_ms",
+                gray_latency_quantile_us(series->latency, NULL, 99));
         runtime_text_add(text, "}");
     }
     runtime_text_add(text, "]");

@@ -25,8 +25,5 @@ const char *runtime_class_word(uint32_t traffic_class);
 const char *runtime_word_word(uint32_t word);
 /* Requests whose latency was counted. */
 uint64_t runtime_series_count(const struct gray_series *series);
-/* 0 when nothing was counted. */
-uint64_t runtime_series_quantile_us(const struct gray_series *series,
-                                    uint32_t percent);
 
 #endif
