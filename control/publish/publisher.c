@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * publisher.c - opens the runtime folder, and brings a revision into force.
+ *
+ * Why: what tightens comes first and what loosens last, so that at no moment
+ * somebody is let in by half a change; and what is in force is on disk before
+ * anybody is told that it is done.
+ * Read next: words.c, last_good.c, restore.c, readers.c.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "control/publish/internal.h"
+
+/* ---- one grayd a folder -------------------------------------------------- */
+
+int publisher_lock(int dirfd, int *ret_fd, struct gray_problem *ret_problem)
+{
+    CLEANUP_FD int fd = openat(dirfd, "grayd.lock",
+                               O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
+                               0600);
+    char pid[24] = "";
+
+    if (fd < 0) {
+        return publisher_failed(ret_problem, "grayd.lock");
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK) {
+            return publisher_failed(ret_problem, "grayd.lock");
+        }
+        if (pread(fd, pid, sizeof(pid) - 1, 0) < 0) {
+            pid[0] = '\0';
+        }
+        return publisher_problem(ret_problem, EBUSY, "in-use",
+                                 "Another grayd (pid %ld) publishes to this "
+                                 "folder.",
+                                 strtol(pid, NULL, 10));
+    }
+    snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+    if (ftruncate(fd, 0) != 0 ||
+        pwrite(fd, pid, strlen(pid), 0) != (ssize_t)strlen(pid)) {
+        return publisher_failed(ret_problem, "grayd.lock");
+    }
+    *ret_fd = fd;
+    fd = -1;
+    return 0;
+}
+
+static int state_open(const char *state, int *ret_fd,
+                      struct gray_problem *ret_problem)
+{
+    int fd;
+
+    if (mkdir(state, 0700) != 0 && errno != EEXIST) {
+        return publisher_failed(ret_problem, state);
+    }
+    fd = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return publisher_failed(ret_problem, state);
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+int publisher_open(struct publisher **ret_publisher, const char *runtime,
+                   const char *state, gid_t group, bool allow_any_filesystem,
+                   struct gray_problem *ret_problem)
+{
+    struct gray_publish make = {.group = group,
+                                .allow_any_filesystem = allow_any_filesystem};
+    struct publisher *publisher = calloc(1, sizeof(*publisher));
+    int error;
+
+    if (publisher == NULL) {
+        return publisher_problem(ret_problem, ENOMEM, "memory",
+                                 "Out of memory.");
+    }
+    publisher->state_fd = publisher->lock_fd = publisher->folder.dirfd = -1;
+    publisher->group = group;
+    publisher->allow_any_filesystem = allow_any_filesystem;
+    publisher->runtime = strdup(runtime);
+    error = publisher->runtime == NULL
+                ? publisher_problem(ret_problem, ENOMEM, "memory",
+                                    "Out of memory.")
+                : gray_publish(runtime, &make, NULL, ret_problem);
+    if (error == 0) {
+        error =
+            gray_folder_open(&publisher->folder, runtime, true, ret_problem);
+    }
+    if (error == 0) {
+        error = publisher_lock(publisher->folder.dirfd, &publisher->lock_fd,
+                               ret_problem);
+    }
+    if (error == 0) {
+        error = state_open(state, &publisher->state_fd, ret_problem);
+    }
+    if (error != 0) {
+        publisher_close(publisher);
+        return error;
+    }
+    *ret_publisher = publisher;
+    return 0;
+}
+
+void publisher_close(struct publisher *publisher)
+{
+    if (publisher == NULL) {
+        return;
+    }
+    gray_folder_close(&publisher->folder);
+    publisher_fd_close(&publisher->state_fd);
+    publisher_fd_close(&publisher->lock_fd);
+    free(publisher->kept.files);
+    free(publisher->runtime);
+    free(publisher);
+}
+
+/* ---- a revision ---------------------------------------------------------- */
+
+uint32_t publisher_word_number(void *context, uint64_t scope)
+{
+    struct publisher *publisher = context;
+
+    return gray_word_number(&publisher->folder, scope);
+}
+
+static int publish(struct publisher *publisher,
+                   const struct gray_compiled *compiled,
+                   struct gray_published *ret_published,
+                   struct gray_problem *ret_problem)
+{
+    CLEANUP_FREE struct gray_publish_list *lists =
+        calloc(compiled->list_count + 1, sizeof(*lists));
+    struct gray_publish what = {
+        .policy = compiled->policy.data,
+        .policy_size = compiled->policy.size,
+        .fleet = compiled->fleet.data,
+        .fleet_size = compiled->fleet.size,
+        .lists = lists,
+        .list_count = compiled->list_count,
+        .group = publisher->group,
+        .allow_any_filesystem = publisher->allow_any_filesystem,
+    };
+
+    if (lists == NULL) {
+        return publisher_problem(ret_problem, ENOMEM, "memory",
+                                 "Out of memory.");
+    }
+    for (size_t i = 0; i < compiled->list_count; i++) {
+        lists[i].name = compiled->lists[i].name;
+        lists[i].data = compiled->lists[i].data;
+        lists[i].size = compiled->lists[i].size;
+    }
+    return gray_publish(publisher->runtime, &what, ret_published, ret_problem);
+}
+
+int publisher_put(struct publisher *publisher,
+                  const struct gray_compiled *compiled,
+                  const struct publisher_word *words, size_t word_count,
+                  struct gray_published *ret_published,
+                  struct gray_problem *ret_problem)
+{
+    bool changed = false;
+    int error = publisher_words_set(publisher, words, word_count, true,
+                                    &changed, ret_problem);
+
+    if (error == 0) {
+        error = publish(publisher, compiled, ret_published, ret_problem);
+    }
+    if (error == 0) {
+        error = publisher_words_set(publisher, words, word_count, false,
+                                    &changed, ret_problem);
+    }
+    if (error != 0) {
+        return error;
+    }
+    return publisher_keep(publisher, ret_problem) == 0 ? 0 : 1;
+}
+
+uint64_t publisher_revision(struct publisher *publisher)
+{
+    uint64_t generation = __atomic_load_n(
+        &publisher->folder.control->policy_generation, __ATOMIC_ACQUIRE);
+    struct gray_file_header header;
+    CLEANUP_FD int fd = -1;
+    char name[48];
+
+    if (generation == 0 || generation == publisher->revision_of) {
+        return generation == 0 ? 0 : publisher->revision;
+    }
+    snprintf(name, sizeof(name), "policy.%llu.snap",
+             (unsigned long long)generation);
+    fd = openat(publisher->folder.dirfd, name,
+                O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || pread(fd, &header, sizeof(header), 0) !=
+                      (ssize_t)sizeof(header) ||
+        header.generation != generation) {
+        return 0;
+    }
+    publisher->revision = header.revision;
+    publisher->revision_of = generation;
+    return publisher->revision;
+}

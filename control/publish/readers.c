@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * readers.c - who obeys this folder, and what they counted.
+ *
+ * Why: grayd shows what `gray status` and the gateway's status location show,
+ * from the same text, with the names that its API has.  Nothing of the
+ * publisher is asked, so that any thread may look.
+ * Read next: runtime/status.c, control/call/schemas.json (Status).
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/publish/internal.h"
+
+/* ---- names --------------------------------------------------------------- */
+
+static void move_key(json_t *to, const char *name, const json_t *from,
+                     const char *key)
+{
+    json_t *value = json_object_get(from, key);
+
+    if (value != NULL) {
+        json_object_set(to, name, value);
+    }
+}
+
+static json_t *reader_row(const json_t *reader, json_int_t generation,
+                          json_int_t epoch)
+{
+    json_t *row = json_object();
+    json_int_t policy =
+        json_integer_value(json_object_get(reader, "policy_generation"));
+    json_int_t words =
+        json_integer_value(json_object_get(reader, "word_epoch"));
+
+    move_key(row, "id", reader, "id");
+    move_key(row, "kind", reader, "kind");
+    move_key(row, "pid", reader, "pid");
+    move_key(row, "policyGeneration", reader, "policy_generation");
+    move_key(row, "fleetGeneration", reader, "fleet_generation");
+    move_key(row, "wordEpoch", reader, "word_epoch");
+    move_key(row, "refused", reader, "refusal");
+    json_object_set_new(row, "acknowledged",
+                        json_boolean(policy >= generation && words >= epoch));
+    return row;
+}
+
+static json_t *readers_rows(const json_t *status)
+{
+    json_int_t generation =
+        json_integer_value(json_object_get(status, "policy_generation"));
+    json_int_t epoch =
+        json_integer_value(json_object_get(status, "word_epoch"));
+    json_t *rows = json_array(), *reader;
+    size_t i;
+
+    json_array_foreach (json_object_get(status, "readers"), i, reader) {
+        if (json_is_true(json_object_get(reader, "alive"))) {
+            json_array_append_new(rows, reader_row(reader, generation, epoch));
+        }
+    }
+    return rows;
+}
+
+/* Counters keep the names of counters.def. */
+static json_t *routes_rows(const json_t *status)
+{
+    static const struct {
+        const char *from, *to;
+    } names[] = {{"in_flight", "inFlight"}, {"latency_sum_ms", "latencySumMs"},
+                 {"p50_ms", "p50Ms"},       {"p95_ms", "p95Ms"},
+                 {"p99_ms", "p99Ms"}};
+    json_t *rows = json_object_get(status, "series"), *row;
+    size_t i;
+
+    json_array_foreach (rows, i, row) {
+        for (size_t j = 0; j < sizeof(names) / sizeof(names[0]); j++) {
+            move_key(row, names[j].to, row, names[j].from);
+            json_object_del(row, names[j].from);
+        }
+    }
+    return json_is_array(rows) ? json_incref(rows) : json_array();
+}
+
+json_t *publisher_status(const char *runtime, struct gray_problem *ret_problem)
+{
+    CLEANUP_FREE char *text = NULL;
+    size_t length = 0;
+    json_t *status, *shown, *problem;
+
+    text = gray_status_json(runtime, &length);
+    status = text != NULL ? json_loadb(text, length, 0, NULL) : NULL;
+    problem = json_object_get(status, "problem");
+    if (!json_is_integer(json_object_get(status, "policy_generation"))) {
+        const char *why =
+            json_string_value(json_object_get(problem, "sentence"));
+
+        publisher_problem(ret_problem, EIO, "unreadable-folder", "%s",
+                          why != NULL ? why
+                                      : "The runtime folder cannot be read.");
+        json_decref(status);
+        return NULL;
+    }
+    shown = json_object();
+    move_key(shown, "revisionInForce", status, "revision");
+    move_key(shown, "generation", status, "policy_generation");
+    move_key(shown, "fleetGeneration", status, "fleet_generation");
+    move_key(shown, "wordEpoch", status, "word_epoch");
+    move_key(shown, "bypass", status, "bypass");
+    move_key(shown, "badReaders", status, "bad_readers");
+    move_key(shown, "events", status, "events");
+    move_key(shown, "reasons", status, "reasons");
+    if (json_is_object(problem)) {
+        json_object_set(shown, "problem", problem);
+    }
+    json_object_set_new(shown, "readers", readers_rows(status));
+    json_object_set_new(shown, "routes", routes_rows(status));
+    json_decref(status);
+    return shown;
+}
+
+/* ---- acknowledgements ---------------------------------------------------- */
+
+int publisher_acknowledged(const char *runtime, uint64_t policy_generation,
+                           uint64_t word_epoch, size_t *ret_live,
+                           size_t *ret_acknowledged,
+                           struct gray_problem *ret_problem)
+{
+    struct gray_totals totals;
+    size_t live = 0, acknowledged = 0;
+    int error = gray_totals_read(runtime, &totals, ret_problem);
+
+    if (error != 0) {
+        return error;
+    }
+    for (size_t i = 0; i < totals.reader_count; i++) {
+        const struct gray_reader_status *reader = &totals.readers[i];
+
+        if (reader->alive) {
+            live++;
+            acknowledged += reader->policy_generation >= policy_generation &&
+                            reader->word_epoch >= word_epoch;
+        }
+    }
+    gray_totals_free(&totals);
+    *ret_live = live;
+    *ret_acknowledged = acknowledged;
+    return 0;
+}
