@@ -60,8 +60,10 @@ void action_record(const char *folder, const struct action *action)
         rename(path, older);
     }
     fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC |
-                        O_NONBLOCK, 0644);
-    lost = line == NULL || fd < 0 || dprintf(fd, "%s\n", line) < 0;
+                        O_NONBLOCK, 0600);
+    /* Anyone may read it, whatever the umask of who did something first. */
+    lost = line == NULL || fd < 0 || fchmod(fd, 0644) != 0 ||
+           dprintf(fd, "%s\n", line) < 0;
     if (lost) {
         complain("%s: %s; it was done, but nobody will see by whom", path,
                  strerror(errno));

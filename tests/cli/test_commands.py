@@ -225,6 +225,32 @@ class Publish(Case):
                                  os.path.join(folder, "run"), code=SYSTEM)
             self.assertIn("tmpfs", done.stderr)
 
+    def test_modes_are_the_same_under_every_umask(self):
+        def modes(umask):
+            self.runtime = os.path.join(self.dir, f"run-{umask:o}")
+            before = os.umask(umask)
+            try:
+                self.publish()
+                self.reader()
+                self.run_gray("stop", "cart-2")
+                self.run_gray("keys", "rotate")
+            finally:
+                os.umask(before)
+            found = {"": os.stat(self.runtime).st_mode}
+            for place, folders, files in os.walk(self.runtime):
+                for name in folders + files:
+                    path = os.path.join(place, name)
+                    found[os.path.relpath(path, self.runtime)] = \
+                        os.lstat(path).st_mode
+            return found
+
+        wanted = modes(0o022)
+        self.assertIn("actions.log", wanted)
+        self.assertIn("readers/library-0.wake", wanted)
+        self.assertEqual(wanted["actions.log"] & 0o777, 0o644)
+        for umask in (0, 0o077, 0o177):
+            self.assertEqual(modes(umask), wanted, f"{umask:o}")
+
     def test_two_at_once_do_not_both_win(self):
         self.publish()
         count = 8
