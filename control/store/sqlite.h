@@ -10,7 +10,6 @@
 #ifndef GRAYD_STORE_SQLITE_H
 #define GRAYD_STORE_SQLITE_H
 
-#include <limits.h>
 #include <sqlite3.h>
 
 #include "control/store/driver.h"
@@ -19,6 +18,7 @@
 #define STORE_LAYOUT 1
 #define STORE_FILE "store.db"
 #define STORE_NOTE "acknowledged"
+#define STORE_PATH_SIZE (STORE_FOLDER_MAX + 32) /* of a file in the folder */
 #define STORE_KEPT_MS 86400000 /* answers and effects done: a day */
 #define STORE_DROPPED_MAX 64   /* rows of each kind a commit */
 #define STORE_WAL_FRAMES 1000  /* then the writer checkpoints */
@@ -33,7 +33,7 @@ enum store_statement {
 struct store_db {
     sqlite3 *handle;
     sqlite3_stmt *statements[STATEMENT_COUNT];
-    char folder[PATH_MAX];
+    char folder[STORE_FOLDER_MAX + 1];
 };
 
 /* The writer. */

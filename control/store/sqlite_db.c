@@ -201,14 +201,10 @@ static void uri_write(char *uri, size_t size, const char *folder,
 int store_db_open(struct store_db *db, const char *folder, int flags,
                   bool immutable, struct gray_problem *ret_problem)
 {
-    char uri[3 * PATH_MAX + 64];
+    char uri[3 * STORE_PATH_SIZE];
     int error;
 
     memset(db, 0, sizeof(*db));
-    if (strlen(folder) + 32 > sizeof(db->folder)) {
-        return store_problem_set(ret_problem, ENAMETOOLONG, "bad-folder",
-                                 "The folder's name is too long.");
-    }
     strcpy(db->folder, folder);
     uri_write(uri, sizeof(uri), folder, immutable);
     if (sqlite3_open_v2(uri, &db->handle,

@@ -36,7 +36,7 @@ static void note_write_text(char text[NOTE_SIZE + 1], const char *instance,
 int sqlite_note_open(const char *folder, int *ret_fd,
                      struct gray_problem *ret_problem)
 {
-    char path[PATH_MAX + 32];
+    char path[STORE_PATH_SIZE];
     int error, fd;
 
     snprintf(path, sizeof(path), "%s/" STORE_NOTE, folder);
@@ -65,7 +65,7 @@ void sqlite_note_write(int fd, const char *instance, uint64_t commits)
 
 void sqlite_note_read(const char *folder, struct store_note *ret_note)
 {
-    char path[PATH_MAX + 32], text[NOTE_SIZE + 1], again[NOTE_SIZE + 1];
+    char path[STORE_PATH_SIZE], text[NOTE_SIZE + 1], again[NOTE_SIZE + 1];
     unsigned long long commits;
     int fd;
 

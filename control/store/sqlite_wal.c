@@ -128,7 +128,7 @@ static bool all_zero(int fd)
 int sqlite_wal_check(const char *folder, struct gray_problem *ret_problem)
 {
     struct store_db named = { .handle = NULL };
-    char path[PATH_MAX + 32];
+    char path[STORE_PATH_SIZE];
     struct wal wal;
     uint8_t *frame;
     int error = 0;

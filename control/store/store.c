@@ -53,12 +53,28 @@ int store_problem_set(struct gray_problem *problem, int error,
 
 /* ---- open ------------------------------------------------------------------ */
 
+static int folder_check(const char *folder, struct gray_problem *ret_problem)
+{
+    if (folder == NULL || folder[0] == '\0' ||
+        strnlen(folder, STORE_FOLDER_MAX + 1) > STORE_FOLDER_MAX) {
+        return store_problem_set(ret_problem, EINVAL, "bad-folder",
+                                 "The path of the store's folder has 1 to %u "
+                                 "bytes.",
+                                 STORE_FOLDER_MAX);
+    }
+    return 0;
+}
+
 int store_open(struct store **ret_store, const char *folder,
                struct gray_problem *ret_problem)
 {
-    struct store *store = calloc(1, sizeof(*store));
-    int error;
+    struct store *store;
+    int error = folder_check(folder, ret_problem);
 
+    if (error != 0) {
+        return error;
+    }
+    store = calloc(1, sizeof(*store));
     if (store == NULL) {
         return store_problem_set(ret_problem, ENOMEM, "no-memory",
                                  "No memory for the store.");
@@ -84,9 +100,13 @@ void store_close(struct store *store)
 int store_reader_open(struct store_reader **ret_reader, const char *folder,
                       struct gray_problem *ret_problem)
 {
-    struct store_reader *reader = calloc(1, sizeof(*reader));
-    int error;
+    struct store_reader *reader;
+    int error = folder_check(folder, ret_problem);
 
+    if (error != 0) {
+        return error;
+    }
+    reader = calloc(1, sizeof(*reader));
     if (reader == NULL) {
         return store_problem_set(ret_problem, ENOMEM, "no-memory",
                                  "No memory for a reader of the store.");

@@ -31,6 +31,7 @@
 
 #include "engine/engine.h"
 
+#define STORE_FOLDER_MAX 400u        /* bytes of the folder's path */
 #define STORE_NAME_MAX 192u          /* bytes of an item's name */
 #define STORE_TEXT_MAX (64u << 20)   /* bytes of an item's text */
 #define STORE_HASH 32u

@@ -182,7 +182,7 @@ static int database_make(const char *folder, int dirfd,
                          struct gray_problem *ret_problem)
 {
     struct store_db db = { .handle = NULL };
-    char path[PATH_MAX + 32];
+    char path[STORE_PATH_SIZE];
     int error, fd;
 
     new_remove(dirfd);
@@ -397,7 +397,7 @@ static void sqlite_reader_close(void *state)
  * database; without a log there is nothing to index. */
 static bool reads_unchanging(const char *folder)
 {
-    char path[PATH_MAX + 32];
+    char path[STORE_PATH_SIZE];
     struct statvfs disk;
     struct stat wal;
 
@@ -411,7 +411,7 @@ static int sqlite_reader_open(void **ret_state, const char *folder,
 {
     struct store_note note;
     struct store_db *db;
-    char path[PATH_MAX + 32], instance[33];
+    char path[STORE_PATH_SIZE], instance[33];
     struct stat status;
     uint64_t commits;
     int error;
