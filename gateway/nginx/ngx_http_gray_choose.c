@@ -12,6 +12,9 @@
 #include "ngx_http_gray_module.h"
 
 
+static ngx_int_t ngx_http_gray_look(ngx_http_request_t *r,
+    ngx_http_gray_ctx_t *ctx, ngx_http_gray_worker_t *w,
+    ngx_http_gray_loc_conf_t *glcf) ngx_http_gray_seldom;
 static ngx_int_t ngx_http_gray_nobody(ngx_http_request_t *r,
     ngx_http_gray_worker_t *w, ngx_http_gray_loc_conf_t *glcf)
     ngx_http_gray_seldom;
@@ -46,13 +49,13 @@ ngx_http_gray_service_number(ngx_http_gray_worker_t *w,
 
 /*
  * Only a coloured request can be refused by what it carries.  A service whose
- * number is known in this epoch has somebody to answer.
+ * number is known in this epoch has somebody to answer: most requests end at
+ * the first question.
  */
 
 ngx_int_t
 ngx_http_gray_preaccess_handler(ngx_http_request_t *r)
 {
-    ngx_int_t                   rc;
     ngx_http_gray_ctx_t        *ctx;
     ngx_http_gray_worker_t     *w;
     ngx_http_gray_loc_conf_t   *glcf;
@@ -67,6 +70,25 @@ ngx_http_gray_preaccess_handler(ngx_http_request_t *r)
     gmcf = ngx_http_get_module_main_conf(r, ngx_http_gray_module);
     w = gmcf->worker;
 
+    ctx = ngx_http_gray_get_ctx(r);
+
+    if (ctx && (ctx->lane.len | ctx->arms.len) == 0
+        && w && w->runtime && glcf->epoch == w->epoch
+        && glcf->number != GRAY_NONE)
+    {
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_gray_look(r, ctx, w, glcf);
+}
+
+
+static ngx_int_t
+ngx_http_gray_look(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx,
+    ngx_http_gray_worker_t *w, ngx_http_gray_loc_conf_t *glcf)
+{
+    ngx_int_t  rc;
+
     if (glcf->upstream && !glcf->upstream->fallback && w
         && (w->runtime == NULL || glcf->epoch != w->epoch
             || glcf->number == GRAY_NONE))
@@ -76,8 +98,6 @@ ngx_http_gray_preaccess_handler(ngx_http_request_t *r)
             return rc;
         }
     }
-
-    ctx = ngx_http_gray_get_ctx(r);
 
     if (ctx == NULL || ctx->bypass
         || (ctx->lane.len == 0 && ctx->arms.len == 0))
@@ -132,14 +152,13 @@ static ngx_int_t
 ngx_http_gray_check(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx,
     ngx_http_gray_loc_conf_t *glcf)
 {
-    enum gray_reason            reason;
     struct gray_choice          choice;
     const struct gray_view     *view;
     ngx_http_gray_main_conf_t  *gmcf;
 
     gmcf = ngx_http_get_module_main_conf(r, ngx_http_gray_module);
 
-    view = ngx_http_gray_view(gmcf->worker, &reason);
+    view = ngx_http_gray_view(gmcf->worker);
     if (view == NULL) {
         return NGX_DECLINED;
     }

@@ -167,7 +167,10 @@ ngx_http_gray_count(ngx_http_gray_use_t *use, uint64_t now)
 
     status = ngx_http_gray_count_tries(use, slot);
 
-    if (status == NGX_HTTP_CLIENT_CLOSED_REQUEST) {
+    if (status >= 200 && status < 300) {
+        ngx_http_gray_add(slot->status_2xx);
+
+    } else if (status == NGX_HTTP_CLIENT_CLOSED_REQUEST) {
         ngx_http_gray_add(slot->client_gone);
 
     } else if (status >= 500) {
@@ -178,9 +181,6 @@ ngx_http_gray_count(ngx_http_gray_use_t *use, uint64_t now)
 
     } else if (status >= 300) {
         ngx_http_gray_add(slot->status_3xx);
-
-    } else if (status >= 200) {
-        ngx_http_gray_add(slot->status_2xx);
 
     } else {
         ngx_http_gray_add(slot->status_1xx);

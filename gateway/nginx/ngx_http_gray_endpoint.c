@@ -51,7 +51,7 @@ ngx_http_gray_dial(ngx_peer_connection_t *pc, ngx_pool_t *pool,
         ngx_memcpy(&try->endpoint, e, NGX_HTTP_GRAY_ENDPOINT_HEAD);
 
     } else {
-        try->endpoint = *e;
+        ngx_memcpy(&try->endpoint, e, sizeof(ngx_http_gray_endpoint_t));
     }
 
     try->name.len = e->len;

@@ -30,13 +30,16 @@ static ngx_int_t ngx_http_gray_forged(ngx_http_gray_scan_t *scan,
 static uint64_t  ngx_http_gray_lengths[32];
 
 
-#define ngx_http_gray_bit(c)  (1u << ((c) & 31))
+/* both cases of a letter, by the low six bits: one instruction tests it */
+
+#define ngx_http_gray_letter(c)                                               \
+    ((uint64_t) 1 << ((c) & 63) | (uint64_t) 1 << (((c) ^ 0x20) & 63))
 
 #define ngx_http_gray_may_begin(c)                                            \
-    (((ngx_http_gray_bit('b') | ngx_http_gray_bit('c')                        \
-       | ngx_http_gray_bit('d') | ngx_http_gray_bit('n')                      \
-       | ngx_http_gray_bit('s') | ngx_http_gray_bit('x'))                     \
-      >> ((c) & 31)) & 1)
+    (((ngx_http_gray_letter('b') | ngx_http_gray_letter('c')                  \
+       | ngx_http_gray_letter('d') | ngx_http_gray_letter('n')                \
+       | ngx_http_gray_letter('s') | ngx_http_gray_letter('x'))               \
+      >> ((c) & 63)) & 1)
 
 #define ngx_http_gray_may_control(key)                                        \
     ((ngx_http_gray_lengths[(key).data[0] & 31]                               \

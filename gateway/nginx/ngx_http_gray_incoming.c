@@ -14,6 +14,10 @@
 #include "ngx_http_gray_decision.h"
 
 
+static void ngx_http_gray_request_line(ngx_http_gray_decision_t *d,
+    uint32_t needs);
+static ngx_int_t ngx_http_gray_configured(ngx_http_gray_decision_t *d,
+    uint32_t needs) ngx_http_gray_seldom;
 static void ngx_http_gray_address(ngx_http_gray_decision_t *d);
 static ngx_int_t ngx_http_gray_attrs(ngx_http_gray_decision_t *d,
     ngx_array_t *attrs, enum gray_source source);
@@ -25,15 +29,20 @@ static void ngx_http_gray_strip(ngx_http_gray_scan_t *scan,
     ngx_http_gray_worker_t *w);
 
 
+#define ngx_http_gray_needs(source)  (1u << GRAY_SOURCE_##source)
+
+#define NGX_HTTP_GRAY_TARGET                                                  \
+    (ngx_http_gray_needs(PATH) | ngx_http_gray_needs(SEGMENT)                 \
+     | ngx_http_gray_needs(QUERY) | ngx_http_gray_needs(GRPC_SERVICE)         \
+     | ngx_http_gray_needs(GRPC_METHOD))
+
+
 /* What the policy looks at, but for headers, which the scan feeds. */
 
 void
 ngx_http_gray_begin(ngx_http_gray_decision_t *d)
 {
-    uint32_t             needs;
-    ngx_http_request_t  *r;
-
-    r = d->request;
+    uint32_t  needs;
 
     d->entrance = GRAY_NONE;
 
@@ -58,23 +67,39 @@ ngx_http_gray_begin(ngx_http_gray_decision_t *d)
         d->entrance = d->conf->entrance_number;
     }
 
+    /* a draw costs 12 instructions, and few policies ask for one */
+
     gray_input_begin(&d->input, d->view->policy, ngx_http_gray_now(),
-                     ngx_http_gray_random(d->worker));
+                     d->worker->draws ? ngx_http_gray_random(d->worker) : 0);
 
     needs = d->view->policy->policy->needs;
 
-    if (needs & (1u << GRAY_SOURCE_METHOD)) {
+    if (needs & (ngx_http_gray_needs(METHOD) | ngx_http_gray_needs(HOST)
+                 | NGX_HTTP_GRAY_TARGET))
+    {
+        ngx_http_gray_request_line(d, needs);
+    }
+}
+
+
+/* What the request line and the Host header say. */
+
+static void
+ngx_http_gray_request_line(ngx_http_gray_decision_t *d, uint32_t needs)
+{
+    ngx_http_request_t  *r;
+
+    r = d->request;
+
+    if (needs & ngx_http_gray_needs(METHOD)) {
         gray_input_method(&d->input, ngx_http_gray_str(r->method_name));
     }
 
-    if (needs & (1u << GRAY_SOURCE_HOST)) {
+    if (needs & ngx_http_gray_needs(HOST)) {
         gray_input_host(&d->input, ngx_http_gray_str(r->headers_in.server));
     }
 
-    if (needs & (1u << GRAY_SOURCE_PATH | 1u << GRAY_SOURCE_SEGMENT
-                 | 1u << GRAY_SOURCE_QUERY | 1u << GRAY_SOURCE_GRPC_SERVICE
-                 | 1u << GRAY_SOURCE_GRPC_METHOD))
-    {
+    if (needs & NGX_HTTP_GRAY_TARGET) {
         gray_input_target(&d->input, ngx_http_gray_str(r->unparsed_uri));
     }
 }
@@ -85,42 +110,15 @@ ngx_http_gray_begin(ngx_http_gray_decision_t *d)
 ngx_int_t
 ngx_http_gray_named(ngx_http_gray_decision_t *d)
 {
-    uint32_t         needs;
-    ngx_str_t        value;
-    struct gray_str  none;
+    uint32_t  needs;
 
     needs = d->view->policy->policy->needs;
-    none.data = "";
-    none.length = 0;
 
-    if (d->conf->attrs && (needs & (1u << GRAY_SOURCE_ATTR))
-        && ngx_http_gray_attrs(d, d->conf->attrs, GRAY_SOURCE_ATTR) != NGX_OK)
-    {
+    if (d->conf->says && ngx_http_gray_configured(d, needs) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    if (d->conf->labels
-        && ngx_http_gray_attrs(d, d->conf->labels, GRAY_SOURCE_LABEL)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (d->conf->caller && (needs & (1u << GRAY_SOURCE_CALLER))) {
-
-        if (ngx_http_complex_value(d->request, d->conf->caller, &value)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        if (value.len) {
-            gray_input_named(&d->input, GRAY_SOURCE_CALLER, none,
-                             ngx_http_gray_str(value));
-        }
-    }
-
-    if (needs & (1u << GRAY_SOURCE_ADDRESS)) {
+    if (needs & ngx_http_gray_needs(ADDRESS)) {
         ngx_http_gray_address(d);
     }
 
@@ -139,6 +137,48 @@ ngx_http_gray_named(ngx_http_gray_decision_t *d)
 
     if (d->worker->anonymous && d->conf->cookie) {
         ngx_http_gray_anonymous(d);
+    }
+
+    return NGX_OK;
+}
+
+
+/* gray_attr, gray_label, gray_caller */
+
+static ngx_int_t
+ngx_http_gray_configured(ngx_http_gray_decision_t *d, uint32_t needs)
+{
+    ngx_str_t        value;
+    struct gray_str  none;
+
+    if (d->conf->attrs && (needs & ngx_http_gray_needs(ATTR))
+        && ngx_http_gray_attrs(d, d->conf->attrs, GRAY_SOURCE_ATTR) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (d->conf->labels
+        && ngx_http_gray_attrs(d, d->conf->labels, GRAY_SOURCE_LABEL)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (d->conf->caller && (needs & ngx_http_gray_needs(CALLER))) {
+
+        if (ngx_http_complex_value(d->request, d->conf->caller, &value)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        if (value.len) {
+            none.data = "";
+            none.length = 0;
+
+            gray_input_named(&d->input, GRAY_SOURCE_CALLER, none,
+                             ngx_http_gray_str(value));
+        }
     }
 
     return NGX_OK;
@@ -269,17 +309,6 @@ ngx_http_gray_incoming(ngx_http_gray_decision_t *d)
     ngx_http_gray_scan_t  *scan;
 
     scan = &d->scan;
-
-    d->lane.data = "";
-    d->lane.length = 0;
-    d->arms = d->lane;
-    d->traffic_class = GRAY_CLASS_LIVE;
-
-    if (scan->lane == NULL && scan->context == NULL && scan->baggage == NULL
-        && scan->forged == NULL)
-    {
-        return NGX_OK;
-    }
 
     known = scan->context && ngx_http_gray_signed(d);
 

@@ -327,6 +327,8 @@ ngx_http_gray_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->explain = NULL;
     }
 
+    conf->says = conf->attrs || conf->labels || conf->caller;
+
     if (prev->used || conf->entrance || conf->trust) {
         conf->used = 1;
     }

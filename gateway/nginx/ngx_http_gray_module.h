@@ -54,6 +54,7 @@
 typedef struct ngx_http_gray_log_s     ngx_http_gray_log_t;
 typedef struct ngx_http_gray_worker_s  ngx_http_gray_worker_t;
 typedef struct ngx_http_gray_use_s     ngx_http_gray_use_t;
+typedef struct ngx_http_gray_ctx_s     ngx_http_gray_ctx_t;
 
 
 /* one gray_log file; its buffers belong to the worker */
@@ -159,6 +160,7 @@ struct ngx_http_gray_worker_s {
     uint32_t                     route_count;
 
     uint64_t                     random;
+    enum gray_reason             reason;     /* why there was no view */
 
     ngx_http_gray_remembered_t **remembered;
     ngx_http_gray_issued_t      *issued;
@@ -167,6 +169,7 @@ struct ngx_http_gray_worker_s {
     unsigned                     loading:1;
     unsigned                     again:1;
     unsigned                     anonymous:1; /* a release issues ids */
+    unsigned                     draws:1;     /* one admits at random */
     unsigned                     counted:1;
     unsigned                     said:1;
     unsigned                     keyless:1;     /* said that it is */
@@ -208,6 +211,7 @@ typedef struct {
     ngx_http_gray_log_t         *log;
 
     ngx_uint_t                   used;       /* gray does anything here */
+    ngx_uint_t                   says;       /* attrs, labels or a caller */
 
     uint64_t                     epoch;      /* the number is of this epoch */
     uint32_t                     entrance_number;
@@ -260,9 +264,23 @@ struct ngx_http_gray_use_s {
 };
 
 
-/* what colour and choice leave with a request; in its pool */
+/* what the balancer keeps for one upstream request */
 
 typedef struct {
+    ngx_http_gray_worker_t      *worker;
+    ngx_http_request_t          *request;
+    ngx_http_gray_ctx_t         *ctx;
+    ngx_http_gray_loc_conf_t    *conf;
+    const struct gray_view      *view;       /* for the first try only */
+    unsigned                     plain:1;    /* bypass: baselines only */
+    ngx_http_gray_use_t          use;
+    ngx_http_gray_try_t          first;      /* most requests need one */
+} ngx_http_gray_peer_t;
+
+
+/* what colour and choice leave with a request; in its pool */
+
+struct ngx_http_gray_ctx_s {
     struct gray_colour          *colour;     /* NULL: none */
     uint64_t                     epoch;      /* its numbers are of this one */
 
@@ -279,8 +297,10 @@ typedef struct {
     uint8_t                      traffic_class;
     unsigned                     bypass:1;
     unsigned                     refused:1;
-    unsigned                     has_reason:1;
-} ngx_http_gray_ctx_t;
+    unsigned                     used:1;     /* first is taken */
+
+    ngx_http_gray_peer_t         first;      /* most requests need one */
+};
 
 
 extern ngx_module_t               ngx_http_gray_module;
@@ -314,8 +334,7 @@ char *ngx_http_gray_check_location(ngx_conf_t *cf,
 
 ngx_int_t ngx_http_gray_init_process(ngx_cycle_t *cycle);
 void ngx_http_gray_exit_process(ngx_cycle_t *cycle);
-const struct gray_view *ngx_http_gray_view(ngx_http_gray_worker_t *w,
-    enum gray_reason *reason);
+const struct gray_view *ngx_http_gray_view(ngx_http_gray_worker_t *w);
 const struct gray_view *ngx_http_gray_loaded_view(ngx_http_gray_worker_t *w);
 void ngx_http_gray_event(ngx_http_gray_worker_t *w, enum gray_event event);
 int64_t ngx_http_gray_now(void);

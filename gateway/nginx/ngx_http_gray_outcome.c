@@ -12,13 +12,75 @@
 #include "ngx_http_gray_decision.h"
 
 
-static ngx_int_t ngx_http_gray_tell(ngx_http_gray_decision_t *d);
+static void ngx_http_gray_limits(ngx_http_gray_decision_t *d)
+    ngx_http_gray_seldom;
+static ngx_int_t ngx_http_gray_leave_colour(ngx_http_gray_decision_t *d);
+static ngx_int_t ngx_http_gray_tell(ngx_http_gray_decision_t *d)
+    ngx_http_gray_seldom;
 
 
 /* Copies out of the mapping what later moments need. */
 
 ngx_int_t
 ngx_http_gray_leave(ngx_http_gray_decision_t *d)
+{
+    struct gray_colour   *colour;
+    ngx_http_gray_ctx_t  *ctx;
+
+    ctx = d->ctx;
+    colour = &d->colour;
+
+    ctx->epoch = d->worker->epoch;
+    ctx->reason = colour->reason;
+    ctx->bucket = colour->bucket;
+
+    if (d->input.too_long || d->input.overflow) {
+        ngx_http_gray_limits(d);
+    }
+
+    if (d->worker->counted) {
+        gray_counters_reason(d->worker->runtime, colour->reason);
+    }
+
+    if ((colour->lane != GRAY_NONE || colour->arm_count || d->lane.length
+         || d->arms.length)
+        && ngx_http_gray_leave_colour(d) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if ((colour->arm_count || d->input.anonymous_used)
+        && d->conf->cookie && d->conf->entrance
+        && ngx_http_gray_issue(d->request, ctx, d->conf, d->view, &d->input,
+                               colour, &d->evidence, d->anonymous)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (d->conf->explain || d->conf->log) {
+        return ngx_http_gray_tell(d);
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_gray_limits(ngx_http_gray_decision_t *d)
+{
+    if (d->input.too_long) {
+        ngx_http_gray_event(d->worker, GRAY_EVENT_VALUE_TOO_LONG);
+    }
+
+    if (d->input.overflow) {
+        ngx_http_gray_event(d->worker, GRAY_EVENT_INPUT_OVERFLOW);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_gray_leave_colour(ngx_http_gray_decision_t *d)
 {
     char                     arms[GRAY_CARRIED_MAX];
     struct gray_str          text;
@@ -31,22 +93,6 @@ ngx_http_gray_leave(ngx_http_gray_decision_t *d)
     pool = d->request->pool;
     colour = &d->colour;
 
-    ctx->epoch = d->worker->epoch;
-    ctx->reason = colour->reason;
-    ctx->bucket = colour->bucket;
-
-    if (d->input.too_long) {
-        ngx_http_gray_event(d->worker, GRAY_EVENT_VALUE_TOO_LONG);
-    }
-
-    if (d->input.overflow) {
-        ngx_http_gray_event(d->worker, GRAY_EVENT_INPUT_OVERFLOW);
-    }
-
-    if (d->worker->counted) {
-        gray_counters_reason(d->worker->runtime, colour->reason);
-    }
-
     if (colour->lane != GRAY_NONE || colour->arm_count) {
 
         ctx->colour = ngx_palloc(pool, sizeof(struct gray_colour));
@@ -54,7 +100,9 @@ ngx_http_gray_leave(ngx_http_gray_decision_t *d)
             return NGX_ERROR;
         }
 
-        *ctx->colour = *colour;
+        ngx_memcpy(ctx->colour, colour,
+                   offsetof(struct gray_colour, arms)
+                   + colour->arm_count * sizeof(struct gray_verdict));
     }
 
     if (colour->arm_count || d->arms.length) {
@@ -75,21 +123,6 @@ ngx_http_gray_leave(ngx_http_gray_decision_t *d)
 
     if (text.length) {
         ctx->lane = ngx_http_gray_copy(pool, text);
-    }
-
-    if (d->conf->cookie && d->conf->entrance
-        && (colour->arm_count || d->input.anonymous_used))
-    {
-        if (ngx_http_gray_issue(d->request, ctx, d->conf, d->view, &d->input,
-                                colour, &d->evidence, d->anonymous)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    if (d->conf->explain || d->conf->log) {
-        return ngx_http_gray_tell(d);
     }
 
     return NGX_OK;

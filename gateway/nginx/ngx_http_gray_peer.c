@@ -17,31 +17,20 @@
 #include "ngx_http_gray_module.h"
 
 
-/* what the balancer keeps for one upstream request */
-
-typedef struct {
-    ngx_http_gray_worker_t      *worker;
-    ngx_http_request_t          *request;
-    ngx_http_gray_ctx_t         *ctx;
-    ngx_http_gray_loc_conf_t    *conf;
-    const struct gray_view      *view;       /* for the first try only */
-    unsigned                     plain:1;    /* bypass: baselines only */
-    unsigned                     retried:1;
-    ngx_http_gray_use_t          use;
-    ngx_http_gray_try_t          first;      /* most requests need one */
-} ngx_http_gray_peer_t;
-
-
-static ngx_int_t ngx_http_gray_choose(ngx_http_gray_peer_t *gp,
+static ngx_inline ngx_int_t ngx_http_gray_choose(ngx_http_gray_peer_t *gp,
     const struct gray_view *view);
 static ngx_int_t ngx_http_gray_get_peer(ngx_peer_connection_t *pc,
     void *data);
+static const struct gray_view *ngx_http_gray_again(ngx_peer_connection_t *pc,
+    ngx_http_gray_peer_t *gp, ngx_http_gray_try_t **try)
+    ngx_http_gray_seldom;
 static void ngx_http_gray_free_peer(ngx_peer_connection_t *pc, void *data,
     ngx_uint_t state);
 static void ngx_http_gray_tried(ngx_http_gray_use_t *use,
     const struct gray_view *view);
-static ngx_http_gray_route_t *ngx_http_gray_route(ngx_http_gray_worker_t *w,
-    const struct gray_view *view, uint32_t number);
+static void ngx_http_gray_make_route(ngx_http_gray_worker_t *w,
+    const struct gray_view *view, ngx_http_gray_route_t *kept,
+    uint32_t number) ngx_http_gray_seldom;
 static ngx_int_t ngx_http_gray_choose_colour(ngx_http_gray_peer_t *gp,
     const struct gray_view *view) ngx_http_gray_seldom;
 #if (NGX_HTTP_SSL)
@@ -70,10 +59,16 @@ ngx_http_gray_create_peer(ngx_http_request_t *r, ngx_http_gray_worker_t *w)
         }
     }
 
-    gp = ngx_palloc(r->pool, sizeof(ngx_http_gray_peer_t));
-    if (gp == NULL) {
-        return NULL;
+    gp = &ctx->first;
+
+    if (ctx->used) {
+        gp = ngx_palloc(r->pool, sizeof(ngx_http_gray_peer_t));
+        if (gp == NULL) {
+            return NULL;
+        }
     }
+
+    ctx->used = 1;
 
     /* the rest is begun by the choice and the first try */
 
@@ -83,7 +78,6 @@ ngx_http_gray_create_peer(ngx_http_request_t *r, ngx_http_gray_worker_t *w)
     gp->conf = ngx_http_get_module_loc_conf(r, ngx_http_gray_module);
     gp->view = NULL;
     gp->plain = 0;
-    gp->retried = 0;
     gp->use.request = r;
     gp->use.slot = NULL;
     gp->use.started = 0;
@@ -99,7 +93,7 @@ ngx_http_gray_create_peer(ngx_http_request_t *r, ngx_http_gray_worker_t *w)
 static ngx_int_t
 ngx_http_gray_fall_back(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us, ngx_http_gray_peer_t *gp,
-    const struct gray_view *view, enum gray_reason reason)
+    const struct gray_view *view)
 {
     const char                *why;
     ngx_http_gray_srv_conf_t  *gscf;
@@ -114,7 +108,8 @@ ngx_http_gray_fall_back(ngx_http_request_t *r,
         ngx_http_gray_event(gp->worker, GRAY_EVENT_UNKNOWN_SERVICE);
 
     } else {
-        why = gray_reason_sentence(reason);
+        why = gray_reason_sentence(gp->worker ? gp->worker->reason
+                                              : GRAY_REASON_NO_SNAPSHOT);
     }
 
     if (gscf->fallback) {
@@ -134,7 +129,6 @@ ngx_http_gray_init_peer(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us)
 {
     ngx_int_t                   rc;
-    enum gray_reason            reason;
     ngx_http_upstream_t        *u;
     ngx_http_gray_peer_t       *gp;
     const struct gray_view     *view;
@@ -146,12 +140,7 @@ ngx_http_gray_init_peer(ngx_http_request_t *r,
     gscf = ngx_http_conf_upstream_srv_conf(us, ngx_http_gray_module);
 
     w = gmcf->worker;
-    view = NULL;
-    reason = GRAY_REASON_NO_SNAPSHOT;
-
-    if (w) {
-        view = ngx_http_gray_view(w, &reason);
-    }
+    view = w ? ngx_http_gray_view(w) : NULL;
 
     gp = ngx_http_gray_create_peer(r, w);
     if (gp == NULL) {
@@ -176,7 +165,7 @@ ngx_http_gray_init_peer(ngx_http_request_t *r,
 
     if (rc == NGX_DECLINED) {
 
-        rc = ngx_http_gray_fall_back(r, us, gp, view, reason);
+        rc = ngx_http_gray_fall_back(r, us, gp, view);
 
         if (rc != NGX_DECLINED) {
             return rc;
@@ -208,7 +197,7 @@ ngx_http_gray_init_peer(ngx_http_request_t *r,
 
 /* NGX_DECLINED: the policy does not know the service. */
 
-static ngx_int_t
+static ngx_inline ngx_int_t
 ngx_http_gray_choose(ngx_http_gray_peer_t *gp, const struct gray_view *view)
 {
     struct gray_series      *slot;
@@ -240,10 +229,15 @@ ngx_http_gray_choose(ngx_http_gray_peer_t *gp, const struct gray_view *view)
         use->reason = gp->conf->plain.reason;
     }
 
-    route = ngx_http_gray_route(w, view, use->route);
-    if (route == NULL) {
+    if (use->route >= w->route_count) {
         use->route = GRAY_NONE;
         return NGX_OK;
+    }
+
+    route = &w->routes[use->route];
+
+    if (route->len == 0) {
+        ngx_http_gray_make_route(w, view, route, use->route);
     }
 
     /* most names of versions are short: no call */
@@ -314,24 +308,13 @@ ngx_http_gray_choose_colour(ngx_http_gray_peer_t *gp,
  * for once, it saves each request 160 instructions.
  */
 
-static ngx_http_gray_route_t *
-ngx_http_gray_route(ngx_http_gray_worker_t *w, const struct gray_view *view,
-    uint32_t number)
+static void
+ngx_http_gray_make_route(ngx_http_gray_worker_t *w,
+    const struct gray_view *view, ngx_http_gray_route_t *kept, uint32_t number)
 {
     struct gray_str            version;
-    ngx_http_gray_route_t     *kept;
     const struct gray_route   *route;
     const struct gray_subset  *subset;
-
-    if (number >= w->route_count) {
-        return NULL;
-    }
-
-    kept = &w->routes[number];
-
-    if (kept->len) {
-        return kept;
-    }
 
     route = gray_route_at(view->policy, number);
     version = gray_text(view->policy, route->version);
@@ -347,8 +330,6 @@ ngx_http_gray_route(ngx_http_gray_worker_t *w, const struct gray_view *view,
     kept->slot = w->counted ? gray_counters_series(w->runtime, number,
                                                    GRAY_CLASS_LIVE)
                             : NULL;
-
-    return kept;
 }
 
 
@@ -357,7 +338,7 @@ ngx_http_gray_get_peer(ngx_peer_connection_t *pc, void *data)
 {
     ngx_http_gray_peer_t  *gp = data;
 
-    uint32_t                 number, tries;
+    uint32_t                 number;
     ngx_http_gray_try_t     *try;
     ngx_http_gray_use_t     *use;
     const struct gray_view  *view;
@@ -370,39 +351,20 @@ ngx_http_gray_get_peer(ngx_peer_connection_t *pc, void *data)
         return NGX_BUSY;
     }
 
-    /* the first try follows the choice in the same event */
-
     view = gp->view;
-    gp->view = NULL;
+    try = &gp->first;
 
-    if (view == NULL) {
+    if (view) {
 
-        /* bypass may have come between the choice and a retry */
+        /* the first try follows the choice in the same event */
 
-        view = ngx_http_gray_loaded_view(w);
+        gp->view = NULL;
 
+    } else {
+        view = ngx_http_gray_again(pc, gp, &try);
         if (view == NULL) {
             return NGX_BUSY;
         }
-    }
-
-    if (use->epoch != w->epoch) {
-
-        /* another policy came between two tries: its numbers, not ours */
-
-        tries = pc->tries;
-
-        if (ngx_http_gray_choose(gp, view) != NGX_OK
-            || use->route == GRAY_NONE)
-        {
-            gp->ctx->refused = 1;
-            return NGX_BUSY;
-        }
-
-        pc->tries = tries;
-
-    } else if (use->endpoint != GRAY_NONE) {
-        ngx_http_gray_tried(use, view);
     }
 
     number = use->only;
@@ -427,19 +389,55 @@ ngx_http_gray_get_peer(ngx_peer_connection_t *pc, void *data)
     pc->cached = 0;
     pc->connection = NULL;
 
-    try = &gp->first;
-
-    if (gp->retried) {
-        try = ngx_palloc(gp->request->pool, sizeof(ngx_http_gray_try_t));
-        if (try == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
-    gp->retried = 1;
-
     return ngx_http_gray_dial(pc, gp->request->pool, w, try, view->fleet,
                               number);
+}
+
+
+/* A retry; NULL: there is none. */
+
+static const struct gray_view *
+ngx_http_gray_again(ngx_peer_connection_t *pc, ngx_http_gray_peer_t *gp,
+    ngx_http_gray_try_t **try)
+{
+    uint32_t                 tries;
+    ngx_http_gray_use_t     *use;
+    const struct gray_view  *view;
+    ngx_http_gray_worker_t  *w;
+
+    use = &gp->use;
+    w = gp->worker;
+
+    /* bypass may have come between the choice and a retry */
+
+    view = ngx_http_gray_loaded_view(w);
+
+    if (view == NULL) {
+        return NULL;
+    }
+
+    if (use->epoch != w->epoch) {
+
+        /* another policy came between two tries: its numbers, not ours */
+
+        tries = pc->tries;
+
+        if (ngx_http_gray_choose(gp, view) != NGX_OK
+            || use->route == GRAY_NONE)
+        {
+            gp->ctx->refused = 1;
+            return NULL;
+        }
+
+        pc->tries = tries;
+
+    } else if (use->endpoint != GRAY_NONE) {
+        ngx_http_gray_tried(use, view);
+    }
+
+    *try = ngx_palloc(gp->request->pool, sizeof(ngx_http_gray_try_t));
+
+    return *try ? view : NULL;
 }
 
 

@@ -183,7 +183,6 @@ ngx_http_gray_version(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx)
 {
     uint32_t                    number;
     ngx_str_t                   none;
-    enum gray_reason            reason;
     struct gray_choice          choice;
     const struct gray_view     *view;
     const struct gray_route    *route;
@@ -199,7 +198,7 @@ ngx_http_gray_version(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx)
         return none;
     }
 
-    view = ngx_http_gray_view(gmcf->worker, &reason);
+    view = ngx_http_gray_view(gmcf->worker);
     if (view == NULL) {
         return none;
     }

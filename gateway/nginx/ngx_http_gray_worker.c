@@ -398,17 +398,19 @@ ngx_http_gray_poll_handler(ngx_event_t *ev)
 }
 
 
+/* NULL: w->reason says why. */
+
 const struct gray_view *
-ngx_http_gray_view(ngx_http_gray_worker_t *w, enum gray_reason *reason)
+ngx_http_gray_view(ngx_http_gray_worker_t *w)
 {
     const struct gray_view  *view;
 
     if (w->runtime == NULL) {
-        *reason = GRAY_REASON_NO_SNAPSHOT;
+        w->reason = GRAY_REASON_NO_SNAPSHOT;
         return NULL;
     }
 
-    view = gray_runtime_view(w->runtime, reason);
+    view = gray_runtime_view(w->runtime, &w->reason);
 
     if (view && w->prepared != w->epoch) {
         ngx_http_gray_prepare(w, view);
@@ -461,6 +463,7 @@ ngx_http_gray_prepare(ngx_http_gray_worker_t *w, const struct gray_view *view)
 
     w->prepared = w->epoch;
     w->anonymous = 0;
+    w->draws = 0;
 
     ngx_free(w->routes);
 
@@ -472,7 +475,12 @@ ngx_http_gray_prepare(ngx_http_gray_worker_t *w, const struct gray_view *view)
     for (i = 0; (release = gray_release_at(view->policy, i)) != NULL; i++) {
         if (release->anonymous == GRAY_ANONYMOUS_COOKIE) {
             w->anonymous = 1;
-            break;
+        }
+
+        if (release->anonymous == GRAY_ANONYMOUS_RANDOM
+            || release->variants.count > 1)
+        {
+            w->draws = 1;
         }
     }
 
