@@ -213,6 +213,7 @@ int audit_walk(const struct audit_source *source, const char *checkpoints,
                struct gray_problem *ret_problem)
 {
     struct walk walk = {.verifier = verifier, .report = {.good = true}};
+    struct gray_problem problem = {"", "", 0};
     int error = 0;
 
     /* The notes first: what they cover is committed before it is signed. */
@@ -228,7 +229,15 @@ int audit_walk(const struct audit_source *source, const char *checkpoints,
     while (error >= 0 && walk.error == 0 && !walk.stopped) {
         walk.seen = 0;
         error = source->read(source->context, walk.tree.size + 1, CHUNK,
-                             visit, &walk, ret_problem);
+                             visit, &walk, &problem);
+        if (error == -EILSEQ) { /* what stands there is no record at all */
+            found(&walk, walk.tree.size + 1, "Record %" PRIu64
+                  " cannot be read: %.150s", walk.tree.size + 1,
+                  problem.sentence);
+            error = 0;
+        } else if (error < 0 && ret_problem != NULL) {
+            *ret_problem = problem;
+        }
         if (error == 0 && walk.seen < CHUNK) {
             break;
         }
