@@ -48,22 +48,31 @@ int publisher_put(struct publisher *publisher,
                   const struct publisher_word *words, size_t word_count,
                   struct gray_published *ret_published,
                   struct gray_problem *ret_problem);
-/* Words and bypass alone. */
+/* Words and bypass alone; 1 like publisher_put(). Nothing is copied where
+ * nothing was changed. */
 int publisher_words(struct publisher *publisher,
                     const struct publisher_word *words, size_t word_count,
                     struct gray_problem *ret_problem);
 int publisher_bypass(struct publisher *publisher, bool on,
                      struct gray_problem *ret_problem);
 /* Sets one word although a host word stands there: a person said otherwise,
- * or it was adopted. */
+ * or it was adopted. A host word that was not handed out by
+ * publisher_host_word() yet is replaced by a stronger one only: else -EAGAIN
+ * "host-word", and the next look finds it. 1 like publisher_put(). */
 int publisher_word_force(struct publisher *publisher, const char *name,
                          uint32_t word, struct gray_problem *ret_problem);
+
+/* The same of many, with one copy; the first that could not be set is said,
+ * the others are set all the same. */
+int publisher_words_force(struct publisher *publisher,
+                          const struct publisher_word *words,
+                          size_t word_count, struct gray_problem *ret_problem);
 
 /* Revision of the policy in force in the folder; 0: none. */
 uint64_t publisher_revision(struct publisher *publisher);
 /* The next word that a person set on this host (GRAY_WORD_HOST): *ret_scope
- * and *ret_word; `at` is a position, 0 to begin. 0, or 1: no more. Cheap: may
- * be asked on every tick. */
+ * and *ret_word, without that flag; `at` is a position, 0 to begin. 0, or 1:
+ * no more. Cheap: may be asked on every tick. */
 int publisher_host_word(struct publisher *publisher, size_t *at,
                         uint64_t *ret_scope, uint32_t *ret_word);
 /* Who set it, from actions.log of the folder: {"actor","reason","at"} or NULL.
@@ -86,7 +95,8 @@ int publisher_acknowledged(const char *runtime, uint64_t policy_generation,
 
 /* Puts last-good back into a runtime folder that is missing or empty: for a
  * unit that runs before nginx. 0; 1: there is nothing to restore, or the
- * folder has a policy already. What is damaged is refused, not restored. */
+ * folder has a policy already. What is damaged is refused, and then nothing
+ * of the folder is touched. Words keep who set them. */
 int publisher_restore(const char *state, const char *runtime, gid_t group,
                       bool allow_any_filesystem,
                       struct gray_problem *ret_problem);

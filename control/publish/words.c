@@ -104,12 +104,15 @@ int publisher_words(struct publisher *publisher,
     return error == 0 && changed ? keep_words(publisher, ret_problem) : error;
 }
 
-int publisher_word_force(struct publisher *publisher, const char *name,
-                         uint32_t word, struct gray_problem *ret_problem)
+/* 0; 1: it says so already. */
+static int force_one(struct publisher *publisher,
+                     const struct publisher_word *word,
+                     struct gray_problem *ret_problem)
 {
     uint64_t scope = 0;
     uint32_t number = 0, epoch, found;
-    int result = place_of(publisher, name, &scope, &number, ret_problem);
+    int result =
+        place_of(publisher, word->name, &scope, &number, ret_problem);
 
     if (result != 0) {
         return result;
@@ -117,26 +120,67 @@ int publisher_word_force(struct publisher *publisher, const char *name,
     epoch = __atomic_load_n(&publisher->folder.control->words[number].epoch,
                             __ATOMIC_ACQUIRE);
     found = word_at(publisher, number);
-    if ((found & GRAY_WORD_HOST) != 0 &&
-        (publisher->seen[number].word != found ||
-         publisher->seen[number].epoch != epoch)) {
-        return publisher_problem(ret_problem, EAGAIN, "host-word",
-                                 "Somebody set a word for %s on the host just "
-                                 "now: look at it first.",
-                                 name);
+    while (found != word->word) {
+        bool seen = publisher->seen[number].word == found &&
+                    publisher->seen[number].epoch == epoch;
+
+        /* What is stricter than both is right whoever came first. */
+        if ((found & GRAY_WORD_HOST) != 0 && !seen &&
+            word->word <= (found & GRAY_WORD_MASK)) {
+            return publisher_problem(ret_problem, EAGAIN, "host-word",
+                                     "Somebody set a word for %s on the host "
+                                     "just now: look at it first.",
+                                     word->name);
+        }
+        result = gray_word_replace(&publisher->folder, scope, found,
+                                   word->word, &found, ret_problem);
+        if (result != 1) {
+            return result;
+        }
     }
-    if (found == word) {
-        return 0;
+    return 1;
+}
+
+int publisher_words_force(struct publisher *publisher,
+                          const struct publisher_word *words,
+                          size_t word_count, struct gray_problem *ret_problem)
+{
+    bool changed = false;
+    int error = 0;
+
+    for (size_t i = 0; i < word_count; i++) {
+        struct gray_problem problem = {0};
+        int result = (words[i].word & ~GRAY_WORD_MASK) == 0
+                         ? force_one(publisher, &words[i], &problem)
+                         : publisher_problem(&problem, EINVAL, "bad-word",
+                                             "%u is no scope word.",
+                                             words[i].word);
+
+        changed |= result == 0;
+        if (result < 0 && error == 0) {
+            error = publisher_problem(ret_problem, -result, problem.code, "%s",
+                                      problem.sentence);
+        }
     }
-    result = gray_word_replace(&publisher->folder, scope, found, word, &found,
-                               ret_problem);
-    if (result == 1) {
-        return publisher_problem(ret_problem, EAGAIN, "host-word",
-                                 "Somebody set a word for %s on the host "
-                                 "meanwhile: look at it first.",
-                                 name);
+    if (changed && publisher_keep(publisher, error == 0 ? ret_problem
+                                                        : NULL) != 0) {
+        return error == 0 ? 1 : error;
     }
-    return result == 0 ? keep_words(publisher, ret_problem) : result;
+    return error;
+}
+
+int publisher_word_force(struct publisher *publisher, const char *name,
+                         uint32_t word, struct gray_problem *ret_problem)
+{
+    struct publisher_word one = {.word = word};
+
+    if (strlen(name) > GRAY_NAME_MAX) {
+        return publisher_problem(ret_problem, EINVAL, "bad-name",
+                                 "A name has at most %u bytes.",
+                                 GRAY_NAME_MAX);
+    }
+    memcpy(one.name, name, strlen(name));
+    return publisher_words_force(publisher, &one, 1, ret_problem);
 }
 
 int publisher_bypass(struct publisher *publisher, bool on,

@@ -10,6 +10,8 @@
 
 #include "control/release/release.h"
 
+#define RELEASE_PERCENT_MAX 24u /* bytes of a percent as text */
+
 struct release_verb_facts {
     const char *word;
     unsigned right;
@@ -28,7 +30,7 @@ uint32_t release_share_all(const struct release_facts *facts);
 /* The step whose weight is in force at this share. */
 uint32_t release_step_at(const struct release_facts *facts, uint32_t share);
 /* 1, 12.5, 0.0001 as people write percents. */
-const char *release_percent(uint32_t share, char buffer[16]);
+const char *release_percent(uint32_t share, char buffer[RELEASE_PERCENT_MAX]);
 
 /* A copy of a text that fits, cut between characters. */
 void release_text(char *buffer, size_t size, const char *text);

@@ -37,9 +37,9 @@ void release_text(char *buffer, size_t size, const char *text)
     buffer[length] = '\0';
 }
 
-const char *release_percent(uint32_t share, char buffer[16])
+const char *release_percent(uint32_t share, char buffer[RELEASE_PERCENT_MAX])
 {
-    snprintf(buffer, 16, "%.10g", share / 10000.0);
+    snprintf(buffer, RELEASE_PERCENT_MAX, "%.10g", share / 10000.0);
     return buffer;
 }
 
@@ -169,7 +169,8 @@ int release_may_set(const struct release_status *now,
                     struct release_refusal *ret_refusal)
 {
     const char *name = facts->name;
-    char advice[300], wanted[16], other[16];
+    char wanted[RELEASE_PERCENT_MAX], other[RELEASE_PERCENT_MAX];
+    char advice[300];
 
     if (share > release_share_all(facts)) {
         snprintf(advice, sizeof(advice),
