@@ -251,12 +251,6 @@ json_t *actions_read(const char *folder);
 
 /* ---- who may read the keys (group.c) ------------------------------------------ */
 
-#define NGINX_CONF "/etc/nginx/nginx.conf"
-/* User and group of nginx's workers, by the text of a configuration. False:
- * it does not say. */
-bool nginx_user_parse(const char *conf, char ret_user[64], char ret_group[64]);
-/* The same by NGINX_CONF. */
-bool nginx_user_read(char ret_user[64], char ret_group[64]);
 /* --group; else the group of the keys that are there or of the folder, unless
  * it is root's; else nginx's (asked by root only); (gid_t)-1: nobody knows.
  * 0, or an exit code after complaining. */
@@ -282,6 +276,7 @@ struct request {
     const char *method, *host, *path, *caller, *entrance, *lane, *arms;
     const char *anonymous; /* id issued to a client without a unit */
     json_t *headers, *attrs, *labels; /* NULL: none */
+    json_t *own_cookies; /* first value of each of ours, taken off headers */
     uint8_t address[16];
     bool has_address, has_now;
     uint8_t traffic_class;
@@ -308,6 +303,18 @@ json_t *values_at(json_t *values, size_t number);
 uint32_t request_feed(const struct request *request,
                       const struct gray_snapshot *policy, int64_t now_ms,
                       struct gray_input *ret_input);
+/* The signed cookie of a request, verified with the keys of the folder. */
+struct evidence {
+    const struct gray_snapshot *policy;
+    bool good;
+    struct gray_cookie cookie;
+};
+/* False: there is a cookie, and no keys to verify it with. */
+bool evidence_read(struct evidence *ret_evidence, const struct policy *policy,
+                   const struct request *request, int64_t now_ms);
+/* What gray_explain() asks, of a struct evidence. */
+struct gray_mark evidence_mark(void *context, uint32_t release,
+                               struct gray_str unit, enum gray_step step);
 /* A request of the options of explain and sample; NULL after complaining. */
 json_t *request_options(const struct arguments *arguments);
 

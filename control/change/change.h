@@ -29,6 +29,8 @@ void control_stop(struct grayd *grayd);
 typedef void control_done(void *context, struct reply *reply);
 bool control_submit(struct grayd *grayd, const struct call *call,
                     control_done *done, void *context);
+/* How many calls wait. */
+size_t control_waiting(struct grayd *grayd);
 /* An attempt that was turned away before it came here (no right, no scope, a
  * bad token): one record, in the control thread's own time. Bounded: beyond
  * 1,000 waiting ones they are counted and recorded as a number. */

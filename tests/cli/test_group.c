@@ -9,7 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "cli/cli.h"
+#include "runtime/group.h"
 
 static void user_and_group_are_found(void **state)
 {

@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * apply.c - `apply` and `plan`: documents as somebody wrote them.
+ *
+ * Why: all or none. What somebody may not touch is refused before it is
+ * looked at; what would let units drop out needs the right to override, and
+ * says whose. Plan is the same line without the commit, on another thread and
+ * a world of its own, so that looking never waits for changing.
+ * Read next: build.c, commit.c.
+ */
+#include <openssl/sha.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/change/apply.h"
+#include "control/hex.h"
+#include "policy/parse.h"
+
+void application_clear(struct application *application)
+{
+    gray_documents_free(application->texts);
+    json_decref(application->changes);
+    *application = (struct application) { 0 };
+}
+
+/* ---- scope ------------------------------------------------------------------- */
+
+static bool services_covered(const struct call *call, const json_t *targets,
+                             struct reply *reply)
+{
+    const json_t *target;
+    size_t i;
+
+    json_array_foreach(targets, i, target) {
+        const char *service =
+            json_is_string(target)
+                ? json_string_value(target)
+                : json_string_value(json_object_get(target, "service"));
+
+        if (service != NULL && !call_covers(call, service, reply)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool document_covered(const struct call *call, const json_t *document,
+                      struct reply *reply)
+{
+    const char *name = json_string_value(json_object_get(document, "name"));
+    const json_t *variant;
+    size_t i;
+
+    if (name == NULL) {
+        return true; /* refused by the check */
+    }
+    if (!call_covers(call, name, reply) ||
+        !services_covered(call, json_object_get(document, "services"),
+                          reply)) {
+        return false;
+    }
+    json_array_foreach(json_object_get(document, "variants"), i, variant) {
+        if (!services_covered(call, json_object_get(variant, "services"),
+                              reply)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What is changed or taken out lies in scope, as it was and as it will be. */
+static bool changes_covered(const struct call *call, const json_t *changes,
+                            const struct world *before,
+                            const struct world *after, struct reply *reply)
+{
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach(changes, i, item) {
+        const char *kind = json_string_value(json_object_get(item, "kind"));
+        const char *name = json_string_value(json_object_get(item, "name"));
+        const json_t *old = world_document(before, kind, name);
+        const json_t *now = world_document(after, kind, name);
+
+        if ((old != NULL && !document_covered(call, old, reply)) ||
+            (now != NULL && !document_covered(call, now, reply))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool may_override(const struct call *call, const char *what,
+                         struct reply *reply)
+{
+    if (identity_has(&call->identity, RIGHT_OVERRIDE)) {
+        return true;
+    }
+    reply_problem(reply, PROBLEM_FORBIDDEN,
+                  "%s needs the right to override; ask somebody with the role "
+                  "%s.",
+                  what, role_word(ROLE_APPROVER));
+    return false;
+}
+
+/* ---- names that are gone for ever ---------------------------------------------- */
+
+struct found {
+    bool yes;
+};
+
+static int see_item(void *context, const struct store_item *item)
+{
+    (void)item;
+    ((struct found *)context)->yes = true;
+    return 1;
+}
+
+static bool names_are_new(struct store_reader *reader, const json_t *changes,
+                          struct reply *reply)
+{
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach(changes, i, item) {
+        const char *name = json_string_value(json_object_get(item, "name"));
+        char key[STORE_NAME_MAX + 1];
+        struct found found = { false };
+        struct gray_problem problem = { 0 };
+
+        if (strcmp(json_string_value(json_object_get(item, "change")),
+                   "added") != 0 ||
+            strcmp(json_string_value(json_object_get(item, "kind")),
+                   "Release") != 0) {
+            continue;
+        }
+        snprintf(key, sizeof(key), "tombstone/%s", name);
+        if (store_read_item(reader, STORE_SETTING, key, 0, see_item, &found,
+                            &problem) < 0) {
+            reply_problem(reply, PROBLEM_STORE, "%s", problem.sentence);
+            return false;
+        }
+        if (found.yes) {
+            reply_problem(reply, PROBLEM_CONFLICT,
+                          "A release %s was there before, and cookies, marks "
+                          "and records of it still are; take another name.",
+                          name);
+            reply_add(reply, "code", json_string("name-used"));
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- read and check -------------------------------------------------------------- */
+
+static bool read_options(struct application *application,
+                         const struct call *call, struct reply *reply)
+{
+    const json_t *drop = json_object_get(call->body, "allowDrop"), *name;
+    size_t i;
+
+    application->prune = json_is_true(json_object_get(call->body, "prune"));
+    json_array_foreach(drop, i, name) {
+        application->may_drop[application->may_drop_count++] =
+            json_string_value(name);
+    }
+    return (!application->prune ||
+            may_override(call, "Taking out what no file has", reply)) &&
+           (application->may_drop_count == 0 ||
+            may_override(call, "Letting units drop out", reply));
+}
+
+static void refuse_release(const struct release_refusal *refusal,
+                           struct reply *reply)
+{
+    reply_problem(reply, PROBLEM_REFUSED, "%s", refusal->sentence);
+    reply_add(reply, "code", json_string(refusal->code));
+    if (refusal->advice[0] != '\0') {
+        reply_add(reply, "advice", json_string(refusal->advice));
+    }
+}
+
+static void refuse_texts(struct change *change, struct reply *reply)
+{
+    reply_problem(reply, PROBLEM_FINDINGS, "%zu errors; nothing was changed.",
+                  change->build.findings.errors);
+    reply_add(reply, "findings", build_findings(&change->build));
+}
+
+int application_read(struct application *application, struct change *change,
+                     const struct call *call, struct reply *reply)
+{
+    struct control *control = change->control;
+    struct release_refusal refusal = { 0 };
+    struct gray_gate_options gates;
+
+    if (!read_options(application, call, reply)) {
+        return -1;
+    }
+    application->texts = build_read_files(
+        json_object_get(call->body, "files"), &change->build.findings);
+    if (application->texts == NULL) {
+        refuse_texts(change, reply);
+        return -1;
+    }
+    if (build_apply(&change->world, application->texts, application->prune,
+                    call->now, call->identity.name, &refusal) != 0) {
+        refuse_release(&refusal, reply);
+        return -1;
+    }
+    application->changes = world_changes(&control->world, &change->world);
+    if (!changes_covered(call, application->changes, &control->world,
+                         &change->world, reply) ||
+        !names_are_new(control->reader, application->changes, reply)) {
+        return -1;
+    }
+    gates = (struct gray_gate_options) {
+        .prune = application->prune,
+        .may_drop = application->may_drop,
+        .may_drop_count = application->may_drop_count,
+    };
+    if (change_build(change, application->texts, &gates, reply) != 0) {
+        return -1;
+    }
+    return json_array_size(application->changes) == 0 ? 1 : 0;
+}
+
+/* ---- what is said ------------------------------------------------------------------ */
+
+json_t *releases_concerned(const json_t *changes, const struct world *world)
+{
+    json_t *views = json_array();
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach(changes, i, item) {
+        const char *kind = json_string_value(json_object_get(item, "kind"));
+        const char *name = json_string_value(json_object_get(item, "name"));
+        json_t *view = strcmp(kind, "Release") == 0
+                           ? world_release_view(world, name)
+                           : NULL;
+
+        if (view != NULL) {
+            json_array_append_new(views, view);
+        }
+    }
+    return views;
+}
+
+json_t *digest_changes(const json_t *changes, const struct world *world)
+{
+    json_t *digests = json_array();
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach(changes, i, item) {
+        const char *kind = json_string_value(json_object_get(item, "kind"));
+        const char *name = json_string_value(json_object_get(item, "name"));
+        const json_t *tree = world_document(world, kind, name);
+        char *text = tree != NULL
+                         ? json_dumps(tree, JSON_COMPACT | JSON_SORT_KEYS)
+                         : NULL;
+        uint8_t hash[SHA256_DIGEST_LENGTH];
+        char digits[2 * SHA256_DIGEST_LENGTH + 1];
+
+        if (text == NULL) {
+            continue;
+        }
+        SHA256((const uint8_t *)text, strlen(text), hash);
+        hex_write(hash, sizeof(hash), digits);
+        json_array_append_new(digests,
+                              json_pack("{s:o,s:s}", "document",
+                                        json_sprintf("%s/%s", kind, name),
+                                        "sha256", digits));
+        free(text);
+    }
+    return digests;
+}
+
+/* ---- apply ----------------------------------------------------------------------------- */
+
+static bool base_is_current(const struct call *call, uint64_t revision,
+                            struct reply *reply)
+{
+    if (!call->has_if_match || call->if_match == revision) {
+        return true;
+    }
+    reply_problem(reply, PROBLEM_STALE,
+                  "You looked at revision %llu; %llu is in force.",
+                  (unsigned long long)call->if_match,
+                  (unsigned long long)revision);
+    reply_add(reply, "revision", json_integer((json_int_t)revision));
+    return false;
+}
+
+static void fill_changed(struct reply *reply, const struct application *a,
+                         const struct change *change)
+{
+    reply_json(reply, 200,
+               json_pack("{s:I,s:O,s:o,s:o}", "revision",
+                         (json_int_t)change->control->world.revision,
+                         "changes", a->changes, "findings",
+                         build_findings(&change->build), "releases",
+                         releases_concerned(a->changes, &change->world)));
+}
+
+static void apply_now(struct application *a, struct change *change,
+                      struct reply *reply)
+{
+    change->action = "apply";
+    change->reason = json_string_value(
+        json_object_get(change->call->body, "reason"));
+    if (json_array_size(a->changes) == 1) {
+        const json_t *only = json_array_get(a->changes, 0);
+
+        world_key(json_string_value(json_object_get(only, "kind")),
+                  json_string_value(json_object_get(only, "name")),
+                  change->resource);
+    }
+    change->before = digest_changes(a->changes, &change->control->world);
+    change->after = digest_changes(a->changes, &change->world);
+    fill_changed(reply, a, change);
+    change_commit(change, reply);
+}
+
+void apply_run(struct control *control, const struct call *call,
+               struct change *change, struct reply *reply)
+{
+    struct application a = { 0 };
+    int status;
+
+    if (!base_is_current(call, control->world.revision, reply)) {
+        return;
+    }
+    status = application_read(&a, change, call, reply);
+    if (status == 1) {
+        fill_changed(reply, &a, change);
+        if (call->dry_run) {
+            json_object_set_new(reply->body, "dryRun", json_true());
+        }
+    } else if (status == 0 &&
+               json_object_get(call->body, "effectiveAt") != NULL &&
+               !schedule_is_due(call)) {
+        schedule_put(change, a.changes, reply);
+    } else if (status == 0) {
+        apply_now(&a, change, reply);
+    }
+    application_clear(&a);
+}
+
+void route_handle_APPLY(struct hand *hand, const struct call *call,
+                        struct reply *reply)
+{
+    struct control *control = hand->grayd->control;
+    struct change change;
+
+    if (change_begin(&change, control, call, reply) != 0) {
+        return;
+    }
+    apply_run(control, call, &change, reply);
+    if (reply_is_problem(reply)) {
+        change_refused(control, call, "apply", "", reply);
+    }
+    change_end(&change);
+}
+
+/* ---- plan ------------------------------------------------------------------------------- */
+
+static void fill_plan(struct reply *reply, const struct application *a,
+                      const struct change *change, bool accepted)
+{
+    char *diff = change->build.model != NULL
+                     ? gray_model_diff(change->control->model,
+                                       change->build.model, 0)
+                     : NULL;
+
+    reply_json(reply, 200,
+               json_pack("{s:I,s:O,s:o,s:s,s:I,s:b}", "revision",
+                         (json_int_t)change->control->world.revision,
+                         "changes", a->changes, "findings",
+                         build_findings(&change->build), "diff",
+                         diff != NULL ? diff : "", "costBoundNs",
+                         (json_int_t)change->build.compiled.cost_bound_ns,
+                         "accepted", accepted));
+    free(diff);
+}
+
+/* A control of its own for one look: a world, a model, a reader. */
+static int borrow_control(struct control *own, struct hand *hand,
+                          struct reply *reply)
+{
+    struct gray_problem problem = { 0 };
+    struct build build = { 0 };
+
+    *own = (struct control) { .grayd = hand->grayd, .reader = hand->reader };
+    if (world_load(&own->world, hand->reader, &problem) != 0) {
+        reply_problem(reply, PROBLEM_STORE, "%s", problem.sentence);
+        return -1;
+    }
+    if (json_object_size(own->world.documents) > 0 &&
+        build_check(&build, &own->world, NULL) == 0) {
+        own->model = build.model;
+        build.model = NULL;
+    }
+    build_clear(&build);
+    return 0;
+}
+
+void route_handle_PLAN(struct hand *hand, const struct call *call,
+                       struct reply *reply)
+{
+    struct control *own = malloc(sizeof(*own));
+    struct application a = { 0 };
+    struct change change;
+
+    if (own == NULL || borrow_control(own, hand, reply) != 0) {
+        free(own);
+        return;
+    }
+    if (change_begin(&change, own, call, reply) == 0) {
+        int status = application_read(&a, &change, call, reply);
+
+        if (status >= 0) {
+            fill_plan(reply, &a, &change, true);
+        } else if (reply->status == 422 && a.changes != NULL) {
+            /* Looking never fails: what apply would refuse is said. */
+            fill_plan(reply, &a, &change, false);
+        } else if (reply->status == 422) {
+            a.changes = json_array();
+            fill_plan(reply, &a, &change, false);
+        }
+        change_end(&change);
+    }
+    application_clear(&a);
+    gray_model_free(own->model);
+    world_free(&own->world);
+    free(own);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * apply.h - documents into a world: what apply, plan and the schedule share.
+ */
+#ifndef GRAYD_APPLY_H
+#define GRAYD_APPLY_H
+
+#include "control/change/internal.h"
+
+struct application {
+    bool prune;
+    const char *may_drop[64];
+    size_t may_drop_count;
+    struct gray_documents *texts;
+    json_t *changes; /* [{"kind","name","change"}] */
+};
+void application_clear(struct application *application);
+/* Reads the body of APPLY or PLAN, puts it into change->world, asks rights and
+ * scope for each document, checks and compares (the world compiled is in
+ * change->build). 0; 1: nothing would change; -1 with the reply filled. */
+int application_read(struct application *application, struct change *change,
+                     const struct call *call, struct reply *reply);
+/* Every name that a document touches lies in the caller's scope: its own, and
+ * those of the services that it steers. False after having filled the reply. */
+bool document_covered(const struct call *call, const json_t *document,
+                      struct reply *reply);
+/* Releases among the changes, as they stand in a world. New reference. */
+json_t *releases_concerned(const json_t *changes, const struct world *world);
+/* [{"document":"Kind/name","sha256":...}] of one side, for the audit. */
+json_t *digest_changes(const json_t *changes, const struct world *world);
+
+#endif

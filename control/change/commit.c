@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * commit.c - the straight line of a change: check, commit, publish, answer.
+ *
+ * Why: what is in force, what is recorded and what was answered must never
+ * say different things. Everything that can refuse comes before the commit;
+ * the commit is one transaction; what comes after it can only be late, and is
+ * tried again until it is done.
+ * Read next: in_force.c, apply.c, verbs.c.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/change/internal.h"
+
+#define TEXT_FLAGS (JSON_COMPACT | JSON_SORT_KEYS)
+
+const char *action_word(const struct route *route,
+                        char buffer[ACTION_WORD_SIZE])
+{
+    size_t i;
+
+    for (i = 0; route->name[i] != '\0' && i + 1 < ACTION_WORD_SIZE; i++) {
+        buffer[i] = route->name[i] == '_'
+                        ? '-'
+                        : (char)tolower((unsigned char)route->name[i]);
+    }
+    buffer[i] = '\0';
+    return buffer;
+}
+
+void call_resource(const struct call *call,
+                   char ret_resource[STORE_NAME_MAX + 1])
+{
+    const char *path = call->route != NULL ? call->route->path : "";
+    const char *kind = call->kind[0] != '\0'               ? call->kind
+                       : strstr(path, "/lanes/") != NULL   ? "Lane"
+                       : strstr(path, "/lists/") != NULL   ? "List"
+                                                           : "Release";
+
+    ret_resource[0] = '\0';
+    if (call->name[0] != '\0' &&
+        !world_key(kind, call->name, ret_resource)) {
+        ret_resource[0] = '\0';
+    }
+    if (call->item[0] != '\0') {
+        snprintf(ret_resource, STORE_NAME_MAX + 1, "%.*s", (int)STORE_NAME_MAX,
+                 call->item);
+    }
+}
+
+/* ---- begin and end ------------------------------------------------------- */
+
+int change_begin(struct change *change, struct control *control,
+                 const struct call *call, struct reply *reply)
+{
+    *change = (struct change) { .control = control, .call = call };
+    if (call != NULL) {
+        change->actor = call->identity.name;
+        change->role = role_word(call->identity.role);
+        change->via = call->identity.via;
+        change->triggered_by = "USER";
+        call_resource(call, change->resource);
+    }
+    change->puts = calloc(CHANGE_PUTS_MAX, sizeof(*change->puts));
+    if (change->puts == NULL ||
+        world_copy(&change->world, &control->world) != 0) {
+        change_end(change);
+        reply_problem(reply, PROBLEM_INTERNAL, "Memory is at its end.");
+        return -1;
+    }
+    return 0;
+}
+
+void change_end(struct change *change)
+{
+    for (size_t i = 0; i < change->put_count; i++) {
+        free((void *)(uintptr_t)change->puts[i].name);
+        free((void *)(uintptr_t)change->puts[i].text);
+    }
+    free(change->puts);
+    json_decref(change->before);
+    json_decref(change->after);
+    build_clear(&change->build);
+    world_free(&change->world);
+    *change = (struct change) { 0 };
+}
+
+int change_put(struct change *change, enum store_space space,
+               const char *name, json_t *value)
+{
+    struct store_put *put = &change->puts[change->put_count];
+    char *text = value != NULL ? json_dumps(value, TEXT_FLAGS) : NULL;
+    char *copy = strdup(name);
+
+    if (change->put_count == CHANGE_PUTS_MAX || copy == NULL ||
+        (value != NULL && text == NULL)) {
+        free(copy);
+        free(text);
+        json_decref(value);
+        return -1;
+    }
+    json_decref(value);
+    *put = (struct store_put) { .space = space, .name = copy, .text = text,
+                                .length = text != NULL ? strlen(text) : 0 };
+    change->put_count++;
+    return 0;
+}
+
+/* ---- check --------------------------------------------------------------- */
+
+static void refuse_findings(struct change *change, struct reply *reply)
+{
+    reply_problem(reply, PROBLEM_FINDINGS,
+                  "%zu errors; nothing was changed.",
+                  change->build.findings.errors);
+    reply_add(reply, "findings", build_findings(&change->build));
+}
+
+int change_build(struct change *change, struct gray_documents *texts,
+                 const struct gray_gate_options *gates, struct reply *reply)
+{
+    struct control *control = change->control;
+    struct gray_compile_options options = {
+        .revision = control->world.revision + 1,
+        .now = grayd_now(),
+        .word_of = control->publisher != NULL ? publisher_word_number : NULL,
+        .word_context = control->publisher,
+    };
+
+    if (build_check(&change->build, &change->world, texts) != 0 ||
+        (gates != NULL &&
+         gray_gates_compare(control->model, change->build.model, gates,
+                            &change->build.findings) != 0) ||
+        build_compile(&change->build, &options) != 0) {
+        refuse_findings(change, reply);
+        return -1;
+    }
+    change->built = true;
+    return 0;
+}
+
+/* ---- what is committed ----------------------------------------------------- */
+
+/* Puts for everything that differs between two worlds. */
+static int put_differences(struct change *change)
+{
+    const struct world *before = &change->control->world;
+    const struct world *after = &change->world;
+    json_t *changes = world_changes(before, after), *item, *entry;
+    const char *name;
+    size_t i;
+    int status = changes != NULL ? 0 : -1;
+
+    json_array_foreach(changes, i, item) {
+        char key[STORE_NAME_MAX + 1];
+
+        world_key(json_string_value(json_object_get(item, "kind")),
+                  json_string_value(json_object_get(item, "name")), key);
+        status |= change_put(change, STORE_DOCUMENT, key,
+                             json_incref(json_object_get(after->documents,
+                                                         key)));
+    }
+    json_decref(changes);
+    json_object_foreach(after->releases, name, entry) {
+        if (json_object_get(before->releases, name) != entry) {
+            status |= change_put(change, STORE_RELEASE, name,
+                                 json_incref(json_object_get(entry,
+                                                             "status")));
+        }
+    }
+    json_object_foreach(before->releases, name, entry) {
+        if (json_object_get(after->releases, name) == NULL) {
+            status |= change_put(change, STORE_RELEASE, name, NULL);
+        }
+    }
+    return status;
+}
+
+/* Whether what readers map must be made anew: documents, shares, attempts. */
+static bool policy_differs(const struct world *before,
+                           const struct world *after)
+{
+    json_t *changes = world_changes(before, after), *entry;
+    bool differs = json_array_size(changes) > 0;
+    const char *name;
+
+    json_decref(changes);
+    json_object_foreach(after->releases, name, entry) {
+        const json_t *now = json_object_get(entry, "status");
+        const json_t *old = json_object_get(
+            json_object_get(before->releases, name), "status");
+
+        differs |= !json_equal(json_object_get(now, "share"),
+                               json_object_get(old, "share")) ||
+                   !json_equal(json_object_get(now, "attempt"),
+                               json_object_get(old, "attempt"));
+    }
+    return differs;
+}
+
+static struct audit_entry entry_of(const struct change *change,
+                                   const char *outcome, uint64_t revision)
+{
+    return (struct audit_entry) {
+        .at = grayd_now(),
+        .actor = change->actor,
+        .role = change->role,
+        .via = change->via,
+        .action = change->action,
+        .resource = change->resource,
+        .outcome = outcome,
+        .reason = change->reason,
+        .triggered_by = change->triggered_by,
+        .event_type = change->event_type,
+        .request = change->call != NULL ? change->call->id : NULL,
+        .revision = revision,
+        .before = change->before,
+        .after = change->after,
+    };
+}
+
+/* ---- commit ---------------------------------------------------------------- */
+
+static void took_record(struct control *control,
+                        const struct store_audit *audit)
+{
+    audit_tree_append(&control->tree, audit->text, audit->length);
+    memcpy(control->chain, audit->hash, AUDIT_HASH);
+    control->sequence = audit->sequence;
+}
+
+static int make_record(struct control *control, const uint8_t *chain,
+                       uint64_t sequence, const struct audit_entry *entry,
+                       struct store_audit *ret_audit)
+{
+    ret_audit->sequence = sequence;
+    ret_audit->text = audit_record_text(sequence, entry, &ret_audit->length);
+    if (ret_audit->text == NULL) {
+        return -1;
+    }
+    (void)control;
+    audit_chain(chain, ret_audit->text, ret_audit->length, ret_audit->hash);
+    return 0;
+}
+
+static int commit_batch(struct control *control, struct store_batch *batch,
+                        struct gray_problem *ret_problem)
+{
+    uint64_t revision = control->world.revision;
+    int error;
+
+    batch->at = grayd_now();
+    batch->expected_revision = revision;
+    batch->effects_done = control->done_effects;
+    batch->effects_done_count = control->done_count;
+    error = store_commit(control->store, batch, &revision, ret_problem);
+    if (error != 0) {
+        grayd_log(LOG_LEVEL_ERROR, ret_problem->code, "%s",
+                  ret_problem->sentence);
+        if (error == -EIO || error == -EILSEQ) {
+            atomic_store(&control->grayd->store_failed, true);
+        }
+        return error;
+    }
+    control->done_count = 0;
+    for (size_t i = 0; i < batch->audit_count; i++) {
+        took_record(control, &batch->audits[i]);
+    }
+    if (batch->put_count > 0) {
+        control->world.revision = revision;
+    }
+    return 0;
+}
+
+int commit_records(struct control *control, const struct audit_entry *entries,
+                   size_t count)
+{
+    struct store_audit *audits = calloc(count, sizeof(*audits));
+    struct store_batch batch = { .audits = audits };
+    struct gray_problem problem = { 0 };
+    int error = audits != NULL ? 0 : -ENOMEM;
+
+    for (size_t i = 0; error == 0 && i < count; i++) {
+        error = make_record(control,
+                            i == 0 ? control->chain : audits[i - 1].hash,
+                            control->sequence + 1 + i, &entries[i],
+                            &audits[i]);
+        batch.audit_count += error == 0;
+    }
+    if (error == 0) {
+        error = commit_batch(control, &batch, &problem);
+    }
+    for (size_t i = 0; i < batch.audit_count; i++) {
+        free((void *)(uintptr_t)audits[i].text);
+    }
+    free(audits);
+    if (error == 0) {
+        control_tell(control);
+    }
+    return error;
+}
+
+void change_refused(struct control *control, const struct call *call,
+                    const char *action, const char *resource,
+                    const struct reply *reply)
+{
+    commit_records(
+        control,
+        &(struct audit_entry) {
+            .at = grayd_now(),
+            .actor = call->identity.name,
+            .role = role_word(call->identity.role),
+            .via = call->identity.via,
+            .action = action,
+            .resource = resource,
+            .outcome = "refused",
+            .code = json_string_value(json_object_get(reply->body, "code")),
+            .reason = json_string_value(json_object_get(call->body, "reason")),
+            .triggered_by = "USER",
+            .request = call->id,
+        },
+        1);
+}
+
+static void dry_run(struct change *change, struct reply *reply)
+{
+    struct audit_entry entry = entry_of(change, "dry-run", 0);
+
+    commit_records(change->control, &entry, 1);
+    json_object_set_new(reply->body, "dryRun", json_true());
+    json_object_set_new(
+        reply->body, "revision",
+        json_integer((json_int_t)change->control->world.revision));
+}
+
+/* The transaction. Its reply is the one that a repeated call gets. */
+static int commit_change(struct change *change, const struct reply *reply,
+                         bool publish)
+{
+    struct control *control = change->control;
+    const struct call *call = change->call;
+    struct audit_entry entry = entry_of(change, "done",
+                                        control->world.revision + 1);
+    struct store_effect effect = { .kind = "publish", .text = "{}" };
+    struct store_audit audit = { 0 };
+    struct store_batch batch = { .puts = change->puts,
+                                 .put_count = change->put_count,
+                                 .audits = &audit, .audit_count = 1,
+                                 .effects = &effect,
+                                 .effect_count = publish };
+    char key[STORE_KEY_MAX + 1];
+    struct store_answer answer = { .key = key, .status = reply->status };
+    struct gray_problem problem = { 0 };
+    char *body = NULL;
+    int error = make_record(control, control->chain, control->sequence + 1,
+                            &entry, &audit);
+
+    if (error == 0 && call != NULL && call->key[0] != '\0') {
+        snprintf(key, sizeof(key), "%s %s", call->identity.name, call->key);
+        body = json_dumps(reply->body, JSON_COMPACT);
+        answer.body = body;
+        memcpy(answer.request, call->request_hash, STORE_HASH);
+        batch.answer = &answer;
+        error = body != NULL ? 0 : -ENOMEM;
+    }
+    if (error == 0) {
+        failpoint("before-commit");
+        error = commit_batch(control, &batch, &problem);
+        failpoint("after-commit");
+    }
+    free(body);
+    free((void *)(uintptr_t)audit.text);
+    return error;
+}
+
+static void note_since(struct change *change)
+{
+    json_t *changes = world_changes(&change->control->world, &change->world);
+    json_t *item;
+    size_t i;
+
+    json_array_foreach(changes, i, item) {
+        char key[STORE_NAME_MAX + 1];
+
+        world_key(json_string_value(json_object_get(item, "kind")),
+                  json_string_value(json_object_get(item, "name")), key);
+        if (json_object_get(change->world.documents, key) != NULL) {
+            json_object_set_new(
+                change->world.since, key,
+                json_integer((json_int_t)change->control->world.revision + 1));
+        }
+    }
+    json_decref(changes);
+}
+
+static void not_published(struct reply *reply, const char *why)
+{
+    if (reply->body != NULL) {
+        json_object_set_new(reply->body, "notPublished", json_string(why));
+    }
+}
+
+/* After the commit: the new world is the world, and goes into the folder. */
+static void bring_into_force(struct change *change, bool publish,
+                             struct reply *reply)
+{
+    struct control *control = change->control;
+    struct world before = control->world;
+    char why[300];
+    bool good;
+
+    change->world.revision = control->world.revision;
+    control->world = change->world;
+    change->world = before;
+    in_force_tighten(control, &before);
+    failpoint("after-tighten");
+    good = publish ? in_force_publish(control,
+                                      change->built ? &change->build : NULL,
+                                      why)
+                   : in_force_words(control, why);
+    if (!good) {
+        not_published(reply, why);
+    }
+    failpoint("after-publish");
+}
+
+void change_commit(struct change *change, struct reply *reply)
+{
+    struct control *control = change->control;
+    bool publish = policy_differs(&control->world, &change->world);
+    int error;
+
+    if (change->call != NULL && change->call->dry_run) {
+        dry_run(change, reply);
+        return;
+    }
+    note_since(change);
+    if (put_differences(change) != 0) {
+        reply_problem(reply, PROBLEM_INTERNAL, "Memory is at its end.");
+        return;
+    }
+    json_object_set_new(
+        reply->body, "revision",
+        json_integer((json_int_t)control->world.revision + 1));
+    error = commit_change(change, reply, publish);
+    if (error != 0) {
+        reply_problem(reply, error == -EAGAIN ? PROBLEM_CONFLICT
+                                              : PROBLEM_STORE,
+                      "The store did not take the change (%s); nothing was "
+                      "changed.",
+                      strerror(-error));
+        return;
+    }
+    reply->etag = control->world.revision;
+    bring_into_force(change, publish, reply);
+    control_tell(control);
+    failpoint("before-answer");
+}
+
+/* ---- housekeeping ---------------------------------------------------------- */
+
+static int forget_pending(void *context, const struct store_pending *effect)
+{
+    struct control *control = context;
+
+    if (control->done_count == control->done_capacity) {
+        size_t capacity = control->done_capacity * 2 + 64;
+        uint64_t *more = realloc(control->done_effects,
+                                 capacity * sizeof(*more));
+
+        if (more == NULL) {
+            return 1;
+        }
+        control->done_effects = more;
+        control->done_capacity = capacity;
+    }
+    control->done_effects[control->done_count++] = effect->id;
+    return 0;
+}
+
+static void sign_checkpoint(struct control *control, int64_t now)
+{
+    struct gray_problem problem = { 0 };
+
+    if (control->tree.size == control->signed_size) {
+        return;
+    }
+    if (audit_checkpoint(control->signer, &control->tree, control->chain, now,
+                         NULL, &problem) != 0) {
+        grayd_log(LOG_LEVEL_ERROR, problem.code, "%s", problem.sentence);
+        return;
+    }
+    control->signed_size = control->tree.size;
+    failpoint("after-checkpoint");
+}
+
+void commit_housekeeping(struct control *control, int64_t now)
+{
+    struct gray_problem problem = { 0 };
+    struct store_batch batch = { 0 };
+
+    if (now >= control->next_checkpoint || control->stopping) {
+        control->next_checkpoint = now + AUDIT_CHECKPOINT_S * 1000;
+        sign_checkpoint(control, now);
+    }
+    if (now < control->next_housekeeping || control->policy_behind ||
+        atomic_load(&control->grayd->store_failed)) {
+        return;
+    }
+    control->next_housekeeping = now + 5000;
+    control->done_count = 0;
+    if (store_read_pending(control->reader, forget_pending, control,
+                           &problem) == 0 &&
+        control->done_count > 0) {
+        commit_batch(control, &batch, &problem);
+    }
+}

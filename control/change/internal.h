@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * internal.h - what the files of the control thread share.
+ *
+ * Why: everything here is touched by one thread; only `queue` and `settling`
+ * have locks.
+ * Read next: control.c, commit.c.
+ */
+#ifndef GRAYD_CHANGE_INTERNAL_H
+#define GRAYD_CHANGE_INTERNAL_H
+
+#include <pthread.h>
+
+#include "control/change/build.h"
+#include "control/change/change.h"
+#include "control/publish/publisher.h"
+
+#define CHANGE_PUTS_MAX 4096u      /* items of one change beside documents */
+#define CONTROL_LISTENERS_MAX 4u
+#define CONTROL_DENIED_MAX 1000u
+#define CONTROL_SETTLE_MS 1000     /* a reply waits so long for readers */
+
+struct job {
+    const struct call *call;
+    control_done *done;
+    void *context;
+};
+struct denied {
+    struct call call; /* without query and body */
+    enum problem_number problem;
+};
+struct settler;
+
+struct control {
+    struct grayd *grayd;
+    pthread_t thread;
+    bool running; /* the thread was started */
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    /* under `lock` */
+    struct job queue[GRAYD_QUEUE_MAX];
+    size_t queue_first, queue_count;
+    struct denied *denied;
+    size_t denied_count;
+    uint64_t denied_lost;
+    bool stopping;
+    struct {
+        control_listener *listener;
+        void *context;
+    } listeners[CONTROL_LISTENERS_MAX];
+    size_t listener_count;
+
+    /* the thread's own */
+    struct store *store;
+    struct store_reader *reader;
+    struct publisher *publisher;
+    struct audit_signer *signer;
+    struct audit_tree tree;
+    uint8_t chain[AUDIT_HASH];
+    uint64_t sequence;
+    uint64_t signed_size; /* of the tree at the last checkpoint */
+    int64_t next_checkpoint, next_retry, next_housekeeping, next_due;
+    struct world world;
+    struct gray_model *model; /* of `world`; NULL: no documents yet */
+    bool policy_behind;       /* the folder has not the newest policy */
+    bool words_behind;
+    uint64_t *done_effects;
+    size_t done_count, done_capacity;
+    struct settler *settler;
+    struct hand hand;
+};
+
+/* ---- one change (commit.c) ------------------------------------------------- */
+
+struct change {
+    struct control *control;
+    const struct call *call;  /* NULL: grayd itself */
+    const char *actor, *role, *via; /* by default the call's identity */
+    const char *action, *triggered_by, *event_type, *reason;
+    char resource[STORE_NAME_MAX + 1];
+    json_t *before, *after;   /* of the audit; owned */
+    struct world world;       /* as it should be */
+    struct build build;
+    bool built;               /* `build` holds its model and snapshot */
+    bool drops_meant;         /* shares may shrink: the gates were asked, or
+                               * the verb says so */
+    struct store_put *puts;   /* beside documents and releases; texts owned */
+    size_t put_count;
+};
+/* A change from the world in force. 0, or -1 with the reply filled. */
+int change_begin(struct change *change, struct control *control,
+                 const struct call *call, struct reply *reply);
+void change_end(struct change *change);
+/* An item beside documents and releases; takes `value` over, NULL ends it. */
+int change_put(struct change *change, enum store_space space,
+               const char *name, json_t *value);
+/* Checks and compiles change->world; with texts as they were written. Gates
+ * 4 and 5 with these options; NULL: not asked. 0, or -1 with the reply. */
+int change_build(struct change *change, struct gray_documents *texts,
+                 const struct gray_gate_options *gates, struct reply *reply);
+/* The straight line: commits what differs with its audit record and the reply
+ * for the idempotency key, then publishes. The reply's body is complete but
+ * for "inForce". On a failure the reply says so and nothing was changed. A dry
+ * run is recorded and goes no further. */
+void change_commit(struct change *change, struct reply *reply);
+/* Records a refusal that the reply already says. */
+void change_refused(struct control *control, const struct call *call,
+                    const char *action, const char *resource,
+                    const struct reply *reply);
+/* Audit records and nothing else, in one transaction. */
+int commit_records(struct control *control, const struct audit_entry *entries,
+                   size_t count);
+/* Effects that are done, and what the disk refused before. */
+void commit_housekeeping(struct control *control, int64_t now);
+void control_tell(struct control *control);
+int control_thread_start(struct control *control);
+/* "document-delete" of DOCUMENT_DELETE. */
+#define ACTION_WORD_SIZE 40u
+const char *action_word(const struct route *route,
+                        char buffer[ACTION_WORD_SIZE]);
+/* "Release/cart-2": what a call is about, by its path; "" where it says
+ * nothing. */
+void call_resource(const struct call *call,
+                   char ret_resource[STORE_NAME_MAX + 1]);
+
+/* ---- publishing (in_force.c) ------------------------------------------------- */
+
+/* Words that got stronger between two worlds, at once. */
+void in_force_tighten(struct control *control, const struct world *before);
+/* The world's policy and words into the folder; a failure is remembered and
+ * tried again by the tick. `build` NULL: it is built here. False: not in
+ * force, and why. */
+bool in_force_publish(struct control *control, struct build *build,
+                      char ret_why[300]);
+bool in_force_words(struct control *control, char ret_why[300]);
+/* What grayd finds in the folder at its start, and on every tick: words and
+ * the bypass that a person set there. */
+void in_force_adopt(struct control *control, int64_t now);
+
+/* ---- waiting for readers (settle.c) -------------------------------------------- */
+
+int settler_start(struct settler **ret_settler, struct control *control);
+void settler_stop(struct settler *settler);
+/* Adds "inForce" to the reply once every live reader has acknowledged, or the
+ * time is over, and calls done. */
+void settler_add(struct settler *settler, const struct job *job,
+                 struct reply *reply);
+
+/* ---- schedule (schedule.c) ------------------------------------------------------- */
+
+void schedule_tick(struct control *control, int64_t now);
+/* Whether the call's effectiveAt has come. */
+bool schedule_is_due(const struct call *call);
+/* Commits the call as a change that waits; fills the reply. */
+void schedule_put(struct change *change, const json_t *changes,
+                  struct reply *reply);
+/* Checks and carries out the body of APPLY (apply.c). */
+void apply_run(struct control *control, const struct call *call,
+               struct change *change, struct reply *reply);
+
+/* ---- start (start.c) ---------------------------------------------------------------- */
+
+int first_token(struct control *control, struct gray_problem *ret_problem);
+
+/* Where a kill is tried by the tests; nothing in the product. */
+#ifdef GRAYD_FAILPOINTS
+void failpoint(const char *name);
+#else
+#define failpoint(name) ((void)0)
+#endif
+
+#endif
