@@ -3,10 +3,12 @@
  *
  * Why: this is the file for three in the morning.  One table says what each
  * verb does; a word is only ever made stronger by stop, freeze and kill, and
- * only taken back by the verb that undoes it.  Nothing is asked.  What was
- * done is said with the command that undoes it.  Where the policy cannot be
- * read, a release is known by its word alone, and then nobody new is admitted:
- * sending everyone back could harm data that the old version cannot read.
+ * only taken back by the verb that undoes it.  Either way it is marked as set
+ * on the host, so that grayd, when it returns, does not know better.  Nothing
+ * is asked.  What was done is said with the command that undoes it.  Where the
+ * policy cannot be read, a release is known by its word alone, and then nobody
+ * new is admitted: sending everyone back could harm data that the old version
+ * cannot read.
  * Read next: runtime/words.c, actions.c.
  */
 #include <stdlib.h>
@@ -209,7 +211,7 @@ static int loosen(struct change *change, const struct target *target)
                  now == GRAY_WORD_KILLED ? "unkill" : "open", target->name);
         return CLI_EXIT_REFUSED;
     }
-    return set_word(change, target, GRAY_WORD_OPEN);
+    return set_word(change, target, GRAY_WORD_OPEN | GRAY_WORD_HOST);
 }
 
 static int apply(struct change *change, const struct target *target)
