@@ -20,11 +20,16 @@
 #define REST_EVENTS_BEHIND_MAX 10000u /* records behind: it is cut off, and
                                          resumes by Last-Event-ID */
 
-/* Opens the listeners of grayd->options and starts the threads. */
+/* Opens the listeners of grayd->options and starts the threads; after
+ * control_start(). 0, or -1 with *ret_problem; rest_free() either way. */
 int rest_start(struct grayd *grayd, struct gray_problem *ret_problem);
 /* The port really bound (options may say 0); 0: no TCP listener. */
 unsigned rest_port(const struct rest *rest);
+/* Answers what waits, lets watchers go, stops listening. While the control
+ * thread still runs. */
 void rest_stop(struct grayd *grayd);
+/* After control_stop(): until then news are told to it. */
+void rest_free(struct grayd *grayd);
 
 /* OpenAPI 3.1 of the route table. New reference. */
 json_t *openapi_document(void);
