@@ -68,7 +68,7 @@ void audit_tree_append(struct audit_tree *tree, const char *text,
 void audit_tree_root(const struct audit_tree *tree,
                      uint8_t ret_root[AUDIT_HASH]);
 
-/* ---- keys and checkpoints ------------------------------------------------ */
+/* ---- keys and checkpoints ---------------------------------------------- */
 
 struct audit_signer;
 /* Reads or makes the key in <state>/audit; cuts off what a crash left at the
@@ -90,7 +90,7 @@ int audit_checkpoint(struct audit_signer *signer,
                      const uint8_t chain[AUDIT_HASH], int64_t at,
                      char **ret_note, struct gray_problem *ret_problem);
 
-/* ---- verify and prove ---------------------------------------------------- */
+/* ---- verify and prove -------------------------------------------------- */
 
 struct audit_report {
     uint64_t records, checkpoints; /* that agree, up to what is wrong */

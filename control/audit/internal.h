@@ -15,7 +15,7 @@
 #include "control/hex.h"
 #include "runtime/internal.h"
 
-/* ---- hashes: chain.c, tree.c --------------------------------------------- */
+/* ---- hashes: chain.c, tree.c ------------------------------------------- */
 
 /* RFC 6962, 2.1: 0x00 | record, and 0x01 | left | right. */
 void audit_leaf(const char *text, size_t length, uint8_t ret_hash[AUDIT_HASH]);
@@ -50,7 +50,7 @@ int audit_path_root(uint64_t leaf, uint64_t size,
                     const uint8_t (*siblings)[AUDIT_HASH], size_t count,
                     uint8_t ret_root[AUDIT_HASH]);
 
-/* ---- signed notes: note.c ------------------------------------------------- */
+/* ---- signed notes: note.c ---------------------------------------------- */
 
 #define NOTE_ORIGIN_MAX 128u
 #define NOTE_MAX 1024u /* bytes of a note of ours, and more */
@@ -109,7 +109,7 @@ void audit_base64_write(const uint8_t *bytes, size_t size, char *ret_text);
 int audit_base64_read(const char *text, size_t length, uint8_t *ret_bytes,
                       size_t size);
 
-/* ---- the file of checkpoints: notes.c ------------------------------------- */
+/* ---- the file of checkpoints: notes.c ---------------------------------- */
 
 /* One note after the other, of the bytes that were there at opening. */
 struct audit_notes {
@@ -133,7 +133,7 @@ void audit_notes_close(struct audit_notes *notes);
 bool audit_notes_last(const char *bytes, size_t length, size_t *ret_begin,
                       size_t *ret_end);
 
-/* ---- walking: walk.c, export.c -------------------------------------------- */
+/* ---- walking: walk.c, export.c ----------------------------------------- */
 
 /* Where records come from: store_read_audit(), or an export. */
 struct audit_source {

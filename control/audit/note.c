@@ -20,7 +20,7 @@
 
 #define ED25519_KIND 0x01 /* of a signed note's key */
 
-/* ---- base64 ---------------------------------------------------------------- */
+/* ---- base64 ------------------------------------------------------------ */
 
 void audit_base64_write(const uint8_t *bytes, size_t size, char *ret_text)
 {
@@ -45,7 +45,7 @@ int audit_base64_read(const char *text, size_t length, uint8_t *ret_bytes,
     return 0;
 }
 
-/* ---- verifiers ---------------------------------------------------------------- */
+/* ---- verifiers --------------------------------------------------------- */
 
 static bool origin_good(const char *origin, size_t length)
 {
@@ -127,7 +127,7 @@ int audit_verifier_read(const char *line, size_t length,
     return 0;
 }
 
-/* ---- notes ---------------------------------------------------------------------- */
+/* ---- notes ------------------------------------------------------------- */
 
 size_t audit_note_body(const struct audit_note *note, char ret_text[NOTE_MAX])
 {

@@ -15,7 +15,7 @@
 #define CHUNK 4096u
 #define HASH_TEXT (BASE64_MAX(AUDIT_HASH) - 1)
 
-/* ---- make ----------------------------------------------------------------- */
+/* ---- make -------------------------------------------------------------- */
 
 struct proving {
     struct audit_path path;
@@ -48,7 +48,7 @@ static int collect(void *context, const struct store_record *record)
     return proving->path.at == proving->path.size;
 }
 
-/* The newest checkpoint that covers a record, in `text`. 0; 1: there is none. */
+/* The newest checkpoint that covers a record, in `text`. 0; 1: none does. */
 static int covering_note(const char *checkpoints, uint64_t sequence,
                          const struct audit_verifier *verifier,
                          char text[4 * NOTE_MAX + 1],
@@ -197,7 +197,7 @@ int audit_prove_source(const struct audit_source *source,
     return error;
 }
 
-/* ---- check ---------------------------------------------------------------- */
+/* ---- check ------------------------------------------------------------- */
 
 static int hash_of(const json_t *value, uint8_t ret_hash[AUDIT_HASH])
 {

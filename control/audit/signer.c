@@ -41,7 +41,7 @@ static int io_problem(struct gray_problem *ret_problem, int error,
                                "%s: %s.", what, strerror(error));
 }
 
-/* ---- files of the folder -------------------------------------------------- */
+/* ---- files of the folder ----------------------------------------------- */
 
 static int open_folder(const char *state, int *ret_folder,
                        struct gray_problem *ret_problem)
@@ -154,7 +154,7 @@ static int read_file(int folder, const char *name, bool secret, char *bytes,
     return 0;
 }
 
-/* ---- the key -------------------------------------------------------------- */
+/* ---- the key ----------------------------------------------------------- */
 
 /* Nobody sits at a terminal to be asked for a password. */
 static int no_password(char *room, int size, int writing, void *context)
@@ -276,7 +276,7 @@ static int open_key(struct audit_signer *signer, const char *origin,
     return error;
 }
 
-/* ---- the file of checkpoints ---------------------------------------------- */
+/* ---- the file of checkpoints ------------------------------------------- */
 
 /* Cuts off what a crash left behind the last whole note, and reads that. */
 static int recover_file(struct audit_signer *signer,
@@ -389,7 +389,7 @@ const char *audit_signer_verifier(const struct audit_signer *signer)
     return signer->line;
 }
 
-/* ---- signing -------------------------------------------------------------- */
+/* ---- signing ----------------------------------------------------------- */
 
 static int sign(struct audit_signer *signer, const char *body, size_t length,
                 uint8_t ret_signature[NOTE_SIGNATURE])

@@ -78,7 +78,7 @@ void audit_tree_root(const struct audit_tree *tree,
     memcpy(ret_root, root, AUDIT_HASH);
 }
 
-/* ---- proofs -------------------------------------------------------------- */
+/* ---- proofs ------------------------------------------------------------ */
 
 /* Largest power of two below n; n > 1. */
 static uint64_t split(uint64_t n)

@@ -255,7 +255,7 @@ int audit_walk(const struct audit_source *source, const char *checkpoints,
     return 0;
 }
 
-/* ---- over a store --------------------------------------------------------- */
+/* ---- over a store ------------------------------------------------------ */
 
 int audit_verifier_find(const char *line, const char *state,
                         struct audit_verifier *ret_verifier,

@@ -62,7 +62,7 @@ bool identity_has(const struct identity *identity, unsigned rights);
  * which only the scope "" covers. */
 bool identity_covers(const struct identity *identity, const char *name);
 
-/* ---- tokens -------------------------------------------------------------- */
+/* ---- tokens ------------------------------------------------------------ */
 
 /* Makes an id, a text to hand out once, and the item to store (JSON {"id",
  * "name","role","scopes","expires","created","createdBy","hash"}). `random`
@@ -85,7 +85,7 @@ int token_check(const char *text, size_t length, const json_t *item,
 /* The item without its hash, for people. New reference. */
 json_t *token_public(const json_t *item);
 
-/* ---- peers of the unix socket -------------------------------------------- */
+/* ---- peers of the unix socket ------------------------------------------ */
 
 /* uid 0 ("root") and grayd's own uid ("uid 998") are admins over everything;
  * every other uid is nobody without a token.  `login` (may be NULL) is who

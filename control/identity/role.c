@@ -67,7 +67,7 @@ bool identity_covers(const struct identity *identity, const char *name)
     return false;
 }
 
-/* ---- names --------------------------------------------------------------- */
+/* ---- names ------------------------------------------------------------- */
 
 static unsigned code_of(const char *text, size_t step)
 {
@@ -126,7 +126,7 @@ bool identity_name_reserved(const char *text)
            strncmp(text, "uid ", 4) == 0;
 }
 
-/* ---- peers --------------------------------------------------------------- */
+/* ---- peers ------------------------------------------------------------- */
 
 int identity_of_peer(uid_t uid, uid_t own, const char *login,
                      struct identity *ret_identity)

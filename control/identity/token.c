@@ -32,7 +32,7 @@ static bool is_hex(const char *text, size_t digits)
     return hex_read(text, bytes, digits / 2) == 0;
 }
 
-/* ---- what may stand in an item ------------------------------------------- */
+/* ---- what may stand in an item ----------------------------------------- */
 
 /* The beginning of a document's name: see policy/check.c. */
 static bool scope_good(const char *scope)
@@ -95,7 +95,7 @@ static int wanted_check(const struct identity *wanted, int64_t now_ms,
     return 0;
 }
 
-/* ---- make ---------------------------------------------------------------- */
+/* ---- make -------------------------------------------------------------- */
 
 static json_t *scopes_of(const struct identity *wanted)
 {
@@ -147,7 +147,7 @@ int token_make(const struct identity *wanted, int64_t now_ms,
     return 0;
 }
 
-/* ---- check --------------------------------------------------------------- */
+/* ---- check ------------------------------------------------------------- */
 
 int token_id(const char *text, size_t length, char ret_id[ID_LENGTH + 1])
 {

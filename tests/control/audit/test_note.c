@@ -70,8 +70,8 @@ static void a_verifier_has_one_spelling(void **state)
     assert_false(audit_origin_good(origin));
     origin[NOTE_ORIGIN_MAX] = '\0';
     assert_true(audit_origin_good(origin));
-    audit_verifier_make(origin, (const uint8_t *)"32 bytes that are no real key...",
-                        &verifier);
+    audit_verifier_make(
+        origin, (const uint8_t *)"32 bytes that are no real key...", &verifier);
     audit_verifier_write(&verifier, line);
     assert_int_equal(audit_verifier_read(line, strlen(line), &verifier), 0);
     assert_string_equal(verifier.origin, origin);
@@ -163,7 +163,7 @@ static void signatures_of_others_may_follow(void **state)
     log_end(&log);
 }
 
-/* ---- openssl as the judge ------------------------------------------------------ */
+/* ---- openssl as the judge ---------------------------------------------- */
 
 static void write_named(const struct log *log, const char *name,
                         const void *bytes, size_t length)

@@ -21,7 +21,7 @@
 
 #include "tests/control/audit/log.h"
 
-/* ---- calls that fail when told to ---------------------------------------------- */
+/* ---- calls that fail when told to -------------------------------------- */
 
 static int fsync_fails_at, fsync_calls; /* 0: never; from 1 */
 static int rename_fails_at, rename_calls;
@@ -68,7 +68,7 @@ static void nothing_fails(void)
     write_room = -1;
 }
 
-/* ---- the key --------------------------------------------------------------------- */
+/* ---- the key ----------------------------------------------------------- */
 
 static mode_t mode_of(const struct log *log, const char *name)
 {
@@ -230,7 +230,7 @@ static void a_first_start_that_dies_is_repaired(void **state)
     assert_in_range(fails, 12, 33);
 }
 
-/* ---- checkpoints ------------------------------------------------------------------- */
+/* ---- checkpoints ------------------------------------------------------- */
 
 static void what_a_crash_left_is_cut_off(void **state)
 {

@@ -62,7 +62,7 @@ static void make(struct log *log)
 static struct audit_report verify(const struct log *log)
 {
     struct store_reader *reader;
-    struct audit_report report;
+    struct audit_report report = {0};
     struct gray_problem problem = {"", "", 0};
 
     if (store_reader_open(&reader, log->state, &problem) != 0 ||

@@ -164,7 +164,7 @@ static void records_in_another_order_are_named(void **state)
     log_end(&log);
 }
 
-/* ---- checkpoints --------------------------------------------------------------- */
+/* ---- checkpoints ------------------------------------------------------- */
 
 static void a_bad_checkpoint_is_no_bad_record(void **state)
 {
@@ -283,7 +283,7 @@ static void without_checkpoints_the_chain_alone_is_said(void **state)
     log_end(&log);
 }
 
-/* ---- by chance --------------------------------------------------------------------- */
+/* ---- by chance --------------------------------------------------------- */
 
 static uint32_t chance(uint64_t *state, uint32_t below)
 {

@@ -112,7 +112,7 @@ static void paths_are_the_published_ones(void **state)
     }
 }
 
-/* ---- every leaf of every tree up to 200 ------------------------------------ */
+/* ---- every leaf of every tree up to 200 -------------------------------- */
 
 #define MOST 200u
 static uint8_t hashes[MOST][AUDIT_HASH];

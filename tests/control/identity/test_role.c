@@ -152,7 +152,7 @@ static void a_peer_is_root_or_grayds_own_user(void **state)
 static void a_login_cannot_write_another_name(void **state)
 {
     static const char *const bad[] = {
-        "", "a) (login root", "a\nb", "\xff", "\xe2\x80\xae" "evil",
+        "", "a) (login root", "a\nb", "\xff", "\342\200\256evil",
         "a-login-that-is-longer-than-32-byt",
     };
     struct identity peer;
@@ -163,9 +163,10 @@ static void a_login_cannot_write_another_name(void **state)
         assert_int_equal(identity_of_peer(0, 998, bad[i], &peer), 0);
         assert_string_equal(peer.name, "root (login ?)");
     }
-    assert_int_equal(identity_of_peer(UINT32_MAX - 1, UINT32_MAX - 1,
-                                      "a-login-that-has-just-32-bytes--", &peer),
-                     0);
+    assert_int_equal(
+        identity_of_peer(UINT32_MAX - 1, UINT32_MAX - 1,
+                         "a-login-that-has-just-32-bytes--", &peer),
+        0);
     assert_string_equal(
         peer.name,
         "uid 4294967294 (login a-login-that-has-just-32-bytes--)");

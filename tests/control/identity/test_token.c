@@ -211,7 +211,7 @@ static void an_item_that_we_would_not_write_is_nobody(void **state)
     assert_int_equal(check(text, strlen(text), NULL), -1);
 }
 
-/* ---- what may be made ------------------------------------------------------------ */
+/* ---- what may be made -------------------------------------------------- */
 
 static void refuses(const struct identity *identity, const char *code)
 {
@@ -242,16 +242,16 @@ static void names_are_seen_for_what_they_are(void **state)
 {
     static const char *const bad[] = {
         "", " ci", "ci ", "a\tb", "a\nb", "a\x7f", "a\x1b[31m", "a\xff",
-        "\xc0\xaf", "cut\xe5\x85", "\xc2\x85", "\xc2\xa0" "ci",
-        "ci\xe2\x80\xae" "tool",   /* right to left */
-        "ci\xe2\x80\x8b",          /* zero width */
-        "\xef\xbb\xbf" "ci", "root", "grayd", "uid 0",
+        "\xc0\xaf", "cut\xe5\x85", "\xc2\x85", "\302\240ci",
+        "ci\342\200\256tool", /* right to left */
+        "ci\342\200\213",     /* zero width */
+        "\357\273\277ci", "root", "grayd", "uid 0",
         "root (login alice)", "a(b", "a)b",
     };
     static const char *const good[] = {
         "ci", "ci cart", "CI/cart@build-7", "rooted", "graydon", "uid",
         "\xe5\x8f\x91\xe5\xb8\x83\xe6\x9c\xba\xe5\x99\xa8\xe4\xba\xba",
-        "\xc3\x9c" "bung", "\xf0\x9f\x9a\x80",
+        "\303\234bung", "\xf0\x9f\x9a\x80",
     };
     struct identity identity = wanted();
     size_t i;
@@ -314,7 +314,7 @@ static void roles_scopes_and_expiries_have_limits(void **state)
     refuses(&identity, "bad-expiry");
 }
 
-/* ---- canaries ----------------------------------------------------------------------- */
+/* ---- canaries ---------------------------------------------------------- */
 
 static bool contains(const void *bytes, size_t length, const char *canary)
 {
