@@ -20,6 +20,7 @@ struct explainer {
     struct policy policy;
     bool json;
     bool first;      /* table: no empty line before */
+    bool said;       /* that there are no keys */
     int64_t now;
     char *buffer;
     size_t size;
@@ -157,14 +158,28 @@ static void print_answer(const char *text)
 
 static int answer(struct explainer *e, const struct request *request)
 {
+    struct request asked = *request; /* what it owns stays the caller's */
+    struct evidence evidence;
+    char issued[18]; /* as the gateway writes it */
     uint32_t entrance;
     size_t length;
 
+    if (!evidence_read(&evidence, &e->policy, request, e->now) && !e->said) {
+        e->said = true;
+        complain("there are no keys to verify the request's own cookie with: "
+                 "it is as if absent");
+    }
+    if (evidence.cookie.anonymous != 0 &&
+        (asked.anonymous == NULL || asked.anonymous[0] == '\0')) {
+        snprintf(issued, sizeof(issued), "a%016llx",
+                 (unsigned long long)evidence.cookie.anonymous);
+        asked.anonymous = issued;
+    }
     for (;;) {
-        entrance = request_feed(request, e->policy.view->policy, e->now,
+        entrance = request_feed(&asked, e->policy.view->policy, e->now,
                                 &e->input);
-        length = gray_explain(e->policy.view, entrance, &e->input, NULL, NULL,
-                              e->buffer, e->size);
+        length = gray_explain(e->policy.view, entrance, &e->input,
+                              evidence_mark, &evidence, e->buffer, e->size);
         if (length < e->size) {
             break;
         }

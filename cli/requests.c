@@ -269,14 +269,36 @@ static int read_key(struct request *request, const char *key, json_t *value,
                   "class, random, anonymous)", key);
 }
 
+static const struct gray_str names[] = {
+    { GRAY_COOKIE_NAME, sizeof(GRAY_COOKIE_NAME) - 1 },
+    { GRAY_COOKIE_NAME_HOST, sizeof(GRAY_COOKIE_NAME_HOST) - 1 },
+};
+
+/* What they held is evidence, see evidence.c. */
+static void cookies_keep(struct request *request, json_t *value)
+{
+    struct gray_str text = { json_string_value(value),
+                             (uint32_t)json_string_length(value) };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct gray_str found = gray_cookie_find(text, names[i]);
+
+        if (found.data == NULL ||
+            json_object_get(request->own_cookies, names[i].data) != NULL) {
+            continue;
+        }
+        if (request->own_cookies == NULL) {
+            request->own_cookies = json_object();
+        }
+        json_object_set_new(request->own_cookies, names[i].data,
+                            json_stringn(found.data, found.length));
+    }
+}
+
 /* The edge takes our own cookies out of a Cookie header before any rule looks at
  * it; what holds nothing else is gone. */
 static json_t *cookies_left(json_t *value)
 {
-    static const struct gray_str names[] = {
-        { GRAY_COOKIE_NAME, sizeof(GRAY_COOKIE_NAME) - 1 },
-        { GRAY_COOKIE_NAME_HOST, sizeof(GRAY_COOKIE_NAME_HOST) - 1 },
-    };
     struct gray_str text = { json_string_value(value),
                              (uint32_t)json_string_length(value) };
     char *buffer = malloc(text.length + 1);
@@ -295,8 +317,9 @@ static json_t *cookies_left(json_t *value)
     return left;
 }
 
-static void strip_cookies(json_t *headers)
+static void strip_cookies(struct request *request)
 {
+    json_t *headers = request->headers;
     const char *name;
     json_t *values;
 
@@ -308,6 +331,7 @@ static void strip_cookies(json_t *headers)
         }
         left = json_array();
         for (size_t i = 0; i < values_count(values); i++) {
+            cookies_keep(request, values_at(values, i));
             one = cookies_left(values_at(values, i));
             if (one != NULL) {
                 json_array_append_new(left, one);
@@ -336,7 +360,7 @@ int request_from_json(struct request *ret_request, json_t *root,
     if (request.path == NULL) {
         return refuse(ret_problem, "no-path", "path is missing.");
     }
-    strip_cookies(request.headers);
+    strip_cookies(&request);
     request.root = json_incref(root);
     *ret_request = request;
     return 0;
@@ -366,5 +390,6 @@ int request_parse(struct request *ret_request, const char *line, size_t length,
 void request_free(struct request *request)
 {
     json_decref(request->root);
-    request->root = NULL;
+    json_decref(request->own_cookies);
+    request->root = request->own_cookies = NULL;
 }

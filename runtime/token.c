@@ -268,6 +268,31 @@ int gray_cookie_read(const struct gray_runtime *runtime, struct gray_str name,
     return 0;
 }
 
+struct gray_mark gray_cookie_mark(const struct gray_cookie *cookie,
+                                  uint64_t scope, struct gray_str unit)
+{
+    struct gray_mark mark = {.state = GRAY_MARK_ABSENT};
+    uint64_t unit_hash;
+    uint32_t i;
+
+    if (cookie == NULL) {
+        return mark;
+    }
+    unit_hash = gray_unit_hash(unit);
+    for (i = 0; i < cookie->mark_count; i++) {
+        const struct gray_cookie_mark *m = &cookie->marks[i];
+
+        if (m->scope == scope && m->unit_hash == unit_hash) {
+            mark.state = m->state;
+            mark.variant = m->variant;
+            mark.attempt = m->attempt;
+            mark.revision = m->revision;
+            break;
+        }
+    }
+    return mark;
+}
+
 size_t gray_cookie_write(const struct gray_runtime *runtime,
                          struct gray_str name, const struct gray_cookie *cookie,
                          char *buffer, size_t size)

@@ -37,6 +37,9 @@ struct gray_cookie {
 int gray_cookie_read(const struct gray_runtime *runtime, struct gray_str name,
                      struct gray_str value, int64_t now_s,
                      struct gray_cookie *ret_cookie);
+/* What it says of this unit in this release; NULL, or nothing: ABSENT. */
+struct gray_mark gray_cookie_mark(const struct gray_cookie *cookie,
+                                  uint64_t scope, struct gray_str unit);
 /* Encodes and signs with the newest key. Length, or 0 without a key. */
 size_t gray_cookie_write(const struct gray_runtime *runtime,
                          struct gray_str name, const struct gray_cookie *cookie,

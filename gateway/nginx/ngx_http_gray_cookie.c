@@ -51,42 +51,18 @@ ngx_http_gray_evidence(void *context, uint32_t release, struct gray_str unit,
 {
     ngx_http_gray_evidence_t  *evidence = context;
 
-    uint32_t                        i;
-    uint64_t                        unit_hash;
-    struct gray_mark                mark;
-    const struct gray_cookie       *cookie;
-    const struct gray_release      *r;
-    const struct gray_cookie_mark  *m;
+    const struct gray_cookie   *cookie;
+    const struct gray_release  *r;
 
-    ngx_memzero(&mark, sizeof(struct gray_mark));
-    mark.state = GRAY_MARK_ABSENT;
+    cookie = NULL;
+    r = NULL;
 
-    if (step != GRAY_STEP_EVIDENCE || evidence->value.len == 0) {
-        return mark;
+    if (step == GRAY_STEP_EVIDENCE && evidence->value.len) {
+        cookie = ngx_http_gray_read_cookie(evidence);
+        r = gray_release_at(evidence->policy, release);
     }
 
-    cookie = ngx_http_gray_read_cookie(evidence);
-    r = gray_release_at(evidence->policy, release);
-
-    if (cookie == NULL || r == NULL) {
-        return mark;
-    }
-
-    unit_hash = gray_unit_hash(unit);
-
-    for (i = 0; i < cookie->mark_count; i++) {
-        m = &cookie->marks[i];
-
-        if (m->scope == r->scope && m->unit_hash == unit_hash) {
-            mark.state = m->state;
-            mark.variant = m->variant;
-            mark.attempt = m->attempt;
-            mark.revision = m->revision;
-            break;
-        }
-    }
-
-    return mark;
+    return gray_cookie_mark(r ? cookie : NULL, r ? r->scope : 0, unit);
 }
 
 
