@@ -168,26 +168,48 @@ static bool check_networks(struct gray_check *c, const struct where *at,
     return good;
 }
 
-static bool check_range(struct gray_check *c, const struct where *at,
-                        json_t *value, struct cond *cond)
+/* From one value to another, of which either may be missing, not both. */
+struct bounds {
+    const char *keys[2];
+    const char *missing, *example;
+    bool (*read)(struct gray_check *c, const struct where *at, json_t *value,
+                 int64_t *ret); /* a missing value is none to complain of */
+};
+
+static bool check_bounds(struct gray_check *c, const struct where *at,
+                         json_t *value, const struct bounds *bounds,
+                         struct cond *cond)
 {
-    static const char *const keys[] = {"start", "end"};
     json_t *values[2];
+    bool good;
     cond->start = INT64_MIN;
     cond->end = INT64_MAX;
-    if (!gray_check_map(c, at, value, keys, 2, values)) {
+    if (!gray_check_map(c, at, value, bounds->keys, 2, values)) {
         return false;
     }
     if (values[0] == NULL && values[1] == NULL) {
-        return gray_check_missing(c, at, "start or end",
-                                  "{start: 18, end: 65}");
+        return gray_check_missing(c, at, bounds->missing, bounds->example);
     }
-    if ((values[0] != NULL &&
-         !gray_check_integer(c, AT_KEY(at, "start"), values[0], INT64_MIN,
-                             INT64_MAX, &cond->start)) ||
-        (values[1] != NULL &&
-         !gray_check_integer(c, AT_KEY(at, "end"), values[1], INT64_MIN,
-                             INT64_MAX, &cond->end))) {
+    good = bounds->read(c, AT_KEY(at, bounds->keys[0]), values[0],
+                        &cond->start);
+    good &= bounds->read(c, AT_KEY(at, bounds->keys[1]), values[1],
+                         &cond->end);
+    return good;
+}
+
+static bool check_number(struct gray_check *c, const struct where *at,
+                         json_t *value, int64_t *ret)
+{
+    return value == NULL ||
+           gray_check_integer(c, at, value, INT64_MIN, INT64_MAX, ret);
+}
+
+static bool check_range(struct gray_check *c, const struct where *at,
+                        json_t *value, struct cond *cond)
+{
+    static const struct bounds bounds = {{"start", "end"}, "start or end",
+                                         "{start: 18, end: 65}", check_number};
+    if (!check_bounds(c, at, value, &bounds, cond)) {
         return false;
     }
     if (cond->start >= cond->end) {
@@ -441,26 +463,18 @@ bool gray_check_moment(struct gray_check *c, const struct where *at,
 static bool check_date(struct gray_check *c, const struct where *at,
                        json_t *value, struct cond *cond)
 {
-    static const char *const keys[] = {"after", "before"};
-    json_t *values[2];
-    cond->start = INT64_MIN;
-    cond->end = INT64_MAX;
-    if (!gray_check_map(c, at, value, keys, 2, values)) {
+    static const struct bounds bounds = {
+        {"after", "before"}, "after or before",
+        "{after: \"2026-01-31T08:00:00Z\"}", gray_check_moment};
+    if (!check_bounds(c, at, value, &bounds, cond)) {
         return false;
     }
-    if (values[0] == NULL && values[1] == NULL) {
-        return gray_check_missing(c, at, "after or before",
-                                  "{after: \"2026-01-31T08:00:00Z\"}");
-    }
-    bool good =
-        gray_check_moment(c, AT_KEY(at, "after"), values[0], &cond->start);
-    good &= gray_check_moment(c, AT_KEY(at, "before"), values[1], &cond->end);
-    if (good && cond->start >= cond->end) {
+    if (cond->start >= cond->end) {
         return gray_check_error(c, GRAY_PROBLEM_EMPTY_RANGE, at,
                                 "nothing lies between after and before; "
                                 "after must come first");
     }
-    return good;
+    return true;
 }
 
 bool gray_check_operand(struct gray_check *c, const struct where *at,

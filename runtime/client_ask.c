@@ -77,40 +77,63 @@ static void answer_fill(const struct gray_view *view,
     answer_reason(answer, (enum gray_reason)colour->reason);
 }
 
+/* From here to leave() the state that answers cannot go away. */
+struct question {
+    struct client_hold hold;
+    const struct gray_view *view; /* NULL: `reason` says why */
+    enum gray_reason reason;
+    struct gray_input in; /* when there is a view and no error */
+};
+
+/* Negative: a record that cannot be understood; leave() all the same. */
+static int enter(struct gray_client *client,
+                 const struct gray_client_request *request,
+                 struct question *question)
+{
+    runtime_client_refresh(client);
+    question->hold = runtime_client_enter(client);
+    question->view = view_of(client, question->hold, &question->reason);
+    return question->view == NULL
+               ? 0
+               : runtime_client_input(client, question->view->policy, request,
+                                      &question->in);
+}
+
+/* An answer that was given is counted under its reason. */
+static void leave(struct gray_client *client, const struct question *question,
+                  int error)
+{
+    runtime_client_leave(question->hold);
+    if (error == 0) {
+        gray_counters_reason(client->runtime, question->reason);
+    }
+}
+
 int gray_client_ask(struct gray_client *client,
                     const struct gray_client_request *request,
                     struct gray_client_answer *ret_answer)
 {
     struct gray_client_answer answer = {.size = sizeof(answer), .bucket = -1};
-    enum gray_reason reason;
-    const struct gray_view *view;
     struct gray_colour colour;
-    struct client_hold hold;
-    struct gray_input in;
-    int error = 0;
+    struct question q;
+    int error;
 
     if (ret_answer->size != sizeof(*ret_answer) ||
         request->size != sizeof(*request)) {
         return -EINVAL;
     }
-    runtime_client_refresh(client);
-    hold = runtime_client_enter(client);
-    answer.revision = revision_of(hold);
-    view = view_of(client, hold, &reason);
-    if (view == NULL) {
-        answer_reason(&answer, reason);
-    } else {
-        error = runtime_client_input(client, view->policy, request, &in);
-        if (error == 0) {
-            gray_decide(view, runtime_client_entrance(view->policy, request),
-                        &in, NULL, NULL, &colour, NULL);
-            answer_fill(view, &in, &colour, &answer);
-            reason = (enum gray_reason)colour.reason;
-        }
+    error = enter(client, request, &q);
+    answer.revision = revision_of(q.hold);
+    if (q.view == NULL) {
+        answer_reason(&answer, q.reason);
+    } else if (error == 0) {
+        gray_decide(q.view, runtime_client_entrance(q.view->policy, request),
+                    &q.in, NULL, NULL, &colour, NULL);
+        answer_fill(q.view, &q.in, &colour, &answer);
+        q.reason = (enum gray_reason)colour.reason;
     }
-    runtime_client_leave(hold);
+    leave(client, &q, error);
     if (error == 0) {
-        gray_counters_reason(client->runtime, reason);
         *ret_answer = answer;
     }
     return error;
@@ -131,8 +154,6 @@ static void verdict_fill(const struct gray_view *view,
 
     ret->in = verdict->in;
     ret->bucket = bucket_of(verdict->bucket);
-    ret->reason = gray_reason_code((enum gray_reason)verdict->reason);
-    ret->sentence = gray_reason_sentence((enum gray_reason)verdict->reason);
     if (variant != NULL) {
         text_copy(ret->variant, sizeof(ret->variant),
                   gray_text(view->policy, variant->name));
@@ -145,42 +166,32 @@ int gray_client_release(struct gray_client *client, const char *release,
 {
     struct gray_client_verdict answer = {.size = sizeof(answer), .bucket = -1};
     struct gray_str name = {release, (uint32_t)strnlen(release, 4096)};
-    enum gray_reason reason;
-    const struct gray_view *view;
     struct gray_verdict verdict;
-    struct client_hold hold;
-    struct gray_input in;
-    int error = 0;
+    struct question q;
+    uint32_t number;
+    int error;
 
     if (ret_verdict->size != sizeof(*ret_verdict) ||
         request->size != sizeof(*request)) {
         return -EINVAL;
     }
-    runtime_client_refresh(client);
-    hold = runtime_client_enter(client);
-    answer.revision = revision_of(hold);
-    view = view_of(client, hold, &reason);
-    if (view != NULL) {
-        uint32_t number = gray_find_release(view->policy, name);
-
-        error = runtime_client_input(client, view->policy, request, &in);
-        reason = GRAY_REASON_NONE;
-        if (error == 0 && number == GRAY_NONE) {
+    error = enter(client, request, &q);
+    answer.revision = revision_of(q.hold);
+    if (q.view != NULL && error == 0) {
+        number = gray_find_release(q.view->policy, name);
+        q.reason = GRAY_REASON_NONE;
+        if (number == GRAY_NONE) {
             error = -ENOENT;
-        } else if (error == 0) {
-            gray_decide_release(view, number, &in, NULL, NULL, &verdict, NULL);
-            verdict_fill(view, &verdict, &answer);
-            reason = (enum gray_reason)verdict.reason;
+        } else {
+            gray_decide_release(q.view, number, &q.in, NULL, NULL, &verdict,
+                                NULL);
+            verdict_fill(q.view, &verdict, &answer);
+            q.reason = (enum gray_reason)verdict.reason;
         }
     }
-    runtime_client_leave(hold);
-    if (answer.reason == NULL) {
-        answer.reason = gray_reason_code(reason);
-        answer.sentence = gray_reason_sentence(reason);
-    }
-    if (error == 0) {
-        gray_counters_reason(client->runtime, reason);
-    }
+    leave(client, &q, error);
+    answer.reason = gray_reason_code(q.reason);
+    answer.sentence = gray_reason_sentence(q.reason);
     if (error == 0 || error == -ENOENT) {
         *ret_verdict = answer;
     }
@@ -260,25 +271,18 @@ size_t gray_client_explain(struct gray_client *client,
                            const struct gray_client_request *request,
                            char *buffer, size_t size)
 {
-    enum gray_reason reason;
-    const struct gray_view *view;
-    struct client_hold hold;
-    struct gray_input in;
+    struct question q;
     size_t length = 0;
 
     if (request->size != sizeof(*request)) {
         return 0;
     }
-    runtime_client_refresh(client);
-    hold = runtime_client_enter(client);
-    view = view_of(client, hold, &reason);
-    if (view != NULL &&
-        runtime_client_input(client, view->policy, request, &in) == 0) {
-        length =
-            gray_explain(view, runtime_client_entrance(view->policy, request),
-                         &in, NULL, NULL, buffer, size);
+    if (enter(client, request, &q) == 0 && q.view != NULL) {
+        length = gray_explain(q.view,
+                              runtime_client_entrance(q.view->policy, request),
+                              &q.in, NULL, NULL, buffer, size);
     }
-    runtime_client_leave(hold);
+    runtime_client_leave(q.hold); /* no answer of the kind that is counted */
     return length;
 }
 
