@@ -42,6 +42,7 @@ int store_db_problem(struct store_db *db, struct gray_problem *ret_problem)
     switch (code & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
+    case SQLITE_ERROR: /* our statements are right: the layout is not */
         return store_db_corrupt(db, said, ret_problem);
     case SQLITE_NOMEM:
         return store_problem_set(ret_problem, ENOMEM, "no-memory",

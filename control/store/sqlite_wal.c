@@ -82,8 +82,8 @@ static bool header_read(struct wal *wal)
            sum_is(wal->sum, header + 24);
 }
 
-/* How many whole commits lie beyond the first frame that SQLite will not
- * believe: each frame is judged by the sum that the one before it carries. */
+/* How many commits end beyond the first frame that SQLite will not believe, or
+ * with it: each frame is judged by the sum that the one before it carries. */
 static uint32_t commits_beyond(struct wal *wal, uint8_t *frame)
 {
     size_t size = WAL_FRAME + wal->page;
@@ -92,14 +92,17 @@ static uint32_t commits_beyond(struct wal *wal, uint8_t *frame)
     bool believed = true;
 
     while (pread(wal->fd, frame, size, at) == (ssize_t)size) {
-        bool good = memcmp(frame + 8, wal->salts, sizeof(wal->salts)) == 0 &&
-                    number(frame) != 0;
+        bool ours = memcmp(frame + 8, wal->salts, sizeof(wal->salts)) == 0;
+        bool good = ours && number(frame) != 0, first;
 
         sum_add(wal, frame, 8, wal->sum);
         sum_add(wal, frame + WAL_FRAME, wal->page, wal->sum);
         good = good && sum_is(wal->sum, frame + 16);
+        first = believed && !good;
         believed = believed && good;
-        commits += !believed && good && number(frame + 4) != 0 ? 1 : 0;
+        if (!believed && (good || (first && ours)) && number(frame + 4) != 0) {
+            commits++;
+        }
         wal->sum[0] = number(frame + 16);
         wal->sum[1] = number(frame + 20);
         at += (off_t)size;
