@@ -91,10 +91,10 @@ class Case(unittest.TestCase):
         with open(os.path.join(self.runtime, "control"), "rb") as f:
             return f.read()
 
-    def word(self, name="cart-2"):
+    def word(self, name="cart-2", key="word"):
         for row in self.facts("status")["releases"]:
             if row["release"] == name:
-                return row["word"]
+                return row[key]
         return None
 
 
@@ -580,10 +580,13 @@ class Words(Case):
 
     def test_freeze_and_thaw(self):
         self.publish()
+        self.assertFalse(self.word(key="wordOfHost"))
         self.run_gray("freeze", "cart-2")
         self.assertEqual(self.word(), "no-admit")
+        self.assertTrue(self.word(key="wordOfHost"))
         self.run_gray("thaw", "cart-2")
         self.assertEqual(self.word(), "open")
+        self.assertTrue(self.word(key="wordOfHost"))
 
     def test_freeze_needs_marks(self):
         self.write(SERVICE + release(more="stickiness: none"))
