@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "control/call/call.h"
@@ -53,6 +54,18 @@ struct grayd {
     _Atomic bool store_failed;
     _Atomic bool bypass;
 };
+
+/* The store lies in a folder of its own in the state folder, beside audit/ and
+ * last-good/. */
+#define GRAYD_STORE_FOLDER "store"
+#define GRAYD_PATH_MAX 4096u
+static inline const char *grayd_store_path(const struct grayd *grayd,
+                                           char buffer[GRAYD_PATH_MAX])
+{
+    snprintf(buffer, GRAYD_PATH_MAX, "%s/" GRAYD_STORE_FOLDER,
+             grayd->options.state);
+    return buffer;
+}
 
 /* The clock of grayd; main.c and tests set it. ms since the epoch. */
 int64_t grayd_now(void);

@@ -208,10 +208,10 @@ static int open_all(struct control *control, struct gray_problem *ret_problem)
     struct grayd *grayd = control->grayd;
     const struct grayd_options *options = &grayd->options;
     struct store_head head;
-    char path[4096];
+    char path[GRAYD_PATH_MAX];
     int error = make_state_folder(options->state, ret_problem);
 
-    snprintf(path, sizeof(path), "%s/store", options->state);
+    grayd_store_path(grayd, path);
     error = error != 0 ? error
                        : store_open(&control->store, path, ret_problem);
     error = error != 0 ? error

@@ -48,6 +48,7 @@ struct hand *rest_hand(struct rest *rest)
 {
     struct hand *hand = pthread_getspecific(rest->hand_key);
     struct gray_problem problem;
+    char path[GRAYD_PATH_MAX];
 
     if (hand == NULL) {
         hand = calloc(1, sizeof(*hand));
@@ -58,8 +59,8 @@ struct hand *rest_hand(struct rest *rest)
         hand->grayd = rest->grayd;
     }
     if (hand->reader == NULL &&
-        store_reader_open(&hand->reader, rest->grayd->options.state,
-                          &problem) != 0) {
+        store_reader_open(&hand->reader,
+                          grayd_store_path(rest->grayd, path), &problem) != 0) {
         hand->reader = NULL;
         grayd_log(LOG_LEVEL_ERROR, problem.code, "%s", problem.sentence);
     }

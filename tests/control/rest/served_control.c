@@ -168,6 +168,7 @@ void served_revoke(struct control *control, const char *id)
 int served_control_start(struct grayd *grayd, struct control *control)
 {
     struct gray_problem problem;
+    char path[GRAYD_PATH_MAX];
 
     control->grayd = grayd;
     control->last = &control->first;
@@ -175,11 +176,11 @@ int served_control_start(struct grayd *grayd, struct control *control)
     grayd->control = control;
     pthread_mutex_init(&control->lock, NULL);
     pthread_cond_init(&control->wake, NULL);
-    if (store_open(&control->store, grayd->options.state, &problem) != 0) {
+    if (store_open(&control->store, grayd_store_path(grayd, path),
+                   &problem) != 0) {
         fail("store", &problem);
     }
-    if (store_reader_open(&control->hand.reader, grayd->options.state,
-                          &problem) != 0) {
+    if (store_reader_open(&control->hand.reader, path, &problem) != 0) {
         fail("reader", &problem);
     }
     return pthread_create(&control->thread, NULL, run, control);

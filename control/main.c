@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * main.c - grayd: options, start, signals, end.
+ *
+ * Why: the order is the point. First what was acknowledged is brought into
+ * force (control_start), then people may ask (rest_start); at the end first
+ * nobody may ask any more, then what was asked is finished. SIGTERM ends it
+ * with exit code 0; whatever kills it otherwise, the next start resumes.
+ * Read next: grayd.h, change/start.c, rest/server.c.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "control/change/change.h"
+#include "control/grayd.h"
+#include "control/publish/publisher.h"
+#include "control/rest/rest.h"
+#include "runtime/group.h"
+
+enum option_number {
+#define GRAYD_OPTION(NAME, word, argument, text) OPTION_##NAME = 256 + __COUNTER__,
+#include "control/options.def"
+#undef GRAYD_OPTION
+};
+
+static const struct option options[] = {
+#define GRAYD_OPTION(NAME, word, argument, text) \
+    { word, sizeof(argument) > 1, NULL, OPTION_##NAME },
+#include "control/options.def"
+#undef GRAYD_OPTION
+    { NULL, 0, NULL, 0 }
+};
+
+static void say_help(void)
+{
+    static const struct {
+        const char *word, *argument, *text;
+    } rows[] = {
+#define GRAYD_OPTION(NAME, word, argument, text) { word, argument, text },
+#include "control/options.def"
+#undef GRAYD_OPTION
+    };
+
+    printf("usage: grayd [OPTIONS]\n"
+           "keeps releases, their history and their audit; publishes to the "
+           "runtime folder.\n\n");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        printf("  --%s%s%s\n        %s\n", rows[i].word,
+               rows[i].argument[0] != '\0' ? " " : "", rows[i].argument,
+               rows[i].text);
+    }
+}
+
+struct given {
+    struct grayd_options options;
+    bool restore;
+};
+
+/* -1: go on; else the exit code. */
+static int read_options(struct given *given, int argc, char **argv)
+{
+    struct grayd_options *o = &given->options;
+    int option;
+
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (option) {
+        case OPTION_STATE: o->state = optarg; break;
+        case OPTION_RUNTIME: o->runtime = optarg; break;
+        case OPTION_SOCKET: o->socket = optarg; break;
+        case OPTION_LISTEN:
+            o->listen = strcmp(optarg, "none") == 0 ? "" : optarg;
+            break;
+        case OPTION_TLS_CERTIFICATE: o->tls_certificate = optarg; break;
+        case OPTION_TLS_KEY: o->tls_key = optarg; break;
+        case OPTION_GROUP: o->group = optarg; break;
+        case OPTION_RESTORE: given->restore = true; break;
+        case OPTION_ANY_FILESYSTEM: o->allow_any_filesystem = true; break;
+        case OPTION_VERSION: puts("grayd " GRAY_VERSION); return 0;
+        case OPTION_HELP: say_help(); return 0;
+        default: return 2;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "grayd: what is %s? grayd --help says what there is\n",
+                argv[optind]);
+        return 2;
+    }
+    if (o->group != NULL && getgrnam(o->group) == NULL) {
+        fprintf(stderr, "grayd: no such group: %s\n", o->group);
+        return 2;
+    }
+    return -1;
+}
+
+static int restore(const struct grayd_options *o)
+{
+    struct gray_problem problem = { 0 };
+    const struct group *group = o->group != NULL ? getgrnam(o->group) : NULL;
+    int status = publisher_restore(o->state, o->runtime,
+                                   group != NULL ? group->gr_gid
+                                                 : gray_keys_group(o->runtime),
+                                   o->allow_any_filesystem, &problem);
+
+    if (status < 0) {
+        grayd_log(LOG_LEVEL_ERROR, problem.code, "%s", problem.sentence);
+        return 3;
+    }
+    grayd_log(LOG_LEVEL_INFO, "restore", "%s",
+              status == 0 ? "the last good policy is in force again"
+                          : "there was nothing to restore");
+    return 0;
+}
+
+/* Signals are taken by sigwait() alone, so no thread is interrupted. */
+static void block_signals(sigset_t *ret_set)
+{
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(ret_set);
+    sigaddset(ret_set, SIGTERM);
+    sigaddset(ret_set, SIGINT);
+    sigaddset(ret_set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, ret_set, NULL);
+}
+
+/* Connections are files: as many as this process may have. */
+static void raise_files(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static int run(const struct grayd_options *o)
+{
+    struct grayd grayd = { .options = *o, .started = grayd_now() };
+    struct gray_problem problem = { 0 };
+    sigset_t set;
+    int got = SIGHUP;
+
+    block_signals(&set);
+    raise_files();
+    if (control_start(&grayd, &problem) != 0) {
+        grayd_log(LOG_LEVEL_ERROR, problem.code, "%s", problem.sentence);
+        return 3;
+    }
+    if (rest_start(&grayd, &problem) != 0) {
+        grayd_log(LOG_LEVEL_ERROR, problem.code, "%s", problem.sentence);
+        control_stop(&grayd);
+        return 3;
+    }
+    /* For whoever started it and waits until it answers. */
+    printf("grayd ready: socket %s, port %u, revision %llu\n", o->socket,
+           rest_port(grayd.rest),
+           (unsigned long long)atomic_load(&grayd.revision));
+    fflush(stdout);
+    while (got == SIGHUP) {
+        sigwait(&set, &got);
+    }
+    rest_stop(&grayd);
+    control_stop(&grayd);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct given given = {
+        .options = {
+            .state = GRAYD_STATE_DEFAULT,
+            .runtime = GRAY_RUNTIME_DEFAULT,
+            .socket = GRAYD_SOCKET_DEFAULT,
+            .listen = "127.0.0.1:7170",
+            .rest_threads = 4,
+            .planner_threads = 2,
+            .connections_max = 12000,
+        },
+    };
+    int status;
+
+    umask(022);
+    status = read_options(&given, argc, argv);
+    if (status >= 0) {
+        return status;
+    }
+    return given.restore ? restore(&given.options) : run(&given.options);
+}
