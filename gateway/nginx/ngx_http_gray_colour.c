@@ -78,6 +78,7 @@ ngx_http_gray_create_ctx(ngx_http_request_t *r)
     ngx_str_null(&ctx->arms);
     ngx_str_null(&ctx->set_cookie);
     ngx_str_null(&ctx->explain);
+    ngx_str_null(&ctx->baggage);
     ctx->uses = NULL;
     ctx->bucket = GRAY_NONE;
     ctx->reason = GRAY_REASON_NONE;
@@ -85,6 +86,7 @@ ngx_http_gray_create_ctx(ngx_http_request_t *r)
     ctx->bypass = 0;
     ctx->refused = 0;
     ctx->used = 0;
+    ctx->chosen = 0;
 
     ngx_http_set_ctx(r, ctx, ngx_http_gray_module);
 

@@ -43,6 +43,35 @@ ngx_http_gray_cookie_name(ngx_uint_t tls)
 }
 
 
+/*
+ * A cookie mostly comes with the same unit: whose hash it was is remembered
+ * with the cookie, which saves 110 instructions.
+ */
+
+static uint64_t
+ngx_http_gray_unit_hash(ngx_http_gray_evidence_t *evidence,
+    struct gray_str unit)
+{
+    ngx_http_gray_remembered_t  *known;
+
+    known = evidence->known;
+
+    if (known == NULL || unit.length > sizeof(known->unit)) {
+        return gray_unit_hash(unit);
+    }
+
+    if (known->unit_len != unit.length
+        || ngx_memcmp(known->unit, unit.data, unit.length) != 0)
+    {
+        known->unit_hash = gray_unit_hash(unit);
+        known->unit_len = unit.length;
+        ngx_memcpy(known->unit, unit.data, unit.length);
+    }
+
+    return known->unit_hash;
+}
+
+
 /* The engine's question: was this unit told IN before? */
 
 struct gray_mark
@@ -100,6 +129,7 @@ ngx_http_gray_read_cookie(ngx_http_gray_evidence_t *evidence)
 
             if (known->cookie.expires > (int64_t) ngx_time()) {
                 evidence->cookie = &known->cookie;
+                evidence->known = known;
             }
 
             return evidence->cookie;
@@ -128,6 +158,7 @@ ngx_http_gray_read_cookie(ngx_http_gray_evidence_t *evidence)
 
         set[i] = known;
         evidence->cookie = &known->cookie;
+        evidence->known = known;
     }
 
     return evidence->cookie;
@@ -173,6 +204,7 @@ ngx_http_gray_remember(ngx_http_gray_evidence_t *evidence,
     known->len = evidence->value.len;
     known->host = evidence->tls;
     known->cookie = *cookie;
+    known->unit_len = 0;
     ngx_memcpy(known->value, evidence->value.data, evidence->value.len);
 
     return known;
@@ -341,7 +373,7 @@ ngx_http_gray_issue(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx,
             continue;
         }
 
-        unit_hash = gray_unit_hash(unit);
+        unit_hash = ngx_http_gray_unit_hash(evidence, unit);
 
         if (before
             && ngx_http_gray_has_mark(before, release, verdict, unit_hash))

@@ -51,6 +51,7 @@ typedef struct {
     const struct gray_snapshot  *policy;
     ngx_str_t                    value;
     const struct gray_cookie    *cookie;     /* NULL: none, or a bad one */
+    ngx_http_gray_remembered_t  *known;      /* that it is of */
     unsigned                     tls:1;
     unsigned                     read:1;
 } ngx_http_gray_evidence_t;

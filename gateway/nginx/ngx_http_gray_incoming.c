@@ -130,6 +130,7 @@ ngx_http_gray_named(ngx_http_gray_decision_t *d)
     d->evidence.policy = d->view->policy;
     d->evidence.value = d->scan.cookie;
     d->evidence.cookie = NULL;
+    d->evidence.known = NULL;
     d->evidence.tls = d->scan.tls;
     d->evidence.read = 0;
 

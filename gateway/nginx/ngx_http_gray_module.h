@@ -82,6 +82,9 @@ typedef struct {
     size_t                       len;
     unsigned                     host:1;
     struct gray_cookie           cookie;
+    uint64_t                     unit_hash;
+    uint32_t                     unit_len;   /* 0: not asked yet */
+    u_char                       unit[36];
     u_char                       value[1];
 } ngx_http_gray_remembered_t;
 
@@ -133,6 +136,20 @@ typedef struct {
 } ngx_http_gray_route_t;
 
 
+/* "gray.arms=cart-2": what a request of one arm and no lane carries */
+
+#define NGX_HTTP_GRAY_CARRIED        48
+#define NGX_HTTP_GRAY_ONE_ARMS       8
+
+typedef struct {
+    uint64_t                     epoch;
+    uint32_t                     release;
+    uint32_t                     variant;
+    uint32_t                     len;
+    u_char                       text[NGX_HTTP_GRAY_CARRIED];
+} ngx_http_gray_one_arm_t;
+
+
 struct ngx_http_gray_worker_s {
     struct gray_runtime         *runtime;
     ngx_str_t                    path;
@@ -165,6 +182,8 @@ struct ngx_http_gray_worker_s {
     ngx_http_gray_remembered_t **remembered;
     ngx_http_gray_issued_t      *issued;
     ngx_uint_t                   turn;
+
+    ngx_http_gray_one_arm_t      one_arm[NGX_HTTP_GRAY_ONE_ARMS];
 
     unsigned                     loading:1;
     unsigned                     again:1;
@@ -290,6 +309,12 @@ struct ngx_http_gray_ctx_s {
     ngx_str_t                    set_cookie;
     ngx_str_t                    explain;
 
+    ngx_str_t                    baggage;    /* of one arm; empty: unknown */
+
+    struct gray_choice           choice;     /* of `service`, made at `when` */
+    uint32_t                     service;
+    ngx_msec_t                   when;
+
     ngx_http_gray_use_t         *uses;
 
     uint32_t                     bucket;
@@ -298,6 +323,9 @@ struct ngx_http_gray_ctx_s {
     unsigned                     bypass:1;
     unsigned                     refused:1;
     unsigned                     used:1;     /* first is taken */
+    unsigned                     chosen:1;
+
+    u_char                       carried[NGX_HTTP_GRAY_CARRIED];
 
     ngx_http_gray_peer_t         first;      /* most requests need one */
 };
@@ -364,6 +392,9 @@ ngx_int_t ngx_http_gray_check_balance(ngx_conf_t *cf,
 /* ngx_http_gray_choose.c */
 
 ngx_int_t ngx_http_gray_preaccess_handler(ngx_http_request_t *r);
+void ngx_http_gray_choose_by_colour(ngx_http_gray_worker_t *w,
+    const struct gray_view *view, ngx_http_request_t *r,
+    ngx_http_gray_ctx_t *ctx, uint32_t service);
 uint32_t ngx_http_gray_service_number(ngx_http_gray_worker_t *w,
     const struct gray_view *view, ngx_http_gray_loc_conf_t *glcf);
 

@@ -274,14 +274,16 @@ static ngx_int_t
 ngx_http_gray_choose_colour(ngx_http_gray_peer_t *gp,
     const struct gray_view *view)
 {
-    struct gray_choice         choice;
-    const struct gray_colour  *colour;
+    struct gray_choice  choice;
 
-    colour = gp->plain ? &ngx_http_gray_no_colour
-                       : ngx_http_gray_colour(gp->worker, view, gp->request,
-                                              gp->ctx);
+    if (gp->plain) {
+        choice = gp->conf->plain;
 
-    gray_choose(view, gp->conf->number, colour, &choice);
+    } else {
+        ngx_http_gray_choose_by_colour(gp->worker, view, gp->request, gp->ctx,
+                                       gp->conf->number);
+        choice = gp->ctx->choice;
+    }
 
     gp->use.reason = choice.reason;
     gp->use.route = choice.route;

@@ -18,7 +18,10 @@ static ngx_int_t ngx_http_gray_rebuild(ngx_http_gray_scan_t *scan);
 static ngx_int_t ngx_http_gray_set_lane(ngx_http_gray_scan_t *scan,
     ngx_str_t *lane);
 static ngx_int_t ngx_http_gray_set_baggage(ngx_http_gray_scan_t *scan,
-    ngx_str_t *lane, ngx_str_t *arms, enum gray_class traffic_class);
+    ngx_http_gray_ctx_t *ctx, enum gray_class traffic_class);
+static ngx_int_t ngx_http_gray_write_baggage(ngx_http_gray_scan_t *scan,
+    ngx_table_elt_t *h, ngx_http_gray_ctx_t *ctx,
+    enum gray_class traffic_class, ngx_str_t *value);
 
 
 /* made once a process */
@@ -99,9 +102,7 @@ ngx_http_gray_rewrite(ngx_http_gray_decision_t *d)
     }
 
     if (!carried
-        && ngx_http_gray_set_baggage(scan, &ctx->lane, &ctx->arms,
-                                     traffic_class)
-           != NGX_OK)
+        && ngx_http_gray_set_baggage(scan, ctx, traffic_class) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -252,44 +253,33 @@ ngx_http_gray_set_lane(ngx_http_gray_scan_t *scan, ngx_str_t *lane)
 
 
 static ngx_int_t
-ngx_http_gray_set_baggage(ngx_http_gray_scan_t *scan, ngx_str_t *lane,
-    ngx_str_t *arms, enum gray_class traffic_class)
+ngx_http_gray_set_baggage(ngx_http_gray_scan_t *scan, ngx_http_gray_ctx_t *ctx,
+    enum gray_class traffic_class)
 {
-    u_char           *p;
-    size_t            len, size;
+    ngx_str_t         value;
     ngx_table_elt_t  *h;
-    struct gray_str   old;
 
     h = scan->baggage ? scan->baggage : scan->carrier;
 
-    old.data = "";
-    old.length = 0;
+    if (h == NULL && ctx->baggage.len && traffic_class == GRAY_CLASS_LIVE) {
+        value = ctx->baggage;
 
-    if (h) {
-        old = ngx_http_gray_str(h->value);
-    }
-
-    /* every byte of ours may take three */
-
-    size = old.length + 3 * (lane->len + arms->len) + 64;
-
-    p = ngx_pnalloc(scan->request->pool, size);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    len = gray_baggage_write(old, ngx_http_gray_str(*lane),
-                             ngx_http_gray_str(*arms), traffic_class,
-                             (char *) p, size);
-
-    if (len == 0) {
-
-        if (h) {
-            ngx_http_gray_drop(scan, h);
-            return ngx_http_gray_rebuild(scan);
+    } else {
+        if (ngx_http_gray_write_baggage(scan, h, ctx, traffic_class, &value)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
         }
 
-        return NGX_OK;
+        if (value.len == 0) {
+
+            if (h) {
+                ngx_http_gray_drop(scan, h);
+                return ngx_http_gray_rebuild(scan);
+            }
+
+            return NGX_OK;
+        }
     }
 
     if (h == NULL) {
@@ -301,8 +291,38 @@ ngx_http_gray_set_baggage(ngx_http_gray_scan_t *scan, ngx_str_t *lane,
         }
     }
 
-    h->value.data = p;
-    h->value.len = len;
+    h->value = value;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_gray_write_baggage(ngx_http_gray_scan_t *scan, ngx_table_elt_t *h,
+    ngx_http_gray_ctx_t *ctx, enum gray_class traffic_class, ngx_str_t *value)
+{
+    size_t           size;
+    struct gray_str  old;
+
+    old.data = "";
+    old.length = 0;
+
+    if (h) {
+        old = ngx_http_gray_str(h->value);
+    }
+
+    /* every byte of ours may take three */
+
+    size = old.length + 3 * (ctx->lane.len + ctx->arms.len) + 64;
+
+    value->data = ngx_pnalloc(scan->request->pool, size);
+    if (value->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    value->len = gray_baggage_write(old, ngx_http_gray_str(ctx->lane),
+                                    ngx_http_gray_str(ctx->arms),
+                                    traffic_class, (char *) value->data, size);
 
     return NGX_OK;
 }
