@@ -443,7 +443,7 @@ static bool sieve_is_right(struct check *check, const struct gray_ruleset *set)
         bool more = i + 1 < count && cell[1].slot == cell->slot &&
                     cell[1].look == cell->look;
         if (cell->slot >= check->policy->slots.count || cell->rule >= rules ||
-            cell->look >= GRAY_LOOK_COUNT ||
+            cell->look >= GRAY_LOOK_COUNT || cell->sure > 1 ||
             cell->same != (more ? cell[1].same + 1 : 1)) {
             return false;
         }

@@ -144,14 +144,13 @@ static void carry_arms(const struct gray_view *view,
 }
 
 /* The releases of this entrance that the request is not in yet. */
-static void decide_arms(const struct gray_view *view,
-                        const struct gray_entrance *entrance,
-                        struct gray_input *in, gray_mark_fn marks,
-                        void *marks_context, struct gray_colour *colour,
-                        struct gray_verdict *refusal, struct gray_trace *trace)
+static inline void decide_arms(struct decision *d,
+                               const struct gray_entrance *entrance,
+                               struct gray_colour *colour,
+                               struct gray_verdict *refusal)
 {
     const uint32_t *releases =
-        VIEW_NUMBERS(view->policy, entrance_releases, entrance->releases);
+        VIEW_NUMBERS(d->run.policy, entrance_releases, entrance->releases);
     if (releases == NULL) {
         return;
     }
@@ -160,8 +159,7 @@ static void decide_arms(const struct gray_view *view,
         if (colour->arm_count != 0 && carries(colour, releases[i])) {
             continue;
         }
-        gray_decide_release(view, releases[i], in, marks, marks_context,
-                            &verdict, trace);
+        release_decide(d, releases[i], &verdict);
         if (verdict.in) {
             insert_arm(colour, &verdict);
             colour->fresh = 1;
@@ -173,25 +171,19 @@ static void decide_arms(const struct gray_view *view,
 
 /* SEMANTICS 7: the colour that came in, else the first rule of the entrance,
  * else the lane of the own instance. */
-static void decide_lane(const struct gray_view *view,
-                        const struct gray_entrance *entrance,
-                        const struct gray_input *in, struct gray_colour *colour,
-                        struct gray_trace *trace)
+static inline void decide_lane(struct decision *d,
+                               const struct gray_entrance *entrance,
+                               struct gray_colour *colour)
 {
-    const struct gray_snapshot *s = view->policy;
+    const struct gray_snapshot *s = d->run.policy;
+    const struct gray_input *in = d->in;
     if (in->lane.length != 0) {
         colour->lane = gray_find_lane(s, in->lane);
         colour->lane_reason = GRAY_REASON_COLOUR;
         return;
     }
     if (entrance != NULL && entrance->lane_rules != GRAY_NONE) {
-        struct program run = { .view = view,
-                               .policy = s,
-                               .in = in,
-                               .trace = trace,
-                               .release = GRAY_NONE,
-                               .rule = GRAY_NONE };
-        uint32_t number = ruleset_first(&run, entrance->lane_rules);
+        uint32_t number = ruleset_first(&d->run, entrance->lane_rules);
         const struct gray_rule *rule = VIEW_AT(s, rules, gray_rule, number);
         if (rule != NULL && rule->action < s->policy->lanes.count) {
             colour->lane = rule->action;
@@ -243,6 +235,7 @@ void gray_decide(const struct gray_view *view, uint32_t entrance,
     struct gray_verdict refusal = { .release = GRAY_NONE,
                                     .rule = GRAY_NONE,
                                     .bucket = GRAY_NONE };
+    struct decision d;
     const struct gray_entrance *own =
         VIEW_AT(view->policy, entrances, gray_entrance, entrance);
     begin_colour(ret_colour, in);
@@ -251,13 +244,13 @@ void gray_decide(const struct gray_view *view, uint32_t entrance,
         ret_colour->fresh = in->lane.length != 0 || in->arms.length != 0;
         return;
     }
-    decide_lane(view, own, in, ret_colour, trace);
+    release_begin(&d, view, in, marks, marks_context, trace);
+    decide_lane(&d, own, ret_colour);
     if (in->arms.length != 0) {
         carry_arms(view, in, ret_colour, &refusal, trace);
     }
     if (own != NULL) {
-        decide_arms(view, own, in, marks, marks_context, ret_colour, &refusal,
-                    trace);
+        decide_arms(&d, own, ret_colour, &refusal);
     }
     if (ret_colour->arm_count != 0) {
         give_reason(ret_colour, &ret_colour->arms[0]);

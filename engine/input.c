@@ -63,11 +63,12 @@ static void add_value(struct gray_input *in, uint32_t slot, const char *data,
                       uint32_t length)
 {
     uint32_t number = in->value_count, bit = slot & 63;
-    if (number == GRAY_VALUES_MAX) {
+    if (__builtin_expect(number == GRAY_VALUES_MAX, 0)) {
         in->overflow = true;
         return;
     }
-    if (length > GRAY_VALUE_MAX && in->too_long < UINT16_MAX) {
+    if (__builtin_expect(length > GRAY_VALUE_MAX, 0) &&
+        in->too_long < UINT16_MAX) {
         in->too_long++;
     }
     in->values[number] =
@@ -117,12 +118,9 @@ static char *take_scratch(struct gray_input *in, uint32_t length)
     return room;
 }
 
-void gray_input_host(struct gray_input *in, struct gray_str host)
+static __attribute__((noinline)) void feed_host(struct gray_input *in,
+                                                struct gray_str host)
 {
-    if (in->policy->slot_of[GRAY_SOURCE_HOST] == GRAY_NONE ||
-        host.length == 0) {
-        return;
-    }
     const char *end = NULL;
     if (host.data[0] == '[') {
         end = memchr(host.data, ']', host.length);
@@ -153,6 +151,14 @@ void gray_input_host(struct gray_input *in, struct gray_str host)
         }
     }
     add_unnamed(in, GRAY_SOURCE_HOST, host);
+}
+
+void gray_input_host(struct gray_input *in, struct gray_str host)
+{
+    if (in->policy->slot_of[GRAY_SOURCE_HOST] != GRAY_NONE &&
+        host.length != 0) {
+        feed_host(in, host);
+    }
 }
 
 /* "/a//b/" has the segments a, (empty), b: what ends the path with a slash is
@@ -314,17 +320,20 @@ void gray_input_target(struct gray_input *in, struct gray_str target)
     }
 }
 
-/* One cookie that a rule looks at: the first value of its name counts. */
+/* A cookie that a rule looks at, without the blanks after it. */
 static void add_cookie(struct gray_input *in, uint32_t slot, const char *value,
                        const char *stop)
 {
-    if (has_value(in, slot)) {
-        return;
-    }
     while (stop > value && (stop[-1] == ' ' || stop[-1] == '\t')) {
         stop--;
     }
     add_value(in, slot, value, (uint32_t)(stop - value));
+}
+
+static inline const char *find_semicolon(const char *at, const char *end)
+{
+    const char *stop = memchr(at, ';', (size_t)(end - at));
+    return stop == NULL ? end : stop;
 }
 
 /* The slot of the cookie whose name begins at `at`; *ret_length is the length
@@ -350,45 +359,52 @@ static inline uint32_t cookie_slot(const struct gray_snapshot *policy,
     return view_slot(policy, GRAY_SOURCE_COOKIE, hash, at, *ret_length);
 }
 
-/* The same where a policy looks at few cookies: their names are tried. */
-static inline uint32_t few_cookies_slot(const struct gray_snapshot *policy,
-                                        const char *at, const char *end,
-                                        uint32_t *ret_length)
-{
-    for (uint32_t i = 0; i < policy->cookie_count; i++) {
-        const struct gray_slot *slot =
-            VIEW_AT(policy, slots, gray_slot, policy->cookie_slots[i]);
-        struct gray_str name = view_text(policy, slot->name);
-        if (name.length < (size_t)(end - at) && at[name.length] == '=' &&
-            view_same(name.data, at, name.length)) {
-            *ret_length = name.length;
-            return policy->cookie_slots[i];
-        }
-    }
-    return GRAY_NONE;
-}
-
 /* "a=1; b=2": undecoded; the first value of a name counts, also over several
  * Cookie headers. */
-static void feed_cookies(struct gray_input *in, struct gray_str cookies)
+static void feed_cookies(struct gray_input *in, const char *at, const char *end)
 {
-    const struct gray_snapshot *policy = in->policy;
-    const char *at = cookies.data, *end = at + cookies.length;
-    bool few = policy->cookie_count <= VIEW_COOKIES;
     while (at < end) {
         if (*at == ' ' || *at == '\t' || *at == ';') {
             at++;
             continue;
         }
         uint32_t length = 0;
-        uint32_t slot = few ? few_cookies_slot(policy, at, end, &length)
-                            : cookie_slot(policy, at, end, &length);
-        const char *stop = memchr(at, ';', (size_t)(end - at));
-        if (stop == NULL) {
-            stop = end;
-        }
-        if (slot != GRAY_NONE && length != 0) {
+        uint32_t slot = cookie_slot(in->policy, at, end, &length);
+        const char *stop = find_semicolon(at, end);
+        if (slot != GRAY_NONE && length != 0 && !has_value(in, slot)) {
             add_cookie(in, slot, at + length + 1, stop);
+        }
+        at = stop;
+    }
+}
+
+/* The same where a policy looks at few cookies: their names are tried, and
+ * once each has a value the rest cannot matter. */
+static void feed_few_cookies(struct gray_input *in, const char *at,
+                             const char *end)
+{
+    const struct gray_snapshot *policy = in->policy;
+    uint32_t count = policy->cookie_count, missing = count;
+    while (at < end) {
+        if (*at == ' ' || *at == '\t' || *at == ';') {
+            at++;
+            continue;
+        }
+        uint32_t i = 0, length = 0;
+        for (; i < count; i++) {
+            length = policy->cookies[i].length;
+            if (length < (size_t)(end - at) && at[length] == '=' &&
+                view_same(policy->cookies[i].name, at, length)) {
+                break;
+            }
+        }
+        const char *stop = find_semicolon(at, end);
+        if (i < count && length != 0 &&
+            !has_value(in, policy->cookies[i].slot)) {
+            add_cookie(in, policy->cookies[i].slot, at + length + 1, stop);
+            if (--missing == 0) {
+                return;
+            }
         }
         at = stop;
     }
@@ -401,10 +417,31 @@ static bool is_name(struct gray_str name, const char *lower, uint32_t length)
             view_same_nocase(lower, name.data, length));
 }
 
+/* The two headers that are taken apart. */
+static __attribute__((noinline)) void feed_parts(struct gray_input *in,
+                                                 struct gray_str name,
+                                                 struct gray_str value)
+{
+    static const char grpc[] = "application/grpc";
+    const char *end = value.data + value.length;
+    if (view_needs(in->policy, GRAY_SOURCE_COOKIE) &&
+        is_name(name, "cookie", 6)) {
+        if (in->policy->cookie_count <= VIEW_COOKIES) {
+            feed_few_cookies(in, value.data, end);
+        } else {
+            feed_cookies(in, value.data, end);
+        }
+    } else if (!in->grpc && is_name(name, "content-type", 12) &&
+               value.length >= sizeof(grpc) - 1 &&
+               view_same_nocase(grpc, value.data, sizeof(grpc) - 1)) {
+        in->grpc = true;
+        feed_grpc(in);
+    }
+}
+
 void gray_input_header(struct gray_input *in, uint32_t hash,
                        struct gray_str name, struct gray_str value)
 {
-    static const char grpc[] = "application/grpc";
     const struct gray_snapshot *policy = in->policy;
     if (view_needs(policy, GRAY_SOURCE_HEADER)) {
         uint32_t slot = view_slot(policy, GRAY_SOURCE_HEADER, hash, name.data,
@@ -413,15 +450,8 @@ void gray_input_header(struct gray_input *in, uint32_t hash,
             add_value(in, slot, value.data, value.length);
         }
     }
-    if (hash == HASH_COOKIE && view_needs(policy, GRAY_SOURCE_COOKIE) &&
-        is_name(name, "cookie", 6)) {
-        feed_cookies(in, value);
-    } else if (hash == HASH_CONTENT_TYPE && !in->grpc &&
-               is_name(name, "content-type", 12) &&
-               value.length >= sizeof(grpc) - 1 &&
-               view_same_nocase(grpc, value.data, sizeof(grpc) - 1)) {
-        in->grpc = true;
-        feed_grpc(in);
+    if (hash == HASH_COOKIE || hash == HASH_CONTENT_TYPE) {
+        feed_parts(in, name, value);
     }
 }
 

@@ -203,7 +203,8 @@ struct gray_sieve_cell {
     uint32_t slot;
     uint8_t look; /* enum gray_look_kind */
     uint8_t rule; /* number within the set */
-    uint16_t same; /* cells of this slot and look from here on, with this one */
+    uint8_t same; /* cells of this slot and look from here on, with this one */
+    uint8_t sure; /* 1: what passes holds, the program need not run */
 };
 
 /* Which rules of a set can hold at all, given a request's values.  A rule

@@ -14,18 +14,6 @@
 #include "engine/release.h"
 #include "engine/view.h"
 
-/* One release being decided. */
-struct decision {
-    struct program run;
-    const struct gray_release *release;
-    struct gray_input *in;
-    gray_mark_fn marks;
-    void *marks_context;
-    struct gray_verdict *verdict;
-    bool no_admit; /* nobody new; who is in stays in */
-    bool unknown;  /* the mark could not be read: only evidence counts */
-};
-
 enum gray_word gray_release_word(const struct gray_view *view,
                                  const struct gray_release *release)
 {
@@ -277,16 +265,16 @@ static bool step_rules(struct decision *d)
     return step_share(d, rule);
 }
 
-/* Bit `step` of every step that has nothing to ask.  Most releases have
- * several. */
-static inline uint32_t idle_steps(const struct decision *d)
+/* Bit `step` of every step that has anything to ask.  Most releases have few
+ * of them. */
+static inline uint32_t busy_steps(const struct decision *d)
 {
-    bool unmarked = d->marks == NULL || d->run.unit.length == 0 ||
-                    d->release->stickiness == GRAY_STICKY_NONE;
-    return (uint32_t)(d->release->deny == GRAY_NONE) << GRAY_STEP_DENY |
-           (uint32_t)(d->release->allow == GRAY_NONE) << GRAY_STEP_ALLOW |
-           (uint32_t)unmarked << GRAY_STEP_MARK |
-           (uint32_t)unmarked << GRAY_STEP_EVIDENCE;
+    const uint32_t marks = 1u << GRAY_STEP_MARK | 1u << GRAY_STEP_EVIDENCE;
+    bool marked = d->marks != NULL && d->run.unit.length != 0 &&
+                  d->release->stickiness != GRAY_STICKY_NONE;
+    return 1u << GRAY_STEP_RULES | (marked ? marks : 0) |
+           (uint32_t)(d->release->deny != GRAY_NONE) << GRAY_STEP_DENY |
+           (uint32_t)(d->release->allow != GRAY_NONE) << GRAY_STEP_ALLOW;
 }
 
 /* Whether somebody could have been asked for a mark must not show in a trace:
@@ -330,48 +318,25 @@ take_step(struct decision *d, enum gray_step step)
     return answered;
 }
 
-static void take_steps(struct decision *d)
+static inline void take_steps(struct decision *d)
 {
-    uint32_t idle = idle_steps(d);
-    for (uint32_t i = 0; i < sizeof(d->release->order); i++) {
-        enum gray_step step = (enum gray_step)d->release->order[i];
-        if (step == GRAY_STEP_END) {
-            return;
-        }
-        if (step >= GRAY_STEP_COUNT || (idle >> step & 1) != 0) {
+    uint32_t busy = busy_steps(d), step;
+    /* One byte a step; what ends them is zero, as is what lies beyond. */
+    uint64_t order = view_load8((const char *)d->release->order);
+    for (; (step = order & 0xff) != GRAY_STEP_END; order >>= 8) {
+        if ((busy >> (step & 31) & 1) == 0) {
             continue;
         }
-        if (take_step(d, step)) {
+        if (take_step(d, (enum gray_step)step)) {
             return;
         }
         if (d->unknown) {
-            idle = ~(1u << GRAY_STEP_EVIDENCE);
+            busy &= 1u << GRAY_STEP_EVIDENCE;
         }
     }
 }
 
-static void begin_decision(struct decision *d, const struct gray_view *view,
-                           uint32_t number, struct gray_input *in,
-                           struct gray_trace *trace)
-{
-    bool issued;
-    d->run.view = view;
-    d->run.policy = view->policy;
-    d->run.in = in;
-    d->run.trace = trace;
-    d->run.release = number;
-    d->run.rule = GRAY_NONE;
-    d->run.step = GRAY_STEP_END;
-    d->run.unit = find_unit(d->release, in, &issued);
-    if (issued) {
-        in->anonymous_used = true;
-    }
-    d->in = in;
-    d->no_admit = false;
-    d->unknown = false;
-}
-
-static void decide(struct decision *d)
+static inline void decide(struct decision *d)
 {
     enum gray_word word = gray_release_word(d->run.view, d->release);
     if (word == GRAY_WORD_KILLED || word == GRAY_WORD_BASELINE) {
@@ -396,27 +361,39 @@ static void decide(struct decision *d)
     take_steps(d);
 }
 
+void release_decide(struct decision *d, uint32_t release,
+                    struct gray_verdict *ret_verdict)
+{
+    bool issued;
+    *ret_verdict = (struct gray_verdict){ .release = release,
+                                          .rule = GRAY_NONE,
+                                          .bucket = GRAY_NONE,
+                                          .reason = GRAY_REASON_ORDER_END };
+    d->release = VIEW_AT(d->run.policy, releases, gray_release, release);
+    if (d->release == NULL) {
+        ret_verdict->reason = GRAY_REASON_NONE;
+        return;
+    }
+    d->verdict = ret_verdict;
+    d->no_admit = false;
+    d->unknown = false;
+    d->run.release = release;
+    d->run.unit = find_unit(d->release, d->in, &issued);
+    if (issued) {
+        d->in->anonymous_used = true;
+    }
+    decide(d);
+    if (d->run.trace != NULL) {
+        trace_verdict(d->run.trace, ret_verdict);
+    }
+}
+
 void gray_decide_release(const struct gray_view *view, uint32_t release,
                          struct gray_input *in, gray_mark_fn marks,
                          void *marks_context, struct gray_verdict *ret_verdict,
                          struct gray_trace *trace)
 {
     struct decision d;
-    *ret_verdict = (struct gray_verdict){ .release = release,
-                                          .rule = GRAY_NONE,
-                                          .bucket = GRAY_NONE,
-                                          .reason = GRAY_REASON_ORDER_END };
-    d.release = VIEW_AT(view->policy, releases, gray_release, release);
-    if (d.release == NULL) {
-        ret_verdict->reason = GRAY_REASON_NONE;
-        return;
-    }
-    d.verdict = ret_verdict;
-    d.marks = marks;
-    d.marks_context = marks_context;
-    begin_decision(&d, view, release, in, trace);
-    decide(&d);
-    if (trace != NULL) {
-        trace_verdict(trace, ret_verdict);
-    }
+    release_begin(&d, view, in, marks, marks_context, trace);
+    release_decide(&d, release, ret_verdict);
 }

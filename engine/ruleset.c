@@ -24,7 +24,6 @@ struct cursor {
 struct search {
     struct program *run;
     const struct gray_ruleset *set;
-    const struct gray_rule *rules; /* first of the set */
     const struct gray_posting *buckets; /* of the index */
     uint32_t mask;                      /* their count - 1 */
     uint32_t best; /* within the set; GRAY_NONE: none holds so far */
@@ -33,12 +32,13 @@ struct search {
 };
 
 static inline bool rule_holds(struct program *run,
-                              const struct gray_ruleset *set,
-                              const struct gray_rule *rules, uint32_t number)
+                              const struct gray_ruleset *set, uint32_t number)
 {
     run->rule = set->rules.first + number;
-    return program_holds(run, rules[number].first_insn,
-                         rules[number].insn_count);
+    const struct gray_rule *rule =
+        VIEW_AT(run->policy, rules, gray_rule, run->rule);
+    return rule != NULL &&
+           program_holds(run, rule->first_insn, rule->insn_count);
 }
 
 /* Tries the candidates of all lists in ascending order, up to the best. */
@@ -65,7 +65,7 @@ static void work_off(struct search *search)
             continue;
         }
         last = number;
-        if (rule_holds(search->run, search->set, search->rules, number)) {
+        if (rule_holds(search->run, search->set, number)) {
             search->best = number;
             break;
         }
@@ -213,13 +213,12 @@ static void gather_all(struct search *search,
 
 static __attribute__((noinline)) uint32_t
 search_index(struct program *run, const struct gray_ruleset *set,
-             const struct gray_rule *rules, const struct gray_index *index)
+             const struct gray_index *index)
 {
     const struct gray_snapshot *s = run->policy;
     struct search search;
     search.run = run;
     search.set = set;
-    search.rules = rules;
     search.best = GRAY_NONE;
     search.count = 0;
     search.mask = index->buckets.count - 1;
@@ -236,94 +235,103 @@ search_index(struct program *run, const struct gray_ruleset *set,
     return search.best;
 }
 
-/* Bit of each rule that one value lets through, of cells that are alike. */
-static inline uint64_t sift_value(const struct gray_sieve_cell *cells,
-                                  uint32_t count, const char *data,
-                                  uint32_t length)
+/* What a sieve lets through: a bit of each rule. */
+struct sifted {
+    uint64_t maybe; /* its program must say */
+    uint64_t sure;  /* it holds */
+};
+
+/* What one value lets through, of cells that are alike. */
+static inline void sift_value(const struct gray_sieve_cell *cells,
+                              const struct gray_sieve_cell *end,
+                              const char *data, uint32_t length,
+                              struct sifted *sifted)
 {
-    uint64_t rules = 0;
-    if (length > GRAY_VALUE_MAX) {
-        return 0; /* its bytes may not be there */
+    if (__builtin_expect(length > GRAY_VALUE_MAX, 0)) {
+        return; /* its bytes may not be there */
     }
     uint64_t look = view_look(cells->look, data, length);
-    for (uint32_t i = 0; i < count; i++) {
-        if (__builtin_expect(((look ^ cells[i].word) & cells[i].mask) == 0,
-                             0)) {
-            rules |= 1ull << (cells[i].rule & 63);
+    do {
+        if (__builtin_expect(((look ^ cells->word) & cells->mask) == 0, 0)) {
+            sifted->maybe |= 1ull << (cells->rule & 63);
+            sifted->sure |= (uint64_t)(cells->sure & 1) << (cells->rule & 63);
         }
-    }
-    return rules;
+    } while (++cells < end);
 }
 
-/* Bit of each rule that may hold. */
-static inline uint64_t sift(const struct program *run,
-                            const struct gray_ruleset *set,
-                            const struct gray_sieve_cell *cells)
+/* No value is in the slot; it may be the one of the unit. */
+static inline void sift_unit(const struct program *run,
+                             const struct gray_sieve_cell *cells,
+                             const struct gray_sieve_cell *end,
+                             struct sifted *sifted)
+{
+    if (run->unit.length != 0 &&
+        cells->slot == run->policy->slot_of[GRAY_SOURCE_UNIT]) {
+        sift_value(cells, end, run->unit.data, run->unit.length, sifted);
+    }
+}
+
+static inline struct sifted sift(const struct program *run,
+                                 const struct gray_ruleset *set,
+                                 const struct gray_sieve_cell *cells)
 {
     const struct gray_input *in = run->in;
-    uint64_t rules = set->unsieved;
-    for (uint32_t left = set->sieve.count, count; left > 0; left -= count) {
-        uint32_t slot = cells->slot, number = view_first(in, slot);
-        count = cells->same - 1u < left ? cells->same : left;
-        if (number == GRAY_VALUES_MAX &&
-            slot == run->policy->slot_of[GRAY_SOURCE_UNIT]) {
-            rules |= sift_value(cells, count, run->unit.data,
-                                run->unit.length);
+    const struct gray_sieve_cell *next;
+    struct sifted sifted = { set->unsieved, 0 };
+    for (uint32_t left = set->sieve.count, count; left > 0;
+         left -= count, cells = next) {
+        uint32_t number = view_first(in, cells->slot);
+        count = cells->same;
+        if (__builtin_expect(count - 1 >= left, 0)) {
+            count = left; /* in no file that was checked */
         }
-        for (; number < GRAY_VALUES_MAX; number = view_next(in, number)) {
-            rules |= sift_value(cells, count, in->values[number].data,
-                                in->values[number].length);
+        next = cells + count;
+        if (number == GRAY_VALUES_MAX) {
+            sift_unit(run, cells, next, &sifted);
+            continue;
         }
-        cells += count;
+        do {
+            const struct gray_value *value = &in->values[number];
+            sift_value(cells, next, value->data, value->length, &sifted);
+            number = view_next(in, number);
+        } while (__builtin_expect(number != GRAY_VALUES_MAX, 0));
     }
-    return rules;
+    return sifted;
 }
 
 /* Few rules are tried one by one, those that the sieve leaves. */
 static inline uint32_t search_sieve(struct program *run,
                                     const struct gray_ruleset *set,
-                                    const struct gray_rule *rules,
                                     const struct gray_sieve_cell *cells)
 {
-    uint64_t left = sift(run, set, cells);
-    for (; left != 0; left &= left - 1) {
-        uint32_t number = (uint32_t)__builtin_ctzll(left);
+    struct sifted left = sift(run, set, cells);
+    for (; left.maybe != 0; left.maybe &= left.maybe - 1) {
+        uint32_t number = (uint32_t)__builtin_ctzll(left.maybe);
         if (number >= set->rules.count) {
             break;
         }
-        if (rule_holds(run, set, rules, number)) {
+        if ((left.sure >> number & 1) != 0 || rule_holds(run, set, number)) {
             return number;
         }
     }
     return GRAY_NONE;
 }
 
-static uint32_t search_all(struct program *run, const struct gray_ruleset *set,
-                           const struct gray_rule *rules)
+/* A trace shows what each rule of a small set says, so none is left out. */
+static __attribute__((noinline)) uint32_t
+search_others(struct program *run, const struct gray_ruleset *set)
 {
+    const struct gray_index *index =
+        VIEW_AT(run->policy, indexes, gray_index, set->index);
+    if (index != NULL) {
+        return search_index(run, set, index);
+    }
     for (uint32_t i = 0; i < set->rules.count; i++) {
-        if (rule_holds(run, set, rules, i)) {
+        if (rule_holds(run, set, i)) {
             return i;
         }
     }
     return GRAY_NONE;
-}
-
-/* A trace shows what each rule says, so it leaves out none of a small set. */
-static inline uint32_t search_set(struct program *run,
-                                  const struct gray_ruleset *set,
-                                  const struct gray_rule *rules)
-{
-    const struct gray_snapshot *s = run->policy;
-    const struct gray_sieve_cell *cells =
-        view_span(s, s->policy->sieves, set->sieve, sizeof(*cells));
-    if (cells != NULL && run->trace == NULL) {
-        return search_sieve(run, set, rules, cells);
-    }
-    const struct gray_index *index =
-        VIEW_AT(s, indexes, gray_index, set->index);
-    return index != NULL ? search_index(run, set, rules, index)
-                         : search_all(run, set, rules);
 }
 
 uint32_t ruleset_first(struct program *run, uint32_t ruleset)
@@ -334,12 +342,11 @@ uint32_t ruleset_first(struct program *run, uint32_t ruleset)
     if (set == NULL) {
         return GRAY_NONE;
     }
-    const struct gray_rule *rules =
-        view_span(s, s->policy->rules, set->rules, sizeof(*rules));
-    if (rules == NULL) {
-        return GRAY_NONE;
-    }
-    uint32_t found = search_set(run, set, rules);
+    const struct gray_sieve_cell *cells =
+        view_span(s, s->policy->sieves, set->sieve, sizeof(*cells));
+    uint32_t found = cells != NULL && run->trace == NULL
+                         ? search_sieve(run, set, cells)
+                         : search_others(run, set);
     run->rule = GRAY_NONE;
     return found == GRAY_NONE ? GRAY_NONE : set->rules.first + found;
 }

@@ -267,7 +267,10 @@ static void note_slots(struct gray_snapshot *s)
         const struct gray_slot *slot = VIEW_AT(s, slots, gray_slot, i);
         if (slot->source == GRAY_SOURCE_COOKIE) {
             if (s->cookie_count < VIEW_COOKIES) {
-                s->cookie_slots[s->cookie_count] = i;
+                struct gray_str name = view_text(s, slot->name);
+                s->cookies[s->cookie_count].name = name.data;
+                s->cookies[s->cookie_count].length = name.length;
+                s->cookies[s->cookie_count].slot = i;
             }
             s->cookie_count += s->cookie_count <= VIEW_COOKIES;
         } else if (slot->name.length == 0) {

@@ -23,8 +23,12 @@ struct gray_snapshot {
     const struct gray_policy *policy;
     /* What gray_snapshot_open() found out for the hot path. */
     uint32_t slot_of[GRAY_SOURCE_TIME + 1]; /* of sources without a name */
-    uint32_t cookie_slots[4];               /* all COOKIE slots, if so few */
-    uint32_t cookie_count;                  /* 5: more, look them up */
+    struct {
+        const char *name; /* inside the mapping */
+        uint32_t length;
+        uint32_t slot;
+    } cookies[4];          /* all COOKIE slots, if so few */
+    uint32_t cookie_count; /* 5: more, look them up */
 };
 /* Checks every table, reference, program, automaton and index of `size` bytes
  * at `data` (8-aligned).  0, or -1 with *ret_problem filled and *ret_snapshot

@@ -170,11 +170,12 @@ static inline bool view_needs(const struct gray_snapshot *s, uint32_t source)
  * again; only where a policy has more than 64 slots do they mix some. */
 static inline uint32_t view_next(const struct gray_input *in, uint32_t number)
 {
-    uint32_t slot = in->values[number].slot;
-    do {
-        number = in->next[number];
-    } while (number != GRAY_VALUES_MAX && in->values[number].slot != slot);
-    return number;
+    uint32_t next = in->next[number];
+    while (__builtin_expect(next != GRAY_VALUES_MAX, 0) &&
+           in->values[next].slot != in->values[number].slot) {
+        next = in->next[next];
+    }
+    return next;
 }
 static inline uint32_t view_first(const struct gray_input *in, uint32_t slot)
 {
@@ -191,7 +192,7 @@ static inline uint32_t view_first(const struct gray_input *in, uint32_t slot)
     return number;
 }
 
-#define VIEW_COOKIES 4u /* gray_snapshot.cookie_slots */
+#define VIEW_COOKIES 4u /* gray_snapshot.cookies */
 
 /* What slots and their hash table agree on. */
 #define VIEW_SLOT_HASH(source) ((uint32_t)(source)*0x9e3779b1u)
@@ -211,13 +212,15 @@ static inline uint32_t view_slot(const struct gray_snapshot *s, uint32_t source,
     uint32_t left = policy->slot_hash.count, mask = left - 1;
     uint32_t count = policy->slots.count;
     hash += VIEW_SLOT_HASH(source);
+    /* hash, source and padding of the record at once */
+    uint64_t wanted = (uint64_t)source << 32 | hash;
     for (uint32_t at = hash; left > 0; at++, left--) {
         uint32_t number = cells[at & mask];
         if (number >= count) {
             return GRAY_NONE;
         }
         const struct gray_slot *slot = &slots[number];
-        if (slot->hash != hash || slot->source != source ||
+        if (view_load8((const char *)&slot->hash) != wanted ||
             slot->name.length != length) {
             continue;
         }

@@ -6,7 +6,7 @@
  * gets cells for one condition that it cannot do without.  A cell may let
  * through what its rule then refuses, never the other way round: what holds
  * where nothing stands (absent, notIn) has none, and whatever else needs a
- * value has one that any value passes.
+ * value has one that any value passes.  Short texts are decided by it.
  * Read next: ../engine/layout_policy.h (gray_sieve_cell), ../engine/ruleset.c.
  */
 #include <stdlib.h>
@@ -23,6 +23,8 @@ struct choice {
 
 _Static_assert(INDEX_RULES_MIN <= GRAY_SIEVE_RULES_MAX,
                "each rule has a bit of its own");
+_Static_assert(INDEX_RULES_MIN * SIEVE_CELLS_MAX <= UINT8_MAX,
+               "gray_sieve_cell.same counts all cells of a set");
 
 #define SCORE_EXACT 1u
 #define SCORE_PREFIX 2u
@@ -53,6 +55,7 @@ static void add_exact(struct choice *choice, uint32_t slot,
     cell->look = GRAY_LOOK_TAIL;
     cell->word = gray_look(GRAY_LOOK_TAIL, text.data, text.length);
     cell->mask = UINT64_C(0xffffffff00000000) | letters(test);
+    cell->sure = !test->ignore_case && text.length <= 4;
 }
 
 static void add_prefix(struct choice *choice, uint32_t slot,
@@ -63,6 +66,7 @@ static void add_prefix(struct choice *choice, uint32_t slot,
     cell->look = GRAY_LOOK_HEAD;
     cell->word = gray_look(GRAY_LOOK_HEAD, text.data, text.length);
     cell->mask = letters(test);
+    cell->sure = !test->ignore_case && text.length <= 8;
     if (text.length < 8) {
         cell->mask &= (UINT64_C(1) << 8 * text.length) - 1;
     }
@@ -118,6 +122,9 @@ static void choose_all(struct build *build, const struct cond *cond,
             (best->count == 0 || other.score < best->score)) {
             *best = other;
         }
+    }
+    for (i = 0; i < best->count && cond->child_count > 1; i++) {
+        best->cells[i].sure = 0; /* the other children have a say */
     }
 }
 
@@ -185,7 +192,7 @@ static void sort_cells(struct gray_sieve_cell *cells, uint32_t count)
         cells[i].same = 1;
         if (i + 1 < count && cells[i + 1].slot == cells[i].slot &&
             cells[i + 1].look == cells[i].look) {
-            cells[i].same = (uint16_t)(cells[i + 1].same + 1);
+            cells[i].same = (uint8_t)(cells[i + 1].same + 1);
         }
     }
 }

@@ -138,6 +138,7 @@ FAULT(sieve_of_an_index, p.rulesets[0].sieve = p.rulesets[1].sieve;
       p.sieves[1].rule = 1)
 FAULT(sieve_slot, p.sieves[1].slot = 99)
 FAULT(sieve_look, p.sieves[1].look = GRAY_LOOK_COUNT)
+FAULT(sieve_sure, p.sieves[1].sure = 2)
 FAULT(sieve_rule, p.sieves[1].rule = 1)
 FAULT(sieve_run_short, p.sieves[0].same = 0)
 FAULT(sieve_run_long, p.sieves[0].same = 2)
@@ -315,6 +316,7 @@ static const struct {
     { sieve_of_an_index, "bad-sieve" },
     { sieve_slot, "bad-sieve" },
     { sieve_look, "bad-sieve" },
+    { sieve_sure, "bad-sieve" },
     { sieve_rule, "bad-sieve" },
     { sieve_run_short, "bad-sieve" },
     { sieve_run_long, "bad-sieve" },
