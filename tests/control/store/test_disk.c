@@ -403,7 +403,6 @@ static void other_layouts_are_refused(void **state)
 {
     static const char *const others[] = { "PRAGMA user_version=2",
                                           "PRAGMA user_version=0",
-                                          "PRAGMA user_version=1;"
                                           "PRAGMA application_id=7" };
     struct gray_problem problem = { NULL, "", 0 };
     struct store_reader *reader = NULL;
@@ -420,6 +419,8 @@ static void other_layouts_are_refused(void **state)
                          -EINVAL);
         assert_string_equal(problem.code, "unknown-layout");
     }
+    sql(&one, "PRAGMA user_version=1");
+    store_refused(&one, -EINVAL, "unknown-layout");
     sql(&one, "PRAGMA application_id=1735549305"); /* "gray" */
     store_close(store_new(&one));
     place_remove(&one);
