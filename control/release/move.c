@@ -34,7 +34,7 @@ void release_text(char *buffer, size_t size, const char *text)
         }
     }
     memcpy(buffer, text != NULL ? text : "", length);
-    buffer[length] = '\0';
+    memset(buffer + length, 0, size - length); /* equal states, equal bytes */
 }
 
 const char *release_percent(uint32_t share, char buffer[RELEASE_PERCENT_MAX])
