@@ -219,9 +219,11 @@ int application_read(struct application *application, struct change *change,
         .may_drop = application->may_drop,
         .may_drop_count = application->may_drop_count,
     };
+    failpoint("apply-read");
     if (change_build(change, application->texts, &gates, reply) != 0) {
         return -1;
     }
+    failpoint("apply-checked");
     return json_array_size(application->changes) == 0 ? 1 : 0;
 }
 
@@ -319,6 +321,7 @@ static void apply_now(struct application *a, struct change *change,
     }
     change->before = digest_changes(a->changes, &change->control->world);
     change->after = digest_changes(a->changes, &change->world);
+    change_note(change);
     fill_changed(reply, a, change);
     change_commit(change, reply);
 }

@@ -375,7 +375,7 @@ static int commit_change(struct change *change, const struct reply *reply,
     return error;
 }
 
-static void note_since(struct change *change)
+void change_note(struct change *change)
 {
     json_t *changes = world_changes(&change->control->world, &change->world);
     json_t *item;
@@ -436,7 +436,6 @@ void change_commit(struct change *change, struct reply *reply)
         dry_run(change, reply);
         return;
     }
-    note_since(change);
     if (put_differences(change) != 0) {
         reply_problem(reply, PROBLEM_INTERNAL, "Memory is at its end.");
         return;
@@ -487,6 +486,7 @@ static void sign_checkpoint(struct control *control, int64_t now)
     if (control->tree.size == control->signed_size) {
         return;
     }
+    failpoint("before-checkpoint");
     if (audit_checkpoint(control->signer, &control->tree, control->chain, now,
                          NULL, &problem) != 0) {
         grayd_log(LOG_LEVEL_ERROR, problem.code, "%s", problem.sentence);
@@ -514,6 +514,7 @@ void commit_housekeeping(struct control *control, int64_t now)
     if (store_read_pending(control->reader, forget_pending, control,
                            &problem) == 0 &&
         control->done_count > 0) {
+        failpoint("before-effects-done");
         commit_batch(control, &batch, &problem);
     }
 }

@@ -134,6 +134,7 @@ static void run_job(struct control *control, const struct job *job)
     struct reply reply = { 0 };
     uint64_t before = control->world.revision;
 
+    failpoint("call-taken");
     if (answered_before(control, job->call, &reply) == 0) {
         route_find_handler(job->call->route->number)(&control->hand,
                                                      job->call, &reply);

@@ -55,6 +55,7 @@ static void commit_documents(struct change *change, const char *action,
         json_decref(changes);
         return;
     }
+    change_note(change);
     change->before = digest_changes(changes, &control->world);
     change->after = digest_changes(changes, &change->world);
     reply_json(reply, 200,

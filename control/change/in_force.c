@@ -251,6 +251,7 @@ static void adopt_word(struct control *control, const char *name,
                       json_string_value(json_object_get(action, "reason")),
                       &next) == 0 &&
         change_begin(&change, control, NULL, &reply) == 0) {
+        failpoint("host-word-seen");
         world_put_release(&change.world, name, &next);
         describe_adoption(&change, name, actor, action);
         reply_json(&reply, 200, json_object());
@@ -262,6 +263,7 @@ static void adopt_word(struct control *control, const char *name,
         grayd_log(LOG_LEVEL_WARN, "host-word",
                   "%s: what %s set on the host is its state now", name, actor);
     }
+    failpoint("host-word-adopted");
     if (world_release(&control->world, name, &status, &facts)) {
         publisher_word_force(control->publisher, name, release_word(&status),
                              &problem);

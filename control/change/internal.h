@@ -12,6 +12,7 @@
 
 #include "control/change/build.h"
 #include "control/change/change.h"
+#include "control/failpoint.h"
 #include "control/publish/publisher.h"
 
 #define CHANGE_PUTS_MAX 4096u      /* items of one change beside documents */
@@ -97,6 +98,9 @@ int change_put(struct change *change, enum store_space space,
  * 4 and 5 with these options; NULL: not asked. 0, or -1 with the reply. */
 int change_build(struct change *change, struct gray_documents *texts,
                  const struct gray_gate_options *gates, struct reply *reply);
+/* Changed documents are valid from the revision to come; before the reply says
+ * so. */
+void change_note(struct change *change);
 /* The straight line: commits what differs with its audit record and the reply
  * for the idempotency key, then publishes. The reply's body is complete but
  * for "inForce". On a failure the reply says so and nothing was changed. A dry
@@ -160,12 +164,5 @@ void apply_run(struct control *control, const struct call *call,
 /* ---- start (start.c) ---------------------------------------------------------------- */
 
 int first_token(struct control *control, struct gray_problem *ret_problem);
-
-/* Where a kill is tried by the tests; nothing in the product. */
-#ifdef GRAYD_FAILPOINTS
-void failpoint(const char *name);
-#else
-#define failpoint(name) ((void)0)
-#endif
 
 #endif

@@ -137,6 +137,7 @@ static void run_due(struct control *control, const struct due *due)
     struct reply reply = { 0 };
     struct change change;
 
+    failpoint("schedule-due");
     identity_read(json_object_get(due->item, "by"), &call.identity);
     snprintf(call.id, sizeof(call.id), "%.32s", due->id);
     if (change_begin(&change, control, &call, &reply) == 0) {

@@ -171,6 +171,7 @@ void route_handle_BYPASS(struct hand *hand, const struct call *call,
         change_commit(&change, reply);
     }
     if (on != was && !reply_is_problem(reply) && !call->dry_run) {
+        failpoint("bypass-committed");
         atomic_store(&hand->grayd->bypass, on);
         if (publisher_bypass(control->publisher, on, &problem) != 0) {
             json_object_set_new(reply->body, "notPublished",

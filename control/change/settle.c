@@ -82,6 +82,7 @@ static void look(struct settler *settler)
             at = &waiting->next;
             continue;
         }
+        failpoint("settled");
         *at = waiting->next; /* others are only ever added at the end */
         pthread_mutex_unlock(&settler->lock);
         waiting->job.done(waiting->job.context, &waiting->reply);

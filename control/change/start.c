@@ -106,7 +106,9 @@ int first_token(struct control *control, struct gray_problem *ret_problem)
                    ret_problem) != 0) {
         return -EIO;
     }
+    failpoint("token-made");
     error = write_token(control->grayd->options.state, text);
+    failpoint("token-written");
     explicit_bzero(text, sizeof(text));
     if (error != 0 || change_begin(&change, control, NULL, &reply) != 0) {
         ret_problem->code = "first-token";
@@ -173,6 +175,7 @@ static int recover_folder(struct control *control,
     if (!fresh) {
         in_force_adopt(control, grayd_now());
     }
+    failpoint("start-adopted");
     if (fresh ||
         publisher_revision(control->publisher) != control->world.revision) {
         in_force_publish(control, NULL, why);
@@ -234,6 +237,7 @@ static int open_all(struct control *control, struct gray_problem *ret_problem)
                                         group_of(options),
                                         options->allow_any_filesystem,
                                         ret_problem);
+    failpoint("start-opened");
     error = error != 0 ? error : first_token(control, ret_problem);
     return error != 0 ? error : recover_folder(control, ret_problem);
 }

@@ -199,12 +199,13 @@ static json_t *sentence_of(const struct moved *moved)
 {
     const struct release_status *now = &moved->after;
 
-    return json_sprintf("%s%s is %s at %g %%: %s%s", moved->name,
-                        moved->changed ? "" : " (nothing to do)",
+    const char *means = now->killed ? "killed: everyone goes to the baseline"
+                                    : state_docs[now->state];
+
+    return json_sprintf("%s is %s%s at %g %%: %s", moved->name,
+                        moved->changed ? "" : "already ",
                         release_state_word(now->state), now->share / 10000.0,
-                        state_docs[now->state],
-                        now->killed ? "; killed: everyone to the baseline"
-                                    : "");
+                        means);
 }
 
 static json_t *moved_json(const struct change *change,
@@ -267,12 +268,14 @@ static void run_verb(struct change *change, const struct call *call,
          change_build(change, NULL, NULL, reply) != 0)) {
         return;
     }
+    failpoint("verb-moved");
     change->action = release_verb_word(moved.verb);
     change->reason = event.reason;
     change->event_type = release_event_type(moved.verb, &moved.before,
                                             &moved.after);
     change->before = world_release_view(&change->control->world, moved.name);
     change->after = world_release_view(&change->world, moved.name);
+    change_note(change);
     reply_json(reply, 200, moved_json(change, &moved));
     if (moved.changed || call->dry_run) {
         change_commit(change, reply);

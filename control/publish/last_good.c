@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "control/failpoint.h"
 #include "control/publish/internal.h"
 
 /* One copy being made. */
@@ -361,12 +362,15 @@ int publisher_keep(struct publisher *publisher,
     }
     error = copy_begin(&keep);
     if (error == 0) {
+        failpoint("copy-begun");
         error = copy_fill(&keep);
     }
     if (error == 0) {
+        failpoint("copy-filled");
         error = copy_end(&keep);
     }
     if (error == 0) {
+        failpoint("copy-turned");
         keep_swap(&keep);
     } else if (keep.name[0] != '\0') {
         unlinkat(publisher->state_fd, LAST_GOOD ".new", 0);

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "control/failpoint.h"
 #include "control/publish/internal.h"
 
 /* ---- one grayd a folder -------------------------------------------------- */
@@ -169,15 +170,18 @@ int publisher_put(struct publisher *publisher,
                                     &changed, ret_problem);
 
     if (error == 0) {
+        failpoint("words-tightened");
         error = publish(publisher, compiled, ret_published, ret_problem);
     }
     if (error == 0) {
+        failpoint("policy-published");
         error = publisher_words_set(publisher, words, word_count, false,
                                     &changed, ret_problem);
     }
     if (error != 0) {
         return error;
     }
+    failpoint("words-loosened");
     return publisher_keep(publisher, ret_problem) == 0 ? 0 : 1;
 }
 

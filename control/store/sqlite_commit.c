@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "control/failpoint.h"
 #include "control/store/sqlite.h"
 
 /* What the callbacks and puts of one commit share. */
@@ -334,12 +335,15 @@ int sqlite_commit(void *state, const struct store_batch *batch,
         error = batch_put(&commit);
     }
     if (error == 0) {
+        failpoint("store-written");
         error = store_db_run(&store->db, STATEMENT_COMMIT, &problem);
+        failpoint("store-committed");
     }
     if (error == 0) {
         *ret_revision = commit.revision;
         store->commits++;
         sqlite_note_write(store->note, store->instance, store->commits);
+        failpoint("store-noted");
         checkpoint_due(store);
         return 0;
     }
