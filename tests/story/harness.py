@@ -248,10 +248,12 @@ class Story:
             json.dump(documents, f)
         return path
 
-    def publish(self, documents, wait=True):
-        """In force in every live worker when it returns."""
+    def publish(self, documents, wait=True, prune=False):
+        """In force in every live worker when it returns; `prune`: what was in
+        force and is not among them ends."""
         self.gray("publish", "-f", self.write_documents(documents),
-                  "--runtime", self.runtime, *(["--wait", 20] if wait else []))
+                  "--runtime", self.runtime, *(["--wait", 20] if wait else []),
+                  *(["--prune"] if prune else []))
 
     def service(self, name, *versions):
         """A Service whose endpoints are this story's shop processes."""

@@ -18,7 +18,7 @@ USERS = int(os.environ.get("STORY_USERS", "40000"))
 def run_step(story, name, services, releases, passes):
     story.publish(services + [
         story.release(r["name"], r["share"], r["services"], priority=i)
-        for i, r in enumerate(releases)])
+        for i, r in enumerate(releases)], prune=True)
     step = {"name": name, "from": int(time.time() * 1000),
             "releases": releases}
     story.users("--users", USERS, "--expect-status", 200, "--seconds", 300)
