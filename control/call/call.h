@@ -162,6 +162,10 @@ json_t *record_public(const char *text, size_t length);
  * the "/" of "resource"; "" (everything) needs the scope of every name. */
 bool record_covered(const struct identity *identity, const json_t *record);
 
+/* An identity of the store as REST shows it (Token), without its hash. New
+ * reference. */
+json_t *token_view(const json_t *item, int64_t now);
+
 /* ---- arguments (call.c) --------------------------------------------------------- */
 
 /* False after having filled the reply with 403, naming the name. */

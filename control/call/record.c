@@ -56,3 +56,30 @@ bool record_covered(const struct identity *identity, const json_t *record)
 
     return identity_covers(identity, slash != NULL ? slash + 1 : resource);
 }
+
+static void moment_replace(json_t *value, const char *key)
+{
+    const json_t *at = json_object_get(value, key);
+    char text[CALL_MOMENT_SIZE];
+
+    if (json_is_integer(at) && json_integer_value(at) > 0) {
+        moment_text(json_integer_value(at), text);
+        json_object_set_new(value, key, json_string(text));
+    } else if (at != NULL) {
+        json_object_set_new(value, key, json_null());
+    }
+}
+
+json_t *token_view(const json_t *item, int64_t now)
+{
+    json_t *view = token_public(item);
+    const json_t *expires = json_object_get(view, "expires");
+    json_int_t at = json_integer_value(expires);
+
+    if (view != NULL) {
+        json_object_set_new(view, "expired", json_boolean(at > 0 && at <= now));
+        moment_replace(view, "expires");
+        moment_replace(view, "created");
+    }
+    return view;
+}

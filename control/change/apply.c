@@ -89,7 +89,7 @@ static bool changes_covered(const struct call *call, const json_t *changes,
     return true;
 }
 
-static bool may_override(const struct call *call, const char *what,
+bool may_override(const struct call *call, const char *what,
                          struct reply *reply)
 {
     if (identity_has(&call->identity, RIGHT_OVERRIDE)) {

@@ -23,6 +23,9 @@ int application_read(struct application *application, struct change *change,
  * those of the services that it steers. False after having filled the reply. */
 bool document_covered(const struct call *call, const json_t *document,
                       struct reply *reply);
+/* Whether the caller may override a gate; `what` begins the refusal. */
+bool may_override(const struct call *call, const char *what,
+                  struct reply *reply);
 /* Releases among the changes, as they stand in a world. New reference. */
 json_t *releases_concerned(const json_t *changes, const struct world *world);
 /* [{"document":"Kind/name","sha256":...}] of one side, for the audit. */

@@ -156,6 +156,13 @@ static void delete_document(struct change *change, const struct call *call,
     world_put(&change->world, call->kind, call->name, NULL);
     change->reason = call_query_text(call, "reason");
     commit_documents(change, "delete", &gates, reply);
+    if (release && reply->status == 422) {
+        reply_add(reply, "advice",
+                  json_sprintf("gray abort %s sends everyone back; at 100 %%, "
+                               "make its version the baseline of its services "
+                               "first",
+                               call->name));
+    }
 }
 
 void route_handle_DOCUMENT_DELETE(struct hand *hand, const struct call *call,
@@ -194,14 +201,39 @@ static json_t *edited_ids(const json_t *ids, const json_t *add,
     return out;
 }
 
+/* Every release: a list may stand in any of them. */
+static void all_may_drop(const struct world *world, const char **names,
+                         size_t most, struct gray_gate_options *gates)
+{
+    const char *name;
+    json_t *entry;
+
+    json_object_foreach(world->releases, name, entry) {
+        (void)entry;
+        if (gates->may_drop_count < most) {
+            names[gates->may_drop_count++] = name;
+        }
+    }
+    gates->may_drop = names;
+}
+
 static void edit_list(struct change *change, const struct call *call,
                       struct reply *reply)
 {
     const json_t *old = world_document(&change->world, "List", call->name);
+    const char *names[GRAY_RELEASES_MAX];
+    struct gray_gate_options gates = { 0 };
     json_t *copy;
 
     if (!version_is_current(change, call, "List", reply)) {
         return;
+    }
+    if (json_is_true(json_object_get(call->body, "allowDrop"))) {
+        if (!may_override(call, "Letting units drop out", reply)) {
+            return;
+        }
+        all_may_drop(&change->control->world, names, GRAY_RELEASES_MAX,
+                     &gates);
     }
     copy = json_copy((json_t *)(uintptr_t)old);
     json_object_set_new(
@@ -213,8 +245,7 @@ static void edit_list(struct change *change, const struct call *call,
         world_put(&change->world, "List", call->name, copy);
     }
     json_decref(copy);
-    commit_documents(change, "list-ids", &(struct gray_gate_options) { 0 },
-                     reply);
+    commit_documents(change, "list-ids", &gates, reply);
 }
 
 void route_handle_LIST_IDS(struct hand *hand, const struct call *call,

@@ -69,7 +69,7 @@ static void make_token(struct change *change, const struct call *call,
     reply_json(reply, 201,
                json_pack("{s:s,s:o,s:I}", "token",
                          call->dry_run ? "" : text, "identity",
-                         token_public(item), "revision",
+                         token_view(item, call->now), "revision",
                          (json_int_t)change->control->world.revision));
     change_put(change, STORE_TOKEN,
                json_string_value(json_object_get(item, "id")), item);
