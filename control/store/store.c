@@ -22,6 +22,7 @@ struct store {
 struct store_reader {
     const struct store_driver *driver;
     void *state;
+    bool reading; /* a call is under way: its visit may not begin another */
 };
 
 static const char *const space_words[] = {
@@ -264,29 +265,64 @@ void store_count(const struct store *store, struct store_counts *ret_counts)
 
 /* ---- read -------------------------------------------------------------------- */
 
+static int read_begin(struct store_reader *reader, int error,
+                      struct gray_problem *ret_problem)
+{
+    if (error == 0 && reader->reading) {
+        error = store_problem_set(ret_problem, EINVAL, "nested-read",
+                                  "A visit may not read with the reader that "
+                                  "visits.");
+    }
+    reader->reading = reader->reading || error == 0;
+    return error;
+}
+
+static int read_end(struct store_reader *reader, int result)
+{
+    reader->reading = false;
+    return result;
+}
+
 int store_read_head(struct store_reader *reader, struct store_head *ret_head,
                     struct gray_problem *ret_problem)
 {
-    return reader->driver->read_head(reader->state, ret_head, ret_problem);
+    int error = read_begin(reader, 0, ret_problem);
+
+    if (error != 0) {
+        return error;
+    }
+    return read_end(reader, reader->driver->read_head(reader->state, ret_head,
+                                                      ret_problem));
 }
 
 int store_revision_at(struct store_reader *reader, int64_t at,
                       uint64_t *ret_revision, struct gray_problem *ret_problem)
 {
-    return reader->driver->read_revision_at(reader->state, at, ret_revision,
-                                            ret_problem);
+    int error = read_begin(reader, 0, ret_problem);
+
+    if (error != 0) {
+        return error;
+    }
+    return read_end(reader,
+                    reader->driver->read_revision_at(reader->state, at,
+                                                     ret_revision,
+                                                     ret_problem));
 }
 
 int store_read_item(struct store_reader *reader, enum store_space space,
                     const char *name, uint64_t revision, store_visit *visit,
                     void *context, struct gray_problem *ret_problem)
 {
-    int error = name_check(space, name, ret_problem);
+    int error = read_begin(reader, name_check(space, name, ret_problem),
+                           ret_problem);
 
-    return error != 0 ? error
-                      : reader->driver->read_item(reader->state, space, name,
-                                                  revision, visit, context,
-                                                  ret_problem);
+    if (error != 0) {
+        return error;
+    }
+    return read_end(reader,
+                    reader->driver->read_item(reader->state, space, name,
+                                              revision, visit, context,
+                                              ret_problem));
 }
 
 int store_read_items(struct store_reader *reader, enum store_space space,
@@ -296,11 +332,14 @@ int store_read_items(struct store_reader *reader, enum store_space space,
 {
     int error = name_check(space, after == NULL ? "a" : after, ret_problem);
 
-    return error != 0 ? error
-                      : reader->driver->read_items(reader->state, space,
-                                                   revision, after, limit,
-                                                   visit, context,
-                                                   ret_problem);
+    error = read_begin(reader, error, ret_problem);
+    if (error != 0) {
+        return error;
+    }
+    return read_end(reader,
+                    reader->driver->read_items(reader->state, space, revision,
+                                               after, limit, visit, context,
+                                               ret_problem));
 }
 
 int store_read_history(struct store_reader *reader, enum store_space space,
@@ -308,28 +347,43 @@ int store_read_history(struct store_reader *reader, enum store_space space,
                        store_visit *visit, void *context,
                        struct gray_problem *ret_problem)
 {
-    int error = name_check(space, name, ret_problem);
+    int error = read_begin(reader, name_check(space, name, ret_problem),
+                           ret_problem);
 
-    return error != 0 ? error
-                      : reader->driver->read_history(reader->state, space,
-                                                     name, before, limit,
-                                                     visit, context,
-                                                     ret_problem);
+    if (error != 0) {
+        return error;
+    }
+    return read_end(reader,
+                    reader->driver->read_history(reader->state, space, name,
+                                                 before, limit, visit, context,
+                                                 ret_problem));
 }
 
 int store_read_audit(struct store_reader *reader, uint64_t from, size_t limit,
                      store_record_visit *visit, void *context,
                      struct gray_problem *ret_problem)
 {
-    return reader->driver->read_audit(reader->state, from, limit, visit,
-                                      context, ret_problem);
+    int error = read_begin(reader, 0, ret_problem);
+
+    if (error != 0) {
+        return error;
+    }
+    return read_end(reader,
+                    reader->driver->read_audit(reader->state, from, limit,
+                                               visit, context, ret_problem));
 }
 
 int store_read_pending(struct store_reader *reader, store_pending_visit *visit,
                        void *context, struct gray_problem *ret_problem)
 {
-    return reader->driver->read_pending(reader->state, visit, context,
-                                        ret_problem);
+    int error = read_begin(reader, 0, ret_problem);
+
+    if (error != 0) {
+        return error;
+    }
+    return read_end(reader,
+                    reader->driver->read_pending(reader->state, visit, context,
+                                                 ret_problem));
 }
 
 int store_read_answer(struct store_reader *reader, const char *key,
@@ -339,7 +393,11 @@ int store_read_answer(struct store_reader *reader, const char *key,
     int error = word_check(key, STORE_KEY_MAX, "The key of an answer",
                            ret_problem);
 
-    return error != 0 ? error
-                      : reader->driver->read_answer(reader->state, key,
-                                                    ret_answer, ret_problem);
+    error = read_begin(reader, error, ret_problem);
+    if (error != 0) {
+        return error;
+    }
+    return read_end(reader,
+                    reader->driver->read_answer(reader->state, key, ret_answer,
+                                                ret_problem));
 }

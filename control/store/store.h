@@ -151,7 +151,8 @@ struct store_item {
     int64_t at;         /* when it became valid */
     int64_t until_at;   /* when it ended; 0: still valid */
 };
-/* Returns 0 to go on, 1 to stop. */
+/* Returns 0 to go on, 1 to stop. No visit may read with the reader that visits
+ * ("nested-read"); one that takes long keeps the log from being reused. */
 typedef int store_visit(void *context, const struct store_item *item);
 
 /* One item as of a revision (0: now). 0 with the visit called; 1: there is

@@ -226,6 +226,35 @@ static void moments_have_revisions(void **state)
     assert_int_equal(revision, 7);
 }
 
+static int read_within(void *context, const struct store_item *item)
+{
+    struct gray_problem problem = { NULL, "", 0 };
+    struct seen seen = { .count = 0 };
+    struct store_head head;
+    uint32_t *visits = context;
+
+    (*visits)++;
+    assert_int_equal(store_read_item(reader, STORE_DOCUMENT, item->name, 0,
+                                     seen_visit, &seen, &problem),
+                     -EINVAL);
+    assert_string_equal(problem.code, "nested-read");
+    assert_int_equal(store_read_head(reader, &head, NULL), -EINVAL);
+    return 0;
+}
+
+/* A second question would end the first one's transaction. */
+static void a_visit_does_not_read(void **state)
+{
+    uint32_t visits = 0;
+
+    (void)state;
+    assert_int_equal(store_read_items(reader, STORE_DOCUMENT, 0, NULL, 10,
+                                      read_within, &visits, NULL),
+                     0);
+    assert_int_equal(visits, 3);
+    item_is("Release/a", 0, "a3");
+}
+
 struct records {
     uint64_t first, last;
     size_t count, stop_at;
@@ -370,6 +399,7 @@ int main(void)
         TEST(history_goes_back),
         TEST(a_revision_not_made_is_no_question),
         TEST(moments_have_revisions),
+        TEST(a_visit_does_not_read),
         TEST(audit_records_ascend),
         TEST(bad_names_are_no_question),
         TEST(readers_see_whole_commits),
