@@ -443,6 +443,11 @@ void gray_input_header(struct gray_input *in, uint32_t hash,
                        struct gray_str name, struct gray_str value)
 {
     const struct gray_snapshot *policy = in->policy;
+    if (hash == HASH_COOKIE && !policy->cookie_header &&
+        is_name(name, "cookie", 6)) {
+        feed_parts(in, name, value);
+        return;
+    }
     if (view_needs(policy, GRAY_SOURCE_HEADER)) {
         uint32_t slot = view_slot(policy, GRAY_SOURCE_HEADER, hash, name.data,
                                   name.length);

@@ -47,7 +47,7 @@ enum gray_reason gray_release_word_reason(enum gray_word word)
 }
 
 /* The unit in the request itself; *ret_issued: none, so the issued id. */
-static struct gray_str find_unit(const struct gray_release *release,
+static inline struct gray_str find_unit(const struct gray_release *release,
                                  const struct gray_input *in, bool *ret_issued)
 {
     *ret_issued = false;
@@ -327,7 +327,10 @@ static inline void take_steps(struct decision *d)
         if ((busy >> (step & 31) & 1) == 0) {
             continue;
         }
-        if (take_step(d, (enum gray_step)step)) {
+        /* Most have these alone: without a call. */
+        if (step == GRAY_STEP_RULES && d->run.trace == NULL
+                ? step_rules(d)
+                : take_step(d, (enum gray_step)step)) {
             return;
         }
         if (d->unknown) {

@@ -263,6 +263,9 @@ static void note_slots(struct gray_snapshot *s)
         s->slot_of[i] = GRAY_NONE;
     }
     s->cookie_count = 0;
+    s->cookie_header = view_slot(s, GRAY_SOURCE_HEADER,
+                                 gray_hash_name("cookie", 6), "cookie", 6) !=
+                       GRAY_NONE;
     for (uint32_t i = 0; i < s->policy->slots.count; i++) {
         const struct gray_slot *slot = VIEW_AT(s, slots, gray_slot, i);
         if (slot->source == GRAY_SOURCE_COOKIE) {

@@ -71,6 +71,32 @@ static int put_rules(struct build *build, const struct model_release *from,
                          &out->match);
 }
 
+/* Steps that have nothing to ask are left out, so that no request passes
+ * them. */
+static void put_order(const struct model_release *from,
+                      struct gray_release *out)
+{
+    bool marks = out->stickiness != GRAY_STICKY_NONE;
+    const bool idle[GRAY_STEP_COUNT] = {
+        [GRAY_STEP_DENY] = out->deny == GRAY_NONE,
+        [GRAY_STEP_ALLOW] = out->allow == GRAY_NONE,
+        [GRAY_STEP_MARK] = !marks,
+        [GRAY_STEP_EVIDENCE] = !marks,
+    };
+    uint32_t i, count = 0;
+
+    for (i = 0; i < sizeof(out->order); i++) {
+        uint8_t step = from->order[i];
+
+        if (step == GRAY_STEP_END) {
+            break;
+        }
+        if (!idle[step]) {
+            out->order[count++] = step;
+        }
+    }
+}
+
 static int put_release(struct build *build, const struct model_release *from,
                        uint32_t number)
 {
@@ -87,7 +113,6 @@ static int put_release(struct build *build, const struct model_release *from,
     out.priority = biased(from->priority);
     out.share = from->share;
     out.holdback = from->holdback;
-    memcpy(out.order, from->order, sizeof(out.order));
     out.stickiness = from->stickiness;
     out.data_compat = from->data_compat;
     out.anonymous = from->anonymous;
@@ -103,6 +128,7 @@ static int put_release(struct build *build, const struct model_release *from,
         put_variants(build, from, &out.variants) != 0) {
         return -1;
     }
+    put_order(from, &out);
     room = bytes_add(build, &build->releases, sizeof(*room));
     if (room == NULL) {
         return -1;
