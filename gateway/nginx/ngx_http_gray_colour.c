@@ -170,14 +170,11 @@ ngx_http_gray_colour_handler(ngx_http_request_t *r)
 }
 
 
-static ngx_int_t
-ngx_http_gray_decide(ngx_http_gray_decision_t *d)
+static ngx_inline void
+ngx_http_gray_begin_scan(ngx_http_gray_decision_t *d)
 {
-    ngx_int_t              rc;
-    ngx_http_gray_ctx_t   *ctx;
     ngx_http_gray_scan_t  *scan;
 
-    ctx = d->ctx;
     scan = &d->scan;
 
     scan->request = d->request;
@@ -203,6 +200,20 @@ ngx_http_gray_decide(ngx_http_gray_decision_t *d)
         ngx_http_gray_begin(d);
         scan->input = &d->input;
     }
+}
+
+
+static ngx_int_t
+ngx_http_gray_decide(ngx_http_gray_decision_t *d)
+{
+    ngx_int_t              rc;
+    ngx_http_gray_ctx_t   *ctx;
+    ngx_http_gray_scan_t  *scan;
+
+    ctx = d->ctx;
+    scan = &d->scan;
+
+    ngx_http_gray_begin_scan(d);
 
     if (ngx_http_gray_scan(scan) != NGX_OK) {
         return NGX_ERROR;

@@ -15,8 +15,9 @@
 
 static ngx_int_t ngx_http_gray_control(ngx_http_gray_scan_t *scan,
     ngx_table_elt_t *h);
+static ngx_inline u_char *ngx_http_gray_mentions_us(ngx_str_t *value);
 static ngx_int_t ngx_http_gray_own_cookie(ngx_http_gray_scan_t *scan,
-    ngx_table_elt_t *h);
+    ngx_table_elt_t *h, u_char *p);
 static ngx_int_t ngx_http_gray_forged(ngx_http_gray_scan_t *scan,
     ngx_table_elt_t *h);
 
@@ -147,11 +148,14 @@ static ngx_int_t
 ngx_http_gray_control(ngx_http_gray_scan_t *scan, ngx_table_elt_t *h)
 {
     int                     rc;
+    u_char                 *p;
     struct gray_carried    *carried;
     enum gray_header_kind   kind;
 
     if (h->key.len == 6 && ngx_memcmp(h->key.data + 1, "ookie", 5) == 0) {
-        return ngx_http_gray_own_cookie(scan, h);
+        p = ngx_http_gray_mentions_us(&h->value);
+
+        return p ? ngx_http_gray_own_cookie(scan, h, p) : NGX_DECLINED;
     }
 
     kind = gray_header_kind(ngx_http_gray_str(h->key));
@@ -162,7 +166,9 @@ ngx_http_gray_control(ngx_http_gray_scan_t *scan, ngx_table_elt_t *h)
         return NGX_DECLINED;
 
     case GRAY_HEADER_COOKIE:
-        return ngx_http_gray_own_cookie(scan, h);
+        p = ngx_http_gray_mentions_us(&h->value);
+
+        return p ? ngx_http_gray_own_cookie(scan, h, p) : NGX_DECLINED;
 
     case GRAY_HEADER_LANE:
         if (scan->lane) {
@@ -285,7 +291,7 @@ ngx_http_gray_forged(ngx_http_gray_scan_t *scan, ngx_table_elt_t *h)
  * letter: memmem() costs five instructions a byte.
  */
 
-static u_char *
+static ngx_inline u_char *
 ngx_http_gray_mentions_us(ngx_str_t *value)
 {
     u_char  *p, *last;
@@ -357,9 +363,9 @@ ngx_http_gray_last_cookie(ngx_http_gray_scan_t *scan, ngx_table_elt_t *h,
  */
 
 static ngx_int_t
-ngx_http_gray_own_cookie(ngx_http_gray_scan_t *scan, ngx_table_elt_t *h)
+ngx_http_gray_own_cookie(ngx_http_gray_scan_t *scan, ngx_table_elt_t *h,
+    u_char *p)
 {
-    u_char           *p;
     size_t            len;
     uint32_t          removed;
     struct gray_str   cookies, found;
@@ -369,11 +375,7 @@ ngx_http_gray_own_cookie(ngx_http_gray_scan_t *scan, ngx_table_elt_t *h)
         { GRAY_COOKIE_NAME_HOST, sizeof(GRAY_COOKIE_NAME_HOST) - 1 }
     };
 
-    p = ngx_http_gray_mentions_us(&h->value);
-
-    if (p == NULL
-        || ngx_http_gray_last_cookie(scan, h, p, &names[scan->tls]) == NGX_OK)
-    {
+    if (ngx_http_gray_last_cookie(scan, h, p, &names[scan->tls]) == NGX_OK) {
         return NGX_DECLINED;
     }
 

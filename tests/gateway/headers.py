@@ -19,6 +19,22 @@ FORGED = [b"X-Gray-Lane: red", b"x-mse-tag: blue", b"X-Gray-Arms: cart-2",
           b"Dubbo-Tag: x", b"cookie: gray=v1.0.aa.bb"]
 
 
+# A Cookie header and what must be left of it: ours is mostly last, alone or
+# spelt as no browser would, and then goes another way through the code.
+COOKIES = [
+    (b"a=1; gray=v1.x", b"a=1"), (b"gray=v1.x; a=1", b"a=1"),
+    (b"a=1; gray=v1.x; b=2", b"a=1; b=2"), (b"a=1;gray=v1.x", b"a=1"),
+    (b"a=1; gray = v1.x", b"a=1"), (b"a=1; gray=", b"a=1"),
+    (b"a=1; gray=v1.x ", b"a=1"), (b"a=1; b=2; gray=x", b"a=1; b=2"),
+    (b"a=1;; gray=v1.x", b"a=1;"), (b"a=1; gray=x; gray=y", b"a=1"),
+    (b"a=1; __Host-gray=v1.x", b"a=1"), (b"a=gray; gray=v1.x", b"a=gray"),
+    (b"a=1; __Host-gray=x; gray=y", b"a=1"), (b"a=1; gray=x=gray", b"a=1"),
+    (b"a=1; gray", b"a=1; gray"), (b"a=1; ungray=x", b"a=1; ungray=x"),
+    (b"a=1; GRAY=x", b"a=1; GRAY=x"), (b"a=gray=x", b"a=gray=x"),
+    (b"a=1; gray.=x", b"a=1; gray.=x"), (b"; gray=x; a=1", b"; a=1"),
+]
+
+
 def ask(conn, lines):
     conn.sendall(b"GET /x?y HTTP/1.1\r\n" + b"\r\n".join(lines) + b"\r\n\r\n")
     data = b""
@@ -97,6 +113,12 @@ def main():
                 sys.exit("%d honest, sent %r\nwant %r\ngot  %r"
                          % (count, lines, want, got))
             checks += 1
+    for sent, left in COOKIES:
+        want = ask(plain, [b"Host: shop", b"Cookie: " + left, b"X-H: 1"])
+        got = ask(gray, [b"Host: shop", b"Cookie: " + sent, b"X-H: 1"])
+        if got != want:
+            sys.exit("sent %r\nwant %r\ngot  %r" % (sent, want, got))
+        checks += 1
     # what nginx keeps pointers to must survive a new list
     honest = [b"Host: shop", b"X-Forwarded-For: 1.2.3.4", b"Cookie: a=1",
               b"X-Forwarded-For: 5.6.7.8", b"Cookie: b=2"]
