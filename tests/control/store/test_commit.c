@@ -148,9 +148,13 @@ static void an_item_is_put_once_a_batch(void **state)
     struct store_put puts[2] = { { STORE_DOCUMENT, "Release/a", "1", 1 },
                                  { STORE_DOCUMENT, "Release/a", "2", 1 } };
     struct store_batch batch = { .puts = puts, .put_count = 2 };
+    struct gray_problem problem = { NULL, "", 0 };
+    uint64_t revision;
 
     (void)state;
-    expect(&batch, -EINVAL, "bad-batch");
+    assert_int_equal(store_commit(store, &batch, &revision, &problem),
+                     -EINVAL);
+    assert_string_equal(problem.sentence, "Release/a is put twice.");
     puts[1].text = NULL;
     expect(&batch, -EINVAL, "bad-batch");
     puts[1].space = STORE_RELEASE;

@@ -160,6 +160,7 @@ static void history_compare(struct store_reader *reader, size_t space,
         for (; before != 0 && r < before; r++) {
             assert_int_equal(model[r][space][i], 0);
         }
+        assert_true(before == 0 || seen.items[0].revision < before);
         before = seen.items[0].revision;
     } while (true);
     for (r = 0; r < (before == 0 ? revision + 1 : before); r++) {

@@ -325,8 +325,9 @@ static void bad_names_are_no_question(void **state)
     assert_int_equal(store_read_answer(reader, name, &answer, NULL), 1);
 }
 
-/* Two items are always put together with one text: a reader of its own thread
- * never sees them differ, nor a head that goes back. */
+/* Two items are always put together with one text, and an audit record: a
+ * reader of its own thread never sees them differ, nor a head that goes back
+ * or has one without the other. */
 #define TOGETHER 400
 
 static void *watch(void *context)
@@ -345,7 +346,7 @@ static void *watch(void *context)
         if (store_read_items(own, STORE_RELEASE, 0, NULL, 10, seen_visit,
                              &seen, NULL) != 0 ||
             store_read_head(own, &head, NULL) != 0 ||
-            head.revision < before ||
+            head.revision < before || head.audit_sequence != head.revision ||
             (seen.count != 0 && seen.count != 2) ||
             (seen.count == 2 &&
              strcmp(seen.items[0].text, seen.items[1].text) != 0)) {
@@ -371,13 +372,16 @@ static void readers_see_whole_commits(void **state)
         assert_int_equal(pthread_create(&threads[i], NULL, watch, &mark), 0);
     }
     for (i = 0; i < TOGETHER; i++) {
-        char text[32];
+        char text[32], record[64];
+        struct store_audit audit;
         struct store_put puts[2] = { { STORE_RELEASE, "left", text, 0 },
                                      { STORE_RELEASE, "right", text, 0 } };
         struct store_batch batch = { .expected_revision = 6 + (uint64_t)i,
-                                     .puts = puts, .put_count = 2 };
+                                     .puts = puts, .put_count = 2,
+                                     .audits = &audit, .audit_count = 1 };
         uint64_t revision;
 
+        audit_fill(&audit, 7 + (uint64_t)i, record, sizeof(record));
         puts[0].length = puts[1].length =
             (size_t)snprintf(text, sizeof(text), "text %d", i);
         assert_int_equal(store_commit(store, &batch, &revision, NULL), 0);
