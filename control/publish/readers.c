@@ -110,6 +110,7 @@ json_t *publisher_status(const char *runtime, struct gray_problem *ret_problem)
     move_key(shown, "badReaders", status, "bad_readers");
     move_key(shown, "events", status, "events");
     move_key(shown, "reasons", status, "reasons");
+    move_key(shown, "releases", status, "releases"); /* words, as set here */
     if (json_is_object(problem)) {
         json_object_set(shown, "problem", problem);
     }
