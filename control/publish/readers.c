@@ -12,6 +12,33 @@
 
 #include "control/publish/internal.h"
 
+/* ---- numbers ------------------------------------------------------------- */
+
+/* Counters have 64 bits, JSON here has 63: what is beyond (only a reader that
+ * lies counts so far) becomes the largest number, in place. */
+static void clamp_numbers(char *text)
+{
+    static const char most[] = "9223372036854775807";
+    bool quoted = false;
+
+    for (char *at = text; *at != '\0'; at++) {
+        size_t digits = quoted ? 0 : strspn(at, "0123456789");
+
+        if (digits > 0 && at[digits] != '.' &&
+            (digits > 19 || (digits == 19 && strncmp(at, most, 19) > 0))) {
+            memcpy(at, most, 19);
+            memset(at + 19, ' ', digits - 19);
+        }
+        if (digits > 0) {
+            at += digits - 1;
+        } else if (*at == '\\' && at[1] != '\0') {
+            at++;
+        } else if (*at == '"') {
+            quoted = !quoted;
+        }
+    }
+}
+
 /* ---- names --------------------------------------------------------------- */
 
 static void move_key(json_t *to, const char *name, const json_t *from,
@@ -89,6 +116,9 @@ json_t *publisher_status(const char *runtime, struct gray_problem *ret_problem)
     json_t *status, *shown, *problem;
 
     text = gray_status_json(runtime, &length);
+    if (text != NULL) {
+        clamp_numbers(text);
+    }
     status = text != NULL ? json_loadb(text, length, 0, NULL) : NULL;
     problem = json_object_get(status, "problem");
     if (!json_is_integer(json_object_get(status, "policy_generation"))) {

@@ -50,6 +50,23 @@ static int damaged(struct restore *restore, const char *name)
                              name);
 }
 
+static int read_file(struct restore *restore, const char *name, uint64_t most,
+                     void **ret_data, uint64_t *ret_size)
+{
+    struct gray_problem problem = {0};
+    int error =
+        publisher_read(restore->fd, name, most, ret_data, ret_size, &problem);
+
+    if (error == -ENOENT) {
+        return damaged(restore, name);
+    }
+    return error == 0 ? 0
+                      : publisher_problem(restore->problem, -error,
+                                          problem.code,
+                                          LAST_GOOD "/%.100s",
+                                          problem.sentence);
+}
+
 static const struct restored_file *find(const struct restore *restore,
                                         const char *name)
 {
@@ -120,8 +137,8 @@ static int manifest_read(struct restore *restore)
     CLEANUP_FREE void *text = NULL;
     uint64_t size = 0;
     char *save = NULL, *line;
-    int error = publisher_read(restore->fd, "manifest", LAST_GOOD_MANIFEST_MAX,
-                               &text, &size, restore->problem);
+    int error = read_file(restore, "manifest", LAST_GOOD_MANIFEST_MAX, &text,
+                          &size);
 
     if (error != 0) {
         return error;
@@ -173,11 +190,11 @@ static int file_read(struct restore *restore, struct restored_file *kept)
 {
     uint64_t size = 0;
     char sum[65];
-    int error = publisher_read(restore->fd, kept->file.name, RESTORE_FILE_MAX,
-                               &kept->data, &size, restore->problem);
+    int error = read_file(restore, kept->file.name, RESTORE_FILE_MAX,
+                          &kept->data, &size);
 
     if (error != 0) {
-        return error == -ENOENT ? damaged(restore, kept->file.name) : error;
+        return error;
     }
     if (size != kept->file.size ||
         publisher_sha256(kept->data, size, sum) != 0 ||
