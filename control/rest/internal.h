@@ -110,7 +110,8 @@ uint64_t rest_clock_ns(void);
 /* ---- listen.c ------------------------------------------------------------------- */
 
 /* "127.0.0.1:7170", "[::1]:0", "localhost:80", "0.0.0.0:443". Fills host,
- * loopback; ret_fd listens. 0, or -1 with *ret_problem. */
+ * loopback; ret_fd listens. What is not loopback needs rest->tls. 0, or -1
+ * with *ret_problem. */
 int listen_tcp(struct rest *rest, const char *text, int *ret_fd,
                struct gray_problem *ret_problem);
 int listen_local(struct rest *rest, const char *path, int *ret_fd,

@@ -72,7 +72,9 @@ static int split_address(const char *text, char *host, size_t size,
     } else if (memchr(text, ':', length) != NULL) {
         return -1;
     }
-    if (length == 0 || length >= size) {
+    if (length == 0 || length >= size || strlen(colon + 1) > 5 ||
+        strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
+        atoi(colon + 1) > UINT16_MAX) {
         return -1;
     }
     memcpy(host, text, length);
@@ -151,6 +153,14 @@ int listen_tcp(struct rest *rest, const char *text, int *ret_fd,
         return -1;
     }
     rest->loopback = is_loopback(found->ai_addr);
+    if (!rest->loopback && !rest->tls) {
+        freeaddrinfo(found);
+        rest_problem(ret_problem, "tls-missing",
+                     "%.60s is no loopback address: give --tls-certificate "
+                     "and --tls-key, or listen on 127.0.0.1.",
+                     text);
+        return -1;
+    }
     fd = open_tcp(found);
     freeaddrinfo(found);
     if (fd < 0) {

@@ -145,8 +145,7 @@ static void add_durations(struct text *text, const struct metrics *metrics)
             seen += atomic_load(&figures->buckets[k]);
             runtime_text_add(text, "%s_bucket{route=\"%s\",le=\"", name, label);
             if (k < REST_BUCKETS - 1) {
-                runtime_text_add(text, "%u.%06u", edges_us[k] / 1000000u,
-                                 edges_us[k] % 1000000u);
+                runtime_text_add(text, "%g", edges_us[k] / 1e6);
             } else {
                 runtime_text_add(text, "+Inf");
             }

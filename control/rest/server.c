@@ -161,31 +161,26 @@ static int open_door(struct door *door, int fd, unsigned threads,
     return door->daemon != NULL ? 0 : -1;
 }
 
-/* TLS where it is asked for, and nothing without it where it must be. */
+/* The certificate and its key, where TLS is asked for. */
 static int prepare_tls(struct rest *rest, struct gray_problem *ret_problem)
 {
     const struct grayd_options *options = &rest->grayd->options;
 
-    rest->tls = options->tls_certificate != NULL;
+    rest->tls = options->tls_certificate != NULL || options->tls_key != NULL;
     if (!rest->tls) {
-        if (!rest->loopback) {
-            rest_problem(ret_problem, "tls-missing",
-                         "%.60s is not a loopback address: give "
-                         "--tls-certificate and --tls-key, or listen on "
-                         "127.0.0.1.",
-                         options->listen);
-            return -1;
-        }
         return 0;
     }
+    if (options->tls_certificate == NULL || options->tls_key == NULL) {
+        rest_problem(ret_problem, "bad-tls",
+                     "--tls-certificate and --tls-key go together.");
+        return -1;
+    }
     rest->certificate = listen_read_file(options->tls_certificate);
-    rest->key =
-        options->tls_key != NULL ? listen_read_file(options->tls_key) : NULL;
+    rest->key = listen_read_file(options->tls_key);
     if (rest->certificate == NULL || rest->key == NULL) {
         rest_problem(ret_problem, "bad-tls", "%.100s cannot be read.",
-                     rest->certificate == NULL  ? options->tls_certificate
-                     : options->tls_key != NULL ? options->tls_key
-                                                : "the key of --tls-key");
+                     rest->certificate == NULL ? options->tls_certificate
+                                               : options->tls_key);
         return -1;
     }
     return 0;
@@ -200,11 +195,8 @@ static int open_doors(struct rest *rest, struct gray_problem *ret_problem)
     int fd;
 
     if (options->listen != NULL && options->listen[0] != '\0') {
-        if (listen_tcp(rest, options->listen, &fd, ret_problem) != 0) {
-            return -1;
-        }
-        if (prepare_tls(rest, ret_problem) != 0) {
-            close(fd);
+        if (prepare_tls(rest, ret_problem) != 0 ||
+            listen_tcp(rest, options->listen, &fd, ret_problem) != 0) {
             return -1;
         }
         if (open_door(&rest->tcp, fd, threads, connections) != 0) {
