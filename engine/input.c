@@ -293,20 +293,12 @@ static void feed_query(struct gray_input *in, const char *at, const char *end)
     }
 }
 
-void gray_input_target(struct gray_input *in, struct gray_str target)
+/* What else than the path itself is asked of a target; `query` is where its
+ * path ends. */
+static __attribute__((noinline)) void feed_target(struct gray_input *in,
+                                                  const char *query,
+                                                  const char *end)
 {
-    const uint32_t asked = 1u << GRAY_SOURCE_PATH | 1u << GRAY_SOURCE_SEGMENT |
-                           1u << GRAY_SOURCE_QUERY |
-                           1u << GRAY_SOURCE_GRPC_SERVICE |
-                           1u << GRAY_SOURCE_GRPC_METHOD;
-    if ((in->policy->policy->needs & asked) == 0 || target.length == 0) {
-        return;
-    }
-    const char *end = target.data + target.length;
-    const char *query = find_either(target.data, end, '?', '#');
-    in->path =
-        (struct gray_str){ target.data, (uint32_t)(query - target.data) };
-    add_unnamed(in, GRAY_SOURCE_PATH, in->path);
     if (view_needs(in->policy, GRAY_SOURCE_SEGMENT)) {
         feed_segments(in);
     }
@@ -317,6 +309,27 @@ void gray_input_target(struct gray_input *in, struct gray_str target)
     }
     if (in->grpc) {
         feed_grpc(in);
+    }
+}
+
+void gray_input_target(struct gray_input *in, struct gray_str target)
+{
+    const uint32_t others = 1u << GRAY_SOURCE_SEGMENT |
+                            1u << GRAY_SOURCE_QUERY |
+                            1u << GRAY_SOURCE_GRPC_SERVICE |
+                            1u << GRAY_SOURCE_GRPC_METHOD;
+    uint32_t needs = in->policy->policy->needs;
+    if ((needs & (others | 1u << GRAY_SOURCE_PATH)) == 0 ||
+        target.length == 0) {
+        return;
+    }
+    const char *end = target.data + target.length;
+    const char *query = find_either(target.data, end, '?', '#');
+    in->path =
+        (struct gray_str){ target.data, (uint32_t)(query - target.data) };
+    add_unnamed(in, GRAY_SOURCE_PATH, in->path);
+    if ((needs & others) != 0) {
+        feed_target(in, query, end);
     }
 }
 
@@ -439,23 +452,33 @@ static __attribute__((noinline)) void feed_parts(struct gray_input *in,
     }
 }
 
+static inline bool has_parts(uint32_t hash)
+{
+    return hash == HASH_COOKIE || hash == HASH_CONTENT_TYPE;
+}
+
+static __attribute__((noinline)) void feed_header(struct gray_input *in,
+                                                  uint32_t hash,
+                                                  struct gray_str name,
+                                                  struct gray_str value)
+{
+    uint32_t slot = view_slot(in->policy, GRAY_SOURCE_HEADER, hash, name.data,
+                              name.length);
+    if (slot != GRAY_NONE) {
+        add_value(in, slot, value.data, value.length);
+    }
+    if (has_parts(hash)) {
+        feed_parts(in, name, value);
+    }
+}
+
 void gray_input_header(struct gray_input *in, uint32_t hash,
                        struct gray_str name, struct gray_str value)
 {
-    const struct gray_snapshot *policy = in->policy;
-    if (hash == HASH_COOKIE && !policy->cookie_header &&
-        is_name(name, "cookie", 6)) {
-        feed_parts(in, name, value);
-        return;
-    }
-    if (view_needs(policy, GRAY_SOURCE_HEADER)) {
-        uint32_t slot = view_slot(policy, GRAY_SOURCE_HEADER, hash, name.data,
-                                  name.length);
-        if (slot != GRAY_NONE) {
-            add_value(in, slot, value.data, value.length);
-        }
-    }
-    if (hash == HASH_COOKIE || hash == HASH_CONTENT_TYPE) {
+    if (view_needs(in->policy, GRAY_SOURCE_HEADER) &&
+        (hash != HASH_COOKIE || in->policy->cookie_hash)) {
+        feed_header(in, hash, name, value);
+    } else if (has_parts(hash)) {
         feed_parts(in, name, value);
     }
 }

@@ -259,15 +259,17 @@ static int check_all_names(struct check *check)
 /* What the hot path need not look for with every request. */
 static void note_slots(struct gray_snapshot *s)
 {
+    uint32_t cookie =
+        gray_hash_name("cookie", 6) + VIEW_SLOT_HASH(GRAY_SOURCE_HEADER);
     for (uint32_t i = 0; i <= GRAY_SOURCE_TIME; i++) {
         s->slot_of[i] = GRAY_NONE;
     }
     s->cookie_count = 0;
-    s->cookie_header = view_slot(s, GRAY_SOURCE_HEADER,
-                                 gray_hash_name("cookie", 6), "cookie", 6) !=
-                       GRAY_NONE;
+    s->cookie_hash = false;
     for (uint32_t i = 0; i < s->policy->slots.count; i++) {
         const struct gray_slot *slot = VIEW_AT(s, slots, gray_slot, i);
+        s->cookie_hash |= slot->source == GRAY_SOURCE_HEADER &&
+                          slot->hash == cookie;
         if (slot->source == GRAY_SOURCE_COOKIE) {
             if (s->cookie_count < VIEW_COOKIES) {
                 struct gray_str name = view_text(s, slot->name);

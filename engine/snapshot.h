@@ -29,7 +29,7 @@ struct gray_snapshot {
         uint32_t slot;
     } cookies[4];          /* all COOKIE slots, if so few */
     uint32_t cookie_count; /* 5: more, look them up */
-    bool cookie_header;    /* some rule looks at the header as a whole */
+    bool cookie_hash;      /* some header looked at has the hash of Cookie */
 };
 /* Checks every table, reference, program, automaton and index of `size` bytes
  * at `data` (8-aligned).  0, or -1 with *ret_problem filled and *ret_snapshot
