@@ -129,6 +129,9 @@ int route_match(const char *method, const char *target, size_t length,
 
 /* ---- replies (reply.c) --------------------------------------------------------- */
 
+/* Makes a text UTF-8 in its place: a character cut off at the end goes, every
+ * other byte that is none becomes "?". */
+void text_mend(char *text);
 /* Takes the body over. */
 void reply_json(struct reply *reply, int status, json_t *body);
 /* application/problem+json: {"type","title","status","code","detail",

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "control/call/call.h"
+#include "policy/utf8.h"
 
 static const struct {
     int status;
@@ -23,6 +24,23 @@ static const struct {
 };
 
 static const char problem_type[] = "application/problem+json";
+
+void text_mend(char *text)
+{
+    size_t i, step, length = strlen(text);
+
+    for (i = 0; i < length; i += step) {
+        step = gray_utf8_step(text + i, length - i);
+        if (step == 0 && length - i < 4 && (text[i] & 0xc0) == 0xc0) {
+            text[i] = '\0';
+            return;
+        }
+        if (step == 0) {
+            text[i] = '?';
+            step = 1;
+        }
+    }
+}
 
 void reply_clear(struct reply *reply)
 {
@@ -46,17 +64,11 @@ void reply_problem(struct reply *reply, enum problem_number problem,
 {
     char detail[1024];
     va_list arguments;
-    size_t length;
 
     va_start(arguments, format);
     vsnprintf(detail, sizeof(detail), format, arguments);
     va_end(arguments);
-    length = strlen(detail);
-    /* A name that was cut may end inside a character. */
-    while (length > 0 && length == sizeof(detail) - 1 &&
-           (detail[length - 1] & 0x80) != 0) {
-        detail[--length] = '\0';
-    }
+    text_mend(detail);
     reply_clear(reply);
     reply->status = problems[problem].status;
     reply->type = problem_type;

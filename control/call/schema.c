@@ -99,15 +99,12 @@ static int fail(const struct check *check, const struct place *place,
     size_t at = 0;
 
     write_pointer(check, place, &at);
-    /* A key that was cut may end inside a character. */
-    while (at > 0 && at + 3 > check->pointer_size &&
-           (check->pointer[at - 1] & 0x80) != 0) {
-        at--;
-    }
     check->pointer[at] = '\0';
+    text_mend(check->pointer);
     va_start(arguments, format);
     vsnprintf(check->sentence, check->sentence_size, format, arguments);
     va_end(arguments);
+    text_mend(check->sentence);
     return -1;
 }
 
