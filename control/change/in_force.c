@@ -228,8 +228,8 @@ static void describe_adoption(struct change *change, const char *name,
         change->action = "host-word";
     }
     world_key("Release", name, change->resource);
-    change->before = world_release_view(&change->control->world, name);
-    change->after = world_release_view(&change->world, name);
+    change->before = world_release_brief(&change->control->world, name);
+    change->after = world_release_brief(&change->world, name);
 }
 
 static void adopt_word(struct control *control, const char *name,

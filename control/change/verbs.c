@@ -273,8 +273,8 @@ static void run_verb(struct change *change, const struct call *call,
     change->reason = event.reason;
     change->event_type = release_event_type(moved.verb, &moved.before,
                                             &moved.after);
-    change->before = world_release_view(&change->control->world, moved.name);
-    change->after = world_release_view(&change->world, moved.name);
+    change->before = world_release_brief(&change->control->world, moved.name);
+    change->after = world_release_brief(&change->world, moved.name);
     change_note(change);
     reply_json(reply, 200, moved_json(change, &moved));
     if (moved.changed || call->dry_run) {
@@ -333,7 +333,8 @@ void route_handle_STOP_ALL(struct hand *hand, const struct call *call,
     struct control *control = hand->grayd->control;
     struct change change;
     bool changed = false;
-    json_t *rows;
+    json_t *rows, *entry;
+    const char *name;
 
     if (change_begin(&change, control, call, reply) != 0) {
         return;
@@ -342,7 +343,11 @@ void route_handle_STOP_ALL(struct hand *hand, const struct call *call,
     change.action = "stop-all";
     change.reason = json_string_value(json_object_get(call->body, "reason"));
     change.event_type = "ROLLBACK_STARTED";
-    change.after = json_incref(rows);
+    change.after = json_object();
+    json_object_foreach(control->world.releases, name, entry) {
+        json_object_set_new(change.after, name,
+                            world_release_brief(&change.world, name));
+    }
     reply_json(reply, 200,
                json_pack("{s:o,s:I}", "moved", rows, "revision",
                          (json_int_t)control->world.revision));

@@ -148,3 +148,20 @@ json_t *world_release_view(const struct world *world, const char *name)
                         (uint64_t)json_integer_value(
                             json_object_get(entry, "revision")));
 }
+
+json_t *world_release_brief(const struct world *world, const char *name)
+{
+    static const char *const kept[] = { "state", "percent", "attempt",
+                                        "killed", "word", "revision" };
+    json_t *view = world_release_view(world, name), *brief;
+
+    if (view == NULL) {
+        return NULL;
+    }
+    brief = json_object();
+    for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+        json_object_set(brief, kept[i], json_object_get(view, kept[i]));
+    }
+    json_decref(view);
+    return brief;
+}

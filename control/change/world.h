@@ -51,7 +51,9 @@ json_t *world_changes(const struct world *before, const struct world *after);
 /* Where a release stands, for people: "Release" of schemas.json. NULL: there
  * is none. New references. */
 json_t *world_release_view(const struct world *world, const char *name);
-/* The same from its parts; `document` NULL: no longer there. */
+/* What of it the audit keeps of each side of a change. */
+json_t *world_release_brief(const struct world *world, const char *name);
+/* The view from its parts; `document` NULL: no longer there. */
 json_t *release_view(const char *name, const struct release_status *status,
                      const json_t *document, uint64_t document_revision,
                      uint64_t revision);
