@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <jansson.h>
 
+#include "ask/ask.h"
 #include "engine/engine.h"
 #include "policy/model.h"
 #include "policy/policy.h"
@@ -166,13 +167,8 @@ struct policy {
     struct gray_findings findings;
     struct gray_model *model;        /* of documents only */
     struct gray_compiled compiled;
-    struct gray_snapshot snapshot;
-    struct gray_fleet fleet;
-    struct gray_link link;
-    struct gray_list *lists;
-    void *link_memory;
+    struct ask_view own;
     struct gray_runtime *runtime;    /* of a folder only */
-    struct gray_view own;
     const struct gray_view *view;    /* what to decide by */
 };
 /* Adds documents of every value of `option`. NULL with findings. */
@@ -261,60 +257,9 @@ int keys_group(const struct arguments *arguments, const char *folder,
 
 /* RFC 3339 in UTC. */
 const char *moment_text(int64_t ms, char buffer[40]);
-/* RFC 3339 to milliseconds since the epoch. 0, or -1. */
-int moment_parse(const char *text, int64_t *ret_ms);
 
-/* ---- requests (requests.c) -------------------------------------------------- */
+/* ---- requests (request_options.c) -------------------------------------------- */
 
-#define REQUEST_LINE_MAX 262144u /* bytes of one line */
-#define REQUEST_HEADERS_MAX 1000u /* header values of one request */
-#define REQUEST_NAME_MAX 255u    /* bytes of a header's name */
-
-/* One request line, checked. */
-struct request {
-    json_t *root; /* owns every string below */
-    const char *method, *host, *path, *caller, *entrance, *lane, *arms;
-    const char *anonymous; /* id issued to a client without a unit */
-    json_t *headers, *attrs, *labels; /* NULL: none */
-    json_t *own_cookies; /* first value of each of ours, taken off headers */
-    uint8_t address[16];
-    bool has_address, has_now;
-    uint8_t traffic_class;
-    int64_t now;
-    uint64_t random;
-};
-struct request_problem {
-    const char *code;   /* "bad-json", see requests.c */
-    char sentence[200];
-};
-/* Parses `length` bytes. 0, or -1 with *ret_problem. */
-int request_parse(struct request *ret_request, const char *line, size_t length,
-                  struct request_problem *ret_problem);
-/* The same from a value that is already parsed; takes a reference, and strips
- * our own cookies from it. */
-int request_from_json(struct request *ret_request, json_t *root,
-                      struct request_problem *ret_problem);
-void request_free(struct request *request);
-/* A header's value may be a string or a list of strings. */
-size_t values_count(json_t *values);
-json_t *values_at(json_t *values, size_t number);
-/* Feeds the request as the gateway would. `now_ms` where it names none. The
- * request must outlive the input. Returns the entrance. */
-uint32_t request_feed(const struct request *request,
-                      const struct gray_snapshot *policy, int64_t now_ms,
-                      struct gray_input *ret_input);
-/* The signed cookie of a request, verified with the keys of the folder. */
-struct evidence {
-    const struct gray_snapshot *policy;
-    bool good;
-    struct gray_cookie cookie;
-};
-/* False: there is a cookie, and no keys to verify it with. */
-bool evidence_read(struct evidence *ret_evidence, const struct policy *policy,
-                   const struct request *request, int64_t now_ms);
-/* What gray_explain() asks, of a struct evidence. */
-struct gray_mark evidence_mark(void *context, uint32_t release,
-                               struct gray_str unit, enum gray_step step);
 /* A request of the options of explain and sample; NULL after complaining. */
 json_t *request_options(const struct arguments *arguments);
 

@@ -4,7 +4,7 @@
  * Why: the same line comes out here, in the gateway's header and in libgray,
  * for it is the engine that writes it; we only read requests and print.  A
  * million requests pass in seconds: one buffer in, one out.
- * Read next: requests.c, engine/explain.c.
+ * Read next: ask/answer.c, engine/explain.c.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,18 +13,13 @@
 #include "cli/cli.h"
 
 #define OUT_BLOCK (1u << 20)
-#define EXPLAIN_FIRST 65536u
-#define EXPLAIN_MAX (16u << 20)
 
 struct explainer {
     struct policy policy;
     bool json;
     bool first;      /* table: no empty line before */
     bool said;       /* that there are no keys */
-    int64_t now;
-    char *buffer;
-    size_t size;
-    struct gray_input input;
+    struct ask ask;
     FILE *file;
     struct line line;
     const char *name; /* of the file, for messages */
@@ -34,7 +29,7 @@ struct explainer {
 static void explainer_free(struct explainer *e)
 {
     policy_free(&e->policy);
-    free(e->buffer);
+    ask_end(&e->ask);
     line_free(&e->line);
     file_closep(&e->file);
 }
@@ -158,52 +153,28 @@ static void print_answer(const char *text)
 
 static int answer(struct explainer *e, const struct request *request)
 {
-    struct request asked = *request; /* what it owns stays the caller's */
-    struct evidence evidence;
-    char issued[18]; /* as the gateway writes it */
-    uint32_t entrance;
-    size_t length;
+    size_t length = 0;
+    int error = ask_answer(&e->ask, request, &length);
 
-    if (!evidence_read(&evidence, &e->policy, request, e->now) && !e->said) {
+    if (error != 0) {
+        complain(error == -E2BIG ? "an answer of more than %u bytes"
+                                 : "out of memory", ASK_ANSWER_MAX);
+        return CLI_EXIT_SYSTEM;
+    }
+    if (e->ask.keyless && !e->said) {
         e->said = true;
         complain("there are no keys to verify the request's own cookie with: "
                  "it is as if absent");
     }
-    if (evidence.cookie.anonymous != 0 &&
-        (asked.anonymous == NULL || asked.anonymous[0] == '\0')) {
-        snprintf(issued, sizeof(issued), "a%016llx",
-                 (unsigned long long)evidence.cookie.anonymous);
-        asked.anonymous = issued;
-    }
-    for (;;) {
-        entrance = request_feed(&asked, e->policy.view->policy, e->now,
-                                &e->input);
-        length = gray_explain(e->policy.view, entrance, &e->input,
-                              evidence_mark, &evidence, e->buffer, e->size);
-        if (length < e->size) {
-            break;
-        }
-        if (length >= EXPLAIN_MAX) {
-            complain("an answer of %zu bytes", length);
-            return CLI_EXIT_SYSTEM;
-        }
-        free(e->buffer);
-        e->size = length + 1;
-        e->buffer = malloc(e->size);
-        if (e->buffer == NULL) {
-            complain("out of memory");
-            return CLI_EXIT_SYSTEM;
-        }
-    }
     if (e->json) {
-        e->buffer[length] = '\n';
-        return fwrite(e->buffer, 1, length + 1, stdout) == length + 1
+        e->ask.buffer[length] = '\n'; /* in the place of the NUL */
+        return fwrite(e->ask.buffer, 1, length + 1, stdout) == length + 1
                    ? 0
                    : CLI_EXIT_SYSTEM;
     }
     printf("%s", e->first ? "" : "\n");
     e->first = false;
-    print_answer(e->buffer);
+    print_answer(e->ask.buffer);
     return 0;
 }
 
@@ -272,17 +243,11 @@ int command_explain(const struct arguments *arguments)
     CLI_CLEANUP(explainer_free) struct explainer e = {
         .json = arguments_json(arguments),
         .first = true,
-        .now = port_now_ms(),
+        .ask = { .now = port_now_ms() },
         .name = arguments_get(arguments, CLI_REQUESTS),
-        .buffer = malloc(EXPLAIN_FIRST),
-        .size = EXPLAIN_FIRST,
     };
     int status;
 
-    if (e.buffer == NULL) {
-        complain("out of memory");
-        return CLI_EXIT_SYSTEM;
-    }
     for (size_t i = 0; e.name != NULL && i < arguments->value_count; i++) {
         if ((arguments->values[i].option & CLI_REQUEST) != 0) {
             complain("--requests names whole requests: no other option of a "
@@ -292,6 +257,8 @@ int command_explain(const struct arguments *arguments)
     }
     status = policy_load(&e.policy, arguments);
     if (status == 0) {
+        e.ask.view = e.policy.view;
+        e.ask.runtime = e.policy.runtime;
         setvbuf(stdout, NULL, _IOFBF, OUT_BLOCK);
         status = e.name != NULL ? answer_file(&e)
                                 : answer_options(&e, arguments);

@@ -37,72 +37,21 @@ struct gray_model *model_load(const struct arguments *arguments,
     return model;
 }
 
-static int open_lists(struct policy *policy)
-{
-    size_t count = policy->compiled.list_count;
-    struct gray_problem problem = { 0 };
-
-    policy->lists = calloc(count + 1, sizeof(*policy->lists));
-    if (policy->lists == NULL) {
-        return -1;
-    }
-    for (size_t i = 0; i < policy->snapshot.policy->lists.count; i++) {
-        const struct gray_list_ref *refs = (const void *)
-            (policy->snapshot.base + policy->snapshot.policy->lists.offset);
-        struct gray_str name = gray_text(&policy->snapshot, refs[i].file);
-
-        for (size_t j = 0; j < count; j++) {
-            const struct gray_file *file = &policy->compiled.lists[j];
-
-            if (strlen(file->name) == name.length &&
-                memcmp(file->name, name.data, name.length) == 0 && i < count &&
-                gray_list_open(&policy->lists[i], file->data, file->size,
-                               &problem) != 0) {
-                complain_problem("list", &problem);
-                return -1;
-            }
-        }
-    }
-    return 0;
-}
-
-static int open_view(struct policy *policy)
-{
-    struct gray_problem problem = { 0 };
-    size_t size;
-
-    if (gray_snapshot_open(&policy->snapshot, policy->compiled.policy.data,
-                           policy->compiled.policy.size, &problem) != 0 ||
-        gray_fleet_open(&policy->fleet, policy->compiled.fleet.data,
-                        policy->compiled.fleet.size, &problem) != 0) {
-        complain_problem("compiled policy", &problem);
-        return CLI_EXIT_SYSTEM;
-    }
-    size = gray_link_size(&policy->snapshot, &policy->fleet);
-    policy->link_memory = malloc(size > 0 ? size : 1);
-    if (policy->link_memory == NULL || open_lists(policy) != 0 ||
-        gray_link_build(&policy->link, &policy->snapshot, &policy->fleet,
-                        policy->link_memory, size) != 0) {
-        complain("out of memory for the compiled policy");
-        return CLI_EXIT_SYSTEM;
-    }
-    policy->own.policy = &policy->snapshot;
-    policy->own.fleet = &policy->fleet;
-    policy->own.link = &policy->link;
-    policy->own.lists = policy->lists;
-    policy->own.list_count = policy->snapshot.policy->lists.count;
-    policy->view = &policy->own;
-    return 0;
-}
-
 int policy_compile(struct policy *policy,
                    const struct gray_compile_options *options)
 {
+    struct gray_problem problem = { 0 };
+
     if (gray_compile(policy->model, options, &policy->compiled,
                      &policy->findings) != 0) {
         return CLI_EXIT_REFUSED;
     }
-    return open_view(policy);
+    if (ask_view_open(&policy->own, &policy->compiled, &problem) != 0) {
+        complain_problem("compiled policy", &problem);
+        return CLI_EXIT_SYSTEM;
+    }
+    policy->view = &policy->own.view;
+    return 0;
 }
 
 static int load_documents(struct policy *policy,
@@ -176,8 +125,7 @@ void policy_free(struct policy *policy)
     gray_findings_free(&policy->findings);
     gray_model_free(policy->model);
     gray_compiled_free(&policy->compiled);
-    free(policy->lists);
-    free(policy->link_memory);
+    ask_view_close(&policy->own);
     gray_runtime_close(policy->runtime);
 }
 

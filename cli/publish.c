@@ -187,7 +187,7 @@ static void print_json(const struct publication *p, int status)
             json_integer((json_int_t)p->policy.compiled.cost_bound_ns));
         json_object_set_new(
             root, "releases",
-            releases_json(&p->policy.snapshot, p->open.control));
+            releases_json(&p->policy.own.snapshot, p->open.control));
     }
     if (status == 0 && !dry) {
         json_t *readers = wait_json(&p->readers);
@@ -215,7 +215,7 @@ static void print_table(const struct publication *p)
                (unsigned long long)p->done.policy_generation,
                (unsigned long long)p->options.revision);
     }
-    releases_print(&p->policy.snapshot, p->open.control, stdout);
+    releases_print(&p->policy.own.snapshot, p->open.control, stdout);
     if (!arguments_has(p->arguments, CLI_DRY_RUN)) {
         bool hasty = !arguments_has(p->arguments, CLI_WAIT) &&
                      p->readers.acknowledged < p->readers.live;

@@ -3,7 +3,7 @@
  *
  * Why: options become the same JSON object that a line of a file is, so that
  * there is one check and one meaning of a request.
- * Read next: requests.c.
+ * Read next: ask/request.c.
  */
 #include <string.h>
 

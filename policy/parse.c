@@ -95,7 +95,7 @@ bool gray_parse_moment(const char *text, int64_t *ret_ms)
     }
     if (month < 1 || month > 12 || day < 1 ||
         day > days_in_month(year, month) || hour > 23 || minute > 59 ||
-        second > 59) {
+        second > 60) { /* 60: a leap second, the first of the next minute */
         return false;
     }
     if (take_byte(&text, '.')) {

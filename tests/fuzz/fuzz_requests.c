@@ -4,7 +4,7 @@
  * Why: such files come from other people's logs.  What must hold: a line is
  * refused with a code and a sentence, or it is answered, twice alike, by a
  * JSON object of the form that docs/explain.md says.
- * Read next: cli/requests.c, cli/request_feed.c.
+ * Read next: ask/request.c, ask/request_feed.c.
  */
 #include <string.h>
 

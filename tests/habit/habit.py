@@ -22,12 +22,13 @@ ARROWS = {
     "engine": {"engine"},
     "runtime": {"engine", "runtime"},
     "policy": {"engine", "policy"},
+    "ask": {"engine", "runtime", "policy", "ask"},
     "gateway": {"engine", "runtime", "gateway"},
-    "control": {"engine", "runtime", "policy", "control"},
-    "cli": {"engine", "runtime", "policy", "control", "cli"},
+    "control": {"engine", "runtime", "policy", "ask", "control"},
+    "cli": {"engine", "runtime", "policy", "ask", "control", "cli"},
     "examples": {"examples"},
     "bench": {"engine", "runtime", "policy", "control", "bench", "tests"},
-    "tests": {"engine", "runtime", "policy", "control", "cli", "tests",
+    "tests": {"engine", "runtime", "policy", "ask", "control", "cli", "tests",
               "bench"},
 }
 ENGINE_SYSTEM = {"stdbool.h", "stddef.h", "stdint.h", "string.h", "limits.h"}

@@ -1,25 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0
- * requests.c - one request written as a line of JSON (docs/explain.md).
+ * request.c - one request written as a line of JSON (docs/explain.md).
  *
  * Why: explain answers what the gateway would answer, so a request must reach
  * the engine as it does through nginx: header names in lower case, names that
  * nginx drops dropped, values without blanks at their ends, spellings of our
  * colour that the edge strips ignored.  A line that cannot be a request is
  * refused with a code, never guessed at.
- * Read next: request_feed.c, explain.c (who feeds lines).
+ * Read next: request_feed.c, answer.c.
  */
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-#include "cli/cli.h"
+#include "ask/ask.h"
+#include "policy/parse.h"
 
 #define NOW_MAX INT64_C(253402300799999) /* 9999-12-31T23:59:59.999Z */
 
 static int refuse(struct request_problem *ret_problem, const char *code,
-                  const char *format, ...) CLI_PRINTF(3, 4);
+                  const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 static int refuse(struct request_problem *ret_problem, const char *code,
                   const char *format, ...)
 {
@@ -41,7 +44,7 @@ static int read_now(struct request *request, json_t *value,
     if (json_is_integer(value)) {
         now = json_integer_value(value);
     } else if (json_is_string(value) &&
-               moment_parse(json_string_value(value), &now) != 0) {
+               !gray_parse_moment(json_string_value(value), &now)) {
         now = -1;
     }
     if (now < 0 || now > NOW_MAX) {

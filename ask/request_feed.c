@@ -9,7 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "cli/cli.h"
+#include "ask/ask.h"
 
 static struct gray_str text_of(const char *text)
 {

@@ -5,11 +5,11 @@
  * explanation that does not look at it would contradict the gateway.  It is
  * verified with the folder's own keys: documents have none, and who may not
  * read them sees no evidence, and is told so.
- * Read next: runtime/token.h, request_feed.c.
+ * Read next: runtime/token.h, answer.c.
  */
 #include <string.h>
 
-#include "cli/cli.h"
+#include "ask/ask.h"
 
 static const char *const names[] = { GRAY_COOKIE_NAME_HOST, GRAY_COOKIE_NAME };
 
@@ -20,25 +20,26 @@ static struct gray_str text_of(json_t *value)
 }
 
 /* Each under its own name, as it was signed; a TLS listener's comes first. */
-bool evidence_read(struct evidence *ret_evidence, const struct policy *policy,
-                   const struct request *request, int64_t now_ms)
+bool evidence_read(struct evidence *ret_evidence,
+                   const struct gray_snapshot *policy,
+                   struct gray_runtime *runtime, const struct request *request,
+                   int64_t now_ms)
 {
-    struct evidence evidence = { .policy = policy->view->policy };
+    struct evidence evidence = { .policy = policy };
     int64_t moment = request->has_now ? request->now : now_ms;
     bool looked = false;
 
-    for (int i = 0; i < 2 && policy->runtime != NULL && !evidence.good; i++) {
+    for (int i = 0; i < 2 && runtime != NULL && !evidence.good; i++) {
         json_t *value = json_object_get(request->own_cookies, names[i]);
         struct gray_str name = { names[i], (uint32_t)strlen(names[i]) };
 
         evidence.good = value != NULL &&
-                        gray_cookie_read(policy->runtime, name,
+                        gray_cookie_read(runtime, name,
                                          text_of(value), moment / 1000,
                                          &evidence.cookie) == 0;
     }
     looked = json_object_size(request->own_cookies) == 0 ||
-             (policy->runtime != NULL &&
-              !gray_runtime_keyless(policy->runtime));
+             (runtime != NULL && !gray_runtime_keyless(runtime));
     *ret_evidence = evidence;
     return looked;
 }
