@@ -343,13 +343,12 @@ static int commit_change(struct change *change, const struct reply *reply,
     const struct call *call = change->call;
     struct audit_entry entry = entry_of(change, "done",
                                         control->world.revision + 1);
-    struct store_effect effect = { .kind = "publish", .text = "{}" };
+    struct store_effect effects[2];
     struct store_audit audit = { 0 };
     struct store_batch batch = { .puts = change->puts,
                                  .put_count = change->put_count,
                                  .audits = &audit, .audit_count = 1,
-                                 .effects = &effect,
-                                 .effect_count = publish };
+                                 .effects = effects };
     char key[STORE_KEY_MAX + 1];
     struct store_answer answer = { .key = key, .status = reply->status };
     struct gray_problem problem = { 0 };
@@ -357,6 +356,14 @@ static int commit_change(struct change *change, const struct reply *reply,
     int error = make_record(control, control->chain, control->sequence + 1,
                             &entry, &audit);
 
+    if (publish) {
+        effects[batch.effect_count++] =
+            (struct store_effect) { .kind = "publish", .text = "{}" };
+    }
+    if (change->effect != NULL) {
+        effects[batch.effect_count++] =
+            (struct store_effect) { .kind = change->effect, .text = "{}" };
+    }
     if (error == 0 && call != NULL && call->key[0] != '\0') {
         snprintf(key, sizeof(key), "%s %s", call->identity.name, call->key);
         body = json_dumps(reply->body, JSON_COMPACT);

@@ -243,6 +243,15 @@ static void adopt_word(struct control *control, const char *name,
     char actor[64];
     json_t *action = publisher_host_action(control->publisher, name);
 
+    /* The word is set first and the line about it a moment later. */
+    if (control->host_word_seen == 0) {
+        control->host_word_seen = now;
+    }
+    if (action == NULL &&
+        now - control->host_word_seen < CONTROL_HOST_WAIT_MS) {
+        return;
+    }
+    control->host_word_seen = 0;
     who_did_it(action, actor);
     if (!world_release(&control->world, name, &status, &facts)) {
         goto out;

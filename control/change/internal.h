@@ -16,8 +16,10 @@
 #include "control/publish/publisher.h"
 
 #define CHANGE_PUTS_MAX 4096u      /* items of one change beside documents */
+#define EFFECT_BYPASS "bypass"     /* committed, not in the folder yet */
 #define CONTROL_LISTENERS_MAX 4u
 #define CONTROL_DENIED_MAX 1000u
+#define CONTROL_HOST_WAIT_MS 500   /* for the line that says who set a word */
 #define CONTROL_SETTLE_MS 1000     /* a reply waits so long for readers */
 
 struct job {
@@ -64,6 +66,7 @@ struct control {
     struct gray_model *model; /* of `world`; NULL: no documents yet */
     bool policy_behind;       /* the folder has not the newest policy */
     bool words_behind;
+    int64_t host_word_seen; /* the first moment; 0: none is waiting */
     uint64_t *done_effects;
     size_t done_count, done_capacity;
     struct settler *settler;
@@ -84,6 +87,7 @@ struct change {
     bool built;               /* `build` holds its model and snapshot */
     bool drops_meant;         /* shares may shrink: the gates were asked, or
                                * the verb says so */
+    const char *effect;       /* beside "publish"; NULL: none */
     struct store_put *puts;   /* beside documents and releases; texts owned */
     size_t put_count;
 };

@@ -168,6 +168,7 @@ void route_handle_BYPASS(struct hand *hand, const struct call *call,
     if (on != was || call->dry_run) {
         change_put(&change, STORE_SETTING, "bypass",
                    json_pack("{s:b}", "on", on));
+        change.effect = EFFECT_BYPASS;
         change_commit(&change, reply);
     }
     if (on != was && !reply_is_problem(reply) && !call->dry_run) {

@@ -154,23 +154,34 @@ static gid_t group_of(const struct grayd_options *options)
     return entry != NULL ? entry->gr_gid : gray_keys_group(options->runtime);
 }
 
-/* A fresh folder is told what held before; one that lived on tells us. */
+static int find_bypass(void *context, const struct store_pending *effect)
+{
+    *(bool *)context |= strcmp(effect->kind, EFFECT_BYPASS) == 0;
+    return 0;
+}
+
+/* A fresh folder is told what held before; one that lived on tells us, but for
+ * what was committed and had not reached it. */
 static int recover_folder(struct control *control,
                           struct gray_problem *ret_problem)
 {
     struct grayd *grayd = control->grayd;
     bool bypass = false;
     bool fresh = publisher_revision(control->publisher) == 0;
+    bool pending = false;
     char why[300];
     int error = store_read_item(control->reader, STORE_SETTING, "bypass", 0,
                                 keep_bypass, &bypass, ret_problem);
 
+    error = error < 0 ? error
+                      : store_read_pending(control->reader, find_bypass,
+                                           &pending, ret_problem);
     if (error < 0) {
         return error;
     }
     atomic_store(&grayd->bypass, bypass);
-    if (fresh && bypass) {
-        publisher_bypass(control->publisher, true, ret_problem);
+    if ((fresh && bypass) || pending) {
+        publisher_bypass(control->publisher, bypass, ret_problem);
     }
     if (!fresh) {
         in_force_adopt(control, grayd_now());

@@ -62,19 +62,16 @@ static int load_space(struct world *world, struct store_reader *reader,
     return error;
 }
 
-int world_load(struct world *ret_world, struct store_reader *reader,
-               struct gray_problem *ret_problem)
+int world_load_at(struct world *ret_world, struct store_reader *reader,
+                  uint64_t revision, struct gray_problem *ret_problem)
 {
-    struct world world = { .documents = json_object(),
+    struct world world = { .revision = revision,
+                           .documents = json_object(),
                            .since = json_object(),
                            .releases = json_object() };
-    struct store_head head;
-    int error = store_read_head(reader, &head, ret_problem);
+    int error = 0;
 
-    if (error == 0) {
-        world.revision = head.revision;
-    }
-    if (error == 0 && head.revision > 0) {
+    if (revision > 0) {
         error = load_space(&world, reader, STORE_DOCUMENT, world.documents,
                            ret_problem);
         if (error == 0) {
@@ -88,6 +85,17 @@ int world_load(struct world *ret_world, struct store_reader *reader,
     }
     *ret_world = world;
     return 0;
+}
+
+int world_load(struct world *ret_world, struct store_reader *reader,
+               struct gray_problem *ret_problem)
+{
+    struct store_head head;
+    int error = store_read_head(reader, &head, ret_problem);
+
+    return error != 0 ? error
+                      : world_load_at(ret_world, reader, head.revision,
+                                      ret_problem);
 }
 
 /* ---- life ---------------------------------------------------------------- */

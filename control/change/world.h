@@ -25,6 +25,9 @@ struct world {
 /* Reads what stands at the newest revision. */
 int world_load(struct world *ret_world, struct store_reader *reader,
                struct gray_problem *ret_problem);
+/* What stood at a revision; 0: nothing. */
+int world_load_at(struct world *ret_world, struct store_reader *reader,
+                  uint64_t revision, struct gray_problem *ret_problem);
 /* 0, or -1: no memory. */
 int world_copy(struct world *ret_copy, const struct world *world);
 void world_free(struct world *world);

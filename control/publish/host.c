@@ -48,10 +48,10 @@ static json_t *action_of(const char *line, size_t length, const char *name)
     json_t *action = NULL;
 
     if (release != NULL && strcmp(release, name) == 0) {
-        static const char *const keys[] = {"actor", "reason", "at"};
+        static const char *const keys[] = {"action", "actor", "reason", "at"};
 
         action = json_object();
-        for (size_t i = 0; i < 3; i++) {
+        for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
             json_t *value = json_object_get(read, keys[i]);
 
             if (json_is_string(value)) {

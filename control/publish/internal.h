@@ -37,6 +37,8 @@ struct publisher {
     gid_t group;
     bool allow_any_filesystem;
     struct gray_folder folder;
+    dev_t control_dev; /* of the folder's control: another one at the path */
+    ino_t control_ino; /* means that somebody removed the folder */
     struct kept kept;  /* files of last-good that this process wrote */
     uint64_t revision, revision_of; /* generation whose revision that is */
     /* Words of the host that were handed out. */
@@ -90,6 +92,10 @@ int publisher_words_set(struct publisher *publisher,
 /* Copies what is in force in the folder to last-good. */
 int publisher_keep(struct publisher *publisher,
                    struct gray_problem *ret_problem);
+/* Goes to the folder at the path, where that is another one by now; `make`:
+ * makes it where there is none. */
+int publisher_follow(struct publisher *publisher, bool make,
+                     struct gray_problem *ret_problem);
 /* Takes <runtime>/grayd.lock of a folder. */
 int publisher_lock(int dirfd, int *ret_fd, struct gray_problem *ret_problem);
 

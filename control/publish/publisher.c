@@ -67,12 +67,71 @@ static int state_open(const char *state, int *ret_fd,
     return 0;
 }
 
+/* Makes the folder where it is missing, opens it and takes its lock. */
+static int folder_take(struct publisher *publisher,
+                       struct gray_problem *ret_problem)
+{
+    struct gray_publish make = {
+        .group = publisher->group,
+        .allow_any_filesystem = publisher->allow_any_filesystem,
+    };
+    struct gray_folder folder = {.dirfd = -1};
+    CLEANUP_FD int lock = -1;
+    struct stat status;
+    int error = gray_publish(publisher->runtime, &make, NULL, ret_problem);
+
+    if (error == 0) {
+        error =
+            gray_folder_open(&folder, publisher->runtime, true, ret_problem);
+    }
+    if (error != 0) {
+        return error;
+    }
+    error = publisher_lock(folder.dirfd, &lock, ret_problem);
+    if (error == 0 && fstatat(folder.dirfd, "control", &status, 0) != 0) {
+        error = publisher_failed(ret_problem, "control");
+    }
+    if (error != 0) {
+        gray_folder_close(&folder);
+        return error;
+    }
+    gray_folder_close(&publisher->folder);
+    publisher_fd_close(&publisher->lock_fd);
+    publisher->folder = folder;
+    publisher->lock_fd = lock;
+    lock = -1;
+    publisher->control_dev = status.st_dev;
+    publisher->control_ino = status.st_ino;
+    publisher->revision_of = 0;
+    memset(publisher->seen, 0, sizeof(publisher->seen));
+    return 0;
+}
+
+int publisher_follow(struct publisher *publisher, bool make,
+                     struct gray_problem *ret_problem)
+{
+    CLEANUP_FREE char *path = NULL;
+    struct stat status;
+    int found;
+
+    if (asprintf(&path, "%s/control", publisher->runtime) < 0) {
+        path = NULL;
+        return publisher_problem(ret_problem, ENOMEM, "memory",
+                                 "Out of memory.");
+    }
+    found = lstat(path, &status);
+    if ((found == 0 && status.st_dev == publisher->control_dev &&
+         status.st_ino == publisher->control_ino) ||
+        (found != 0 && !make)) {
+        return 0;
+    }
+    return folder_take(publisher, ret_problem);
+}
+
 int publisher_open(struct publisher **ret_publisher, const char *runtime,
                    const char *state, gid_t group, bool allow_any_filesystem,
                    struct gray_problem *ret_problem)
 {
-    struct gray_publish make = {.group = group,
-                                .allow_any_filesystem = allow_any_filesystem};
     struct publisher *publisher = calloc(1, sizeof(*publisher));
     int error;
 
@@ -84,18 +143,10 @@ int publisher_open(struct publisher **ret_publisher, const char *runtime,
     publisher->group = group;
     publisher->allow_any_filesystem = allow_any_filesystem;
     publisher->runtime = strdup(runtime);
-    error = publisher->runtime == NULL
-                ? publisher_problem(ret_problem, ENOMEM, "memory",
-                                    "Out of memory.")
-                : gray_publish(runtime, &make, NULL, ret_problem);
-    if (error == 0) {
-        error =
-            gray_folder_open(&publisher->folder, runtime, true, ret_problem);
-    }
-    if (error == 0) {
-        error = publisher_lock(publisher->folder.dirfd, &publisher->lock_fd,
-                               ret_problem);
-    }
+    error = publisher->runtime != NULL
+                ? folder_take(publisher, ret_problem)
+                : publisher_problem(ret_problem, ENOMEM, "memory",
+                                    "Out of memory.");
     if (error == 0) {
         error = state_open(state, &publisher->state_fd, ret_problem);
     }

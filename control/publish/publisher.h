@@ -9,6 +9,8 @@
  * A word that a person set on the host itself carries GRAY_WORD_HOST and is
  * never overwritten here: it is reported, adopted by the release's state, and
  * only then written again as grayd's own.
+ * A folder that somebody removed is followed by its path, as readers do: the
+ * next look finds the new one, with publisher_revision() 0 when it is empty.
  * Threads: the control thread alone; publisher_restore() from main().
  * Read next: publisher.c, last_good.c, readers.c.
  */
@@ -75,8 +77,8 @@ uint64_t publisher_revision(struct publisher *publisher);
  * no more. Cheap: may be asked on every tick. */
 int publisher_host_word(struct publisher *publisher, size_t *at,
                         uint64_t *ret_scope, uint32_t *ret_word);
-/* Who set it, from actions.log of the folder: {"actor","reason","at"} or NULL.
- * New reference. */
+/* Who set it, from actions.log of the folder: {"action","actor","reason","at"}
+ * or NULL. New reference. */
 json_t *publisher_host_action(struct publisher *publisher, const char *name);
 bool publisher_bypassed(struct publisher *publisher);
 

@@ -94,9 +94,12 @@ int publisher_words(struct publisher *publisher,
                     struct gray_problem *ret_problem)
 {
     bool changed = false;
-    int error = publisher_words_set(publisher, words, word_count, true,
-                                    &changed, ret_problem);
+    int error = publisher_follow(publisher, true, ret_problem);
 
+    if (error == 0) {
+        error = publisher_words_set(publisher, words, word_count, true,
+                                    &changed, ret_problem);
+    }
     if (error == 0) {
         error = publisher_words_set(publisher, words, word_count, false,
                                     &changed, ret_problem);
@@ -146,8 +149,11 @@ int publisher_words_force(struct publisher *publisher,
                           size_t word_count, struct gray_problem *ret_problem)
 {
     bool changed = false;
-    int error = 0;
+    int error = publisher_follow(publisher, true, ret_problem);
 
+    if (error != 0) {
+        return error;
+    }
     for (size_t i = 0; i < word_count; i++) {
         struct gray_problem problem = {0};
         int result = (words[i].word & ~GRAY_WORD_MASK) == 0
@@ -186,8 +192,11 @@ int publisher_word_force(struct publisher *publisher, const char *name,
 int publisher_bypass(struct publisher *publisher, bool on,
                      struct gray_problem *ret_problem)
 {
-    int error = gray_bypass_set(&publisher->folder, on, ret_problem);
+    int error = publisher_follow(publisher, true, ret_problem);
 
+    if (error == 0) {
+        error = gray_bypass_set(&publisher->folder, on, ret_problem);
+    }
     return error == 0 ? keep_words(publisher, ret_problem) : error;
 }
 
@@ -200,9 +209,14 @@ bool publisher_bypassed(struct publisher *publisher)
 int publisher_host_word(struct publisher *publisher, size_t *at,
                         uint64_t *ret_scope, uint32_t *ret_word)
 {
-    struct gray_control *control = publisher->folder.control;
-    uint32_t count = __atomic_load_n(&control->word_count, __ATOMIC_ACQUIRE);
+    struct gray_control *control;
+    uint32_t count;
 
+    if (*at == 0) {
+        publisher_follow(publisher, false, NULL); /* or stay where it is */
+    }
+    control = publisher->folder.control;
+    count = __atomic_load_n(&control->word_count, __ATOMIC_ACQUIRE);
     for (; *at < count && *at < GRAY_WORDS_MAX; (*at)++) {
         struct gray_scope_word *place = &control->words[*at];
         /* The epoch first: whoever changes the word now raises it later, and

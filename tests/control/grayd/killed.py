@@ -74,7 +74,8 @@ def check(grayd, done):
     """The store, the audit and the folder after a kill and a start."""
     with grayd.database() as db:
         revisions = [r for r, in db.execute(
-            "SELECT revision FROM revision ORDER BY revision")]
+            "SELECT revision FROM revision WHERE revision > 0 "
+            "ORDER BY revision")]
         records = db.execute("SELECT sequence, text, hash FROM audit "
                              "ORDER BY sequence").fetchall()
     assert revisions == list(range(1, len(revisions) + 1)), revisions
