@@ -32,8 +32,12 @@ static void check_reply(const struct exchange *exchange)
                            ? "Problem"
                            : route->response;
     char pointer[256], sentence[256];
+    json_t *body = reply->body != NULL
+                       ? json_incref(reply->body)
+                       : json_loadb(reply->text != NULL ? reply->text : "",
+                                    reply->length, 0, NULL);
 
-    if (reply->body == NULL) {
+    if (body == NULL) {
         if (reply->type == NULL || route == NULL ||
             strcmp(reply->type, route->response) != 0) {
             fprintf(stderr, "%s: answered as %s\n", exchange->target,
@@ -42,14 +46,15 @@ static void check_reply(const struct exchange *exchange)
         }
         return;
     }
-    if (schema_check(schema_find(name), reply->body, pointer, sizeof(pointer),
+    if (schema_check(schema_find(name), body, pointer, sizeof(pointer),
                      sentence, sizeof(sentence)) != 0) {
-        char *text = json_dumps(reply->body, 0);
+        char *text = json_dumps(body, 0);
 
         fprintf(stderr, "%s: the answer is no %s: %s %s: %s\n",
                 exchange->target, name, pointer, sentence, text);
         abort();
     }
+    json_decref(body);
 }
 #endif
 
