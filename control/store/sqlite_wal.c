@@ -5,8 +5,9 @@
  * forgets the rest without a word: right for the torn end of a commit that was
  * never acknowledged, wrong for a bit that flipped in the middle.  Every
  * commit is synced before the next begins, so a torn end holds at most one
- * commit; when two or more lie beyond the first bad frame, or the header is
- * bad, commits that were acknowledged would be lost.
+ * commit; when two or more end beyond the first bad frame, or the header is
+ * bad, commits that were acknowledged would be lost.  Damage in the last two
+ * commits cannot be told from a torn end here: the note tells.
  * Source: "The WAL file format", sqlite.org/fileformat2.html section 4.
  * Read next: sqlite_note.c, store_sqlite.c.
  */

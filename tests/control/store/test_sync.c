@@ -4,9 +4,8 @@
  * Why: a sync that failed and is simply tried again says yes and lies.  So
  * after any failure but "full" the store takes no commit until it is opened
  * anew, and then has all that was acknowledged, at most one commit more.  The
- * calls of the C library that SQLite writes with are our own here; the n-th
- * one fails, for every n.
- * Read next: control/store/sqlite_commit.c.
+ * n-th call fails, for every n.
+ * Read next: calls.h, control/store/sqlite_commit.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,14 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "tests/control/store/calls.h"
 #include "tests/control/store/fixture.h"
-
-enum call { WRITES = 1, SYNCS = 2 };
 
 static struct {
     int calls;  /* which are counted */
@@ -54,47 +50,6 @@ static bool fails(enum call call)
     fault.fired = true;
     errno = fault.error;
     return true;
-}
-
-/* What libsqlite3 and the store itself are linked to. */
-#define IN_PLACE_OF(name) __asm__(name) __attribute__((visibility("default")))
-ssize_t our_pwrite(int fd, const void *bytes, size_t size,
-                   off_t at) IN_PLACE_OF("pwrite");
-ssize_t our_pwrite64(int fd, const void *bytes, size_t size,
-                     off_t at) IN_PLACE_OF("pwrite64");
-int our_ftruncate(int fd, off_t size) IN_PLACE_OF("ftruncate");
-int our_ftruncate64(int fd, off_t size) IN_PLACE_OF("ftruncate64");
-int our_fsync(int fd) IN_PLACE_OF("fsync");
-int our_fdatasync(int fd) IN_PLACE_OF("fdatasync");
-
-ssize_t our_pwrite64(int fd, const void *bytes, size_t size, off_t at)
-{
-    return fails(WRITES) ? -1 : syscall(SYS_pwrite64, fd, bytes, size, at);
-}
-
-ssize_t our_pwrite(int fd, const void *bytes, size_t size, off_t at)
-{
-    return our_pwrite64(fd, bytes, size, at);
-}
-
-int our_ftruncate64(int fd, off_t size)
-{
-    return fails(WRITES) ? -1 : (int)syscall(SYS_ftruncate, fd, size);
-}
-
-int our_ftruncate(int fd, off_t size)
-{
-    return our_ftruncate64(fd, size);
-}
-
-int our_fsync(int fd)
-{
-    return fails(SYNCS) ? -1 : (int)syscall(SYS_fsync, fd);
-}
-
-int our_fdatasync(int fd)
-{
-    return fails(SYNCS) ? -1 : (int)syscall(SYS_fdatasync, fd);
 }
 
 /* Opens anew: all that was acknowledged, at most one commit more. */
@@ -261,5 +216,6 @@ int main(void)
         cmocka_unit_test(opening_and_closing_meet_every_failure),
     };
 
+    call_watch.fails = fails;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
