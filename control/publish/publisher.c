@@ -217,9 +217,12 @@ int publisher_put(struct publisher *publisher,
                   struct gray_problem *ret_problem)
 {
     bool changed = false;
-    int error = publisher_words_set(publisher, words, word_count, true,
-                                    &changed, ret_problem);
+    int error = publisher_follow(publisher, true, ret_problem);
 
+    if (error == 0) {
+        error = publisher_words_set(publisher, words, word_count, true,
+                                    &changed, ret_problem);
+    }
     if (error == 0) {
         failpoint("words-tightened");
         error = publish(publisher, compiled, ret_published, ret_problem);

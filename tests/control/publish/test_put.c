@@ -142,6 +142,42 @@ static void a_folder_must_be_in_memory(void **state)
     place_remove(&place);
 }
 
+/* Somebody removed the folder under a living grayd, and made it again. */
+static void a_removed_folder_is_followed(void **state)
+{
+    struct publisher_word word = {"cart-2", GRAY_WORD_BASELINE};
+    struct gray_problem problem = {0};
+    struct publisher *publisher;
+    struct place place;
+    uint64_t scope;
+    uint32_t found = 9;
+    size_t at = 0;
+
+    (void)state;
+    place_new(&place);
+    publisher = publisher_new(&place);
+    revision_put_well(publisher, 1, &word, 1);
+    folder_remove(place.runtime);
+    assert_int_equal(publisher_host_word(publisher, &at, &scope, &found), 1);
+    assert_int_equal(publisher_restore(place.state, place.runtime, (gid_t)-1,
+                                       false, &problem),
+                     0);
+    host_says(place.runtime, "cart-2", GRAY_WORD_KILLED);
+    at = 0;
+    assert_int_equal(publisher_host_word(publisher, &at, &scope, &found), 0);
+    assert_int_equal(found, GRAY_WORD_KILLED);
+    folder_remove(place.runtime);
+    revision_put_well(publisher, 2, &word, 1);
+    assert_int_equal(revision_found(place.runtime), 2);
+    assert_int_equal(word_found(place.runtime, "cart-2"), GRAY_WORD_BASELINE);
+    folder_remove(place.runtime);
+    assert_int_equal(publisher_words(publisher, &word, 1, NULL), 0);
+    assert_int_equal(publisher_revision(publisher), 0); /* to be published */
+    assert_int_equal(word_found(place.runtime, "cart-2"), GRAY_WORD_BASELINE);
+    publisher_close(publisher);
+    place_remove(&place);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +186,7 @@ int main(void)
         cmocka_unit_test(first_tighter_last_looser),
         cmocka_unit_test(one_grayd_a_folder),
         cmocka_unit_test(a_folder_must_be_in_memory),
+        cmocka_unit_test(a_removed_folder_is_followed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

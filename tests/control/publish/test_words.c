@@ -186,7 +186,7 @@ static void who_did_it(void **state)
                         "errors");
     assert_string_equal(json_string_value(json_object_get(action, "at")),
                         "T1");
-    assert_int_equal(json_object_size(action), 3);
+    assert_int_equal(json_object_size(action), 3); /* no more than asked */
     json_decref(action);
     publisher_close(publisher);
     place_remove(&place);
