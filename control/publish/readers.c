@@ -152,6 +152,21 @@ json_t *publisher_status(const char *runtime, struct gray_problem *ret_problem)
 
 /* ---- acknowledgements ---------------------------------------------------- */
 
+/* The epoch that `control` of a folder has now. */
+static int epoch_now(const char *runtime, uint64_t *ret_epoch,
+                     struct gray_problem *ret_problem)
+{
+    struct gray_folder folder;
+    int error = gray_folder_open(&folder, runtime, false, ret_problem);
+
+    if (error == 0) {
+        *ret_epoch =
+            __atomic_load_n(&folder.control->word_epoch, __ATOMIC_ACQUIRE);
+        gray_folder_close(&folder);
+    }
+    return error;
+}
+
 int publisher_acknowledged(const char *runtime, uint64_t policy_generation,
                            uint64_t word_epoch, size_t *ret_live,
                            size_t *ret_acknowledged,
@@ -159,8 +174,13 @@ int publisher_acknowledged(const char *runtime, uint64_t policy_generation,
 {
     struct gray_totals totals;
     size_t live = 0, acknowledged = 0;
-    int error = gray_totals_read(runtime, &totals, ret_problem);
+    int error = word_epoch == UINT64_MAX
+                    ? epoch_now(runtime, &word_epoch, ret_problem)
+                    : 0;
 
+    if (error == 0) {
+        error = gray_totals_read(runtime, &totals, ret_problem);
+    }
     if (error != 0) {
         return error;
     }

@@ -122,6 +122,42 @@ static void live_readers_and_routes(void **state)
     place_remove(&place);
 }
 
+/* UINT64_MAX asks for the words as they are now. */
+static void words_are_acknowledged(void **state)
+{
+    struct publisher_word word = {"cart-2", GRAY_WORD_KILLED};
+    struct publisher *publisher;
+    struct gray_runtime *reader;
+    struct place place;
+    size_t live = 9, yes = 9;
+
+    (void)state;
+    place_new(&place);
+    publisher = publisher_new(&place);
+    revision_put_well(publisher, 1, NULL, 0);
+    assert_int_equal(gray_runtime_open(&reader, place.runtime,
+                                       GRAY_READER_LIBRARY, true, NULL),
+                     0);
+    gray_runtime_wake_drain(reader);
+    assert_int_equal(publisher_acknowledged(place.runtime, 1, UINT64_MAX,
+                                            &live, &yes, NULL),
+                     0);
+    assert_true(live == 1 && yes == 1);
+    assert_int_equal(publisher_words(publisher, &word, 1, NULL), 0);
+    assert_int_equal(publisher_acknowledged(place.runtime, 1, UINT64_MAX,
+                                            &live, &yes, NULL),
+                     0);
+    assert_true(live == 1 && yes == 0);
+    gray_runtime_wake_drain(reader);
+    assert_int_equal(publisher_acknowledged(place.runtime, 1, UINT64_MAX,
+                                            &live, &yes, NULL),
+                     0);
+    assert_true(live == 1 && yes == 1);
+    gray_runtime_close(reader);
+    publisher_close(publisher);
+    place_remove(&place);
+}
+
 static void a_folder_that_is_not_there(void **state)
 {
     struct gray_problem problem = {0};
@@ -193,6 +229,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(live_readers_and_routes),
+        cmocka_unit_test(words_are_acknowledged),
         cmocka_unit_test(a_folder_that_is_not_there),
         cmocka_unit_test(hostile_readers),
     };
