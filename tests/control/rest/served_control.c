@@ -141,7 +141,7 @@ void served_token(struct control *control, enum role role, const char *scope,
     struct identity wanted = {.role = role, .scope_count = 1};
     struct gray_problem problem;
     uint8_t random[40];
-    json_t *item;
+    json_t *item = NULL;
     char *text;
 
     snprintf(wanted.name, sizeof(wanted.name), "%s-%s", role_word(role),
