@@ -143,6 +143,33 @@ static void no_other_byte_is_a_note(void **state)
     log_end(&log);
 }
 
+static void a_number_has_one_spelling(void **state)
+{
+    static const char *const sizes[] = {"007", "+7", "-7", " 7", "7 ", "0x7",
+                                        "", "9223372036854775808"};
+    static struct log log;
+    struct audit_verifier verifier;
+    struct audit_note note;
+    char *text = one_note(&log, &verifier), other[2 * NOTE_MAX];
+    const char *rest = strstr(text, "\n7\n") + 2;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        snprintf(other, sizeof(other), "test.example/log\n%s%s", sizes[i],
+                 rest);
+        assert_int_equal(audit_note_read(other, strlen(other), NULL, &note),
+                         -1);
+    }
+    snprintf(other, sizeof(other), "test.example/log\n%s%s",
+             "9223372036854775807", rest);
+    assert_int_equal(audit_note_read(other, strlen(other), NULL, &note), 0);
+    assert_int_equal(audit_note_read(other, strlen(other), &verifier, &note),
+                     -2);
+    free(text);
+    log_end(&log);
+}
+
 static void signatures_of_others_may_follow(void **state)
 {
     static struct log log;
@@ -237,6 +264,7 @@ int main(void)
         cmocka_unit_test(a_verifier_has_one_spelling),
         cmocka_unit_test(a_note_says_what_was_signed),
         cmocka_unit_test(no_other_byte_is_a_note),
+        cmocka_unit_test(a_number_has_one_spelling),
         cmocka_unit_test(signatures_of_others_may_follow),
         cmocka_unit_test(openssl_verifies_our_notes),
         cmocka_unit_test(base64_has_one_spelling),

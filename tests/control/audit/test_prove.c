@@ -173,6 +173,29 @@ static void false_hashes_prove_nothing(void **state)
     log_end(&log);
 }
 
+static void a_record_says_its_own_number(void **state)
+{
+    static struct log log;
+    struct audit_entry entry = {.actor = "a"};
+    struct log_record *record = &log.records[2];
+    json_t *proof = NULL;
+
+    (void)state;
+    log_new(&log);
+    log_add(&log, 2);
+    record->sequence = ++log.count;
+    record->text = audit_record_text(9, &entry, &record->length);
+    audit_tree_append(&log.tree, record->text, record->length);
+    log_checkpoint(&log); /* even signed: a third record that says nine */
+    assert_int_equal(prove(&log, 2, &proof, NULL), 0);
+    assert_true(audit_proof_holds(proof, audit_signer_verifier(log.signer)));
+    json_decref(proof);
+    assert_int_equal(prove(&log, 3, &proof, NULL), 0);
+    assert_false(audit_proof_holds(proof, audit_signer_verifier(log.signer)));
+    json_decref(proof);
+    log_end(&log);
+}
+
 static void nothing_is_proved_over_falsified_records(void **state)
 {
     static struct log log;
@@ -203,6 +226,7 @@ int main(void)
         cmocka_unit_test(every_record_is_proved),
         cmocka_unit_test(another_member_is_another_proof),
         cmocka_unit_test(false_hashes_prove_nothing),
+        cmocka_unit_test(a_record_says_its_own_number),
         cmocka_unit_test(nothing_is_proved_over_falsified_records),
     };
 

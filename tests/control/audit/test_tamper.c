@@ -133,6 +133,50 @@ static void every_falsehood_at_every_place_is_named(void **state)
     log_end(&log);
 }
 
+static void a_jump_in_the_numbers_is_a_gap(void **state)
+{
+    static struct log log;
+
+    (void)state;
+    log_new(&log);
+    log_fill(&log, COUNT, EVERY);
+    log_add(&log, 2); /* the chain knows no numbers: these two hold it */
+    log.records[COUNT + 1].sequence = 1000;
+    expect(&log, COUNT + 2, "a number skipped");
+    log.records[COUNT].sequence = 999;
+    expect(&log, COUNT + 1, "a number skipped");
+    log_end(&log);
+}
+
+static void root_and_chain_must_both_agree(void **state)
+{
+    static struct log log;
+    struct audit_tree other;
+    uint8_t chain[AUDIT_HASH];
+
+    (void)state;
+    log_new(&log);
+    log_fill(&log, COUNT, EVERY);
+    log_add(&log, 1);
+    other = log.tree;
+    other.peaks[1][0] ^= 1; /* 26 = 16 + 8 + 2 */
+    assert_int_equal(audit_checkpoint(log.signer, &other, log.chain, 1, NULL,
+                                      NULL),
+                     0);
+    expect(&log, COUNT + 1, "another root, signed");
+    log_end(&log);
+    log_new(&log);
+    log_fill(&log, COUNT, EVERY);
+    log_add(&log, 1);
+    memcpy(chain, log.chain, AUDIT_HASH);
+    chain[AUDIT_HASH - 1] ^= 1;
+    assert_int_equal(audit_checkpoint(log.signer, &log.tree, chain, 1, NULL,
+                                      NULL),
+                     0);
+    expect(&log, COUNT + 1, "another chain, signed");
+    log_end(&log);
+}
+
 static void swap(struct log *log, size_t a, size_t b)
 {
     struct log_record other = log->records[a];
@@ -369,6 +413,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_written_is_good),
         cmocka_unit_test(every_falsehood_at_every_place_is_named),
+        cmocka_unit_test(a_jump_in_the_numbers_is_a_gap),
+        cmocka_unit_test(root_and_chain_must_both_agree),
         cmocka_unit_test(records_in_another_order_are_named),
         cmocka_unit_test(a_bad_checkpoint_is_no_bad_record),
         cmocka_unit_test(a_checkpoint_of_another_key_counts_for_nothing),

@@ -174,6 +174,17 @@ static bool leads(uint64_t leaf, uint64_t size,
            memcmp(reached, root, AUDIT_HASH) == 0;
 }
 
+static int path_error(uint64_t leaf, uint64_t size,
+                      uint8_t siblings[AUDIT_PATH_MAX][AUDIT_HASH],
+                      size_t count)
+{
+    uint8_t reached[AUDIT_HASH];
+
+    return audit_path_root(leaf, size, hashes[leaf],
+                           (const uint8_t(*)[AUDIT_HASH])siblings, count,
+                           reached);
+}
+
 static void every_leaf_is_proved_and_no_other_path_holds(void **state)
 {
     uint8_t siblings[AUDIT_PATH_MAX][AUDIT_HASH], root[AUDIT_HASH];
@@ -198,7 +209,12 @@ static void every_leaf_is_proved_and_no_other_path_holds(void **state)
             assert_false(leads(size, size, siblings, path.count, root));
             assert_false(size > 1 && leads((leaf + 1) % size, size, siblings,
                                            path.count, root));
+            /* too few, too many: said, not only another root */
+            assert_int_equal(path_error(leaf, size, siblings, path.count), 0);
+            assert_int_equal(path_error(leaf, size, siblings, path.count + 1),
+                             -1);
             for (i = 0; i < path.count; i++) {
+                assert_int_equal(path_error(leaf, size, siblings, i), -1);
                 siblings[i][(leaf + i) % AUDIT_HASH] ^= 1;
                 assert_false(leads(leaf, size, siblings, path.count, root));
                 siblings[i][(leaf + i) % AUDIT_HASH] ^= 1;
