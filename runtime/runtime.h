@@ -17,6 +17,7 @@
  *   readers/<id>        acknowledgements, counters          writer: its reader
  *   readers/<id>.wake   FIFO that wakes this reader           reader: its owner
  *   publish.lock        one publisher at a time (flock)
+ *   grayd.lock          one grayd at a time (flock)             writer: grayd
  *   actions.log         who did what, for people (gray status)   writer: gray
  *   marks/              place of the mark tables
  *

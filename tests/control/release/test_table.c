@@ -36,6 +36,27 @@ static bool in_table(enum release_state_number from, enum release_verb verb,
     return false;
 }
 
+/* What no edit of the table may bring in. */
+static void the_picture_is_safe(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(moves) / sizeof(moves[0]); i++) {
+        enum release_verb verb = moves[i].verb;
+
+        assert_int_not_equal(moves[i].from, RELEASE_COMPLETED);
+        if (moves[i].from == RELEASE_FROZEN) {
+            assert_true(verb == VERB_THAW || !widens_of[verb]);
+            assert_int_not_equal(moves[i].to, RELEASE_PROGRESSING);
+        }
+        if (moves[i].from == RELEASE_ABORTED) {
+            assert_true(verb == VERB_RETRY || verb == VERB_FINISH);
+        }
+        /* Who lets units in is refused while killed; who ends, never is. */
+        assert_true(moves[i].to != RELEASE_PROGRESSING || widens_of[verb]);
+        assert_true(moves[i].to != RELEASE_ABORTED || !widens_of[verb]);
+    }
+}
+
 static bool across(enum release_verb verb)
 {
     return verb == VERB_KILL || verb == VERB_UNKILL || verb == VERB_UNDO;
@@ -194,6 +215,7 @@ static void words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_picture_is_safe),
         cmocka_unit_test(the_table_decides),
         cmocka_unit_test(killed_blocks_what_widens),
         cmocka_unit_test(reasons_are_asked_for),
