@@ -123,6 +123,28 @@ static void cookies_of_few_and_of_many_names(void **state)
     }
 }
 
+/* The header as a whole is a value of its own, beside or without cookies. */
+static void the_cookie_header_as_a_whole(void **state)
+{
+    static const char text[] = "uid=alice; b=2";
+    uint32_t whole, uid = GRAY_NONE;
+    (void)state;
+    for (int round = 0; round < 2; round++) {
+        begin();
+        whole = policy_slot(&p, GRAY_SOURCE_HEADER, "cookie");
+        if (round == 1) {
+            uid = policy_slot(&p, GRAY_SOURCE_COOKIE, "uid");
+        }
+        open_policy();
+        header("Cookie", text);
+        expect(whole, text);
+        if (round == 1) {
+            expect(uid, "alice");
+        }
+        assert_int_equal(in.value_count, 1 + round);
+    }
+}
+
 static void odd_cookies_are_no_harm(void **state)
 {
     static const char *const odd[] = { "", ";", "=", "uid", "uid;", "; ;\t;",
@@ -398,6 +420,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(headers_without_case_and_repeated),
         cmocka_unit_test(the_first_cookie_counts),
+        cmocka_unit_test(the_cookie_header_as_a_whole),
         cmocka_unit_test(cookies_of_few_and_of_many_names),
         cmocka_unit_test(odd_cookies_are_no_harm),
         cmocka_unit_test(query_is_decoded_and_the_first_counts),
