@@ -45,6 +45,8 @@ void release_thaw(struct release_status *status);
 int release_refuse(struct release_refusal *ret_refusal, const char *code,
                    const char *advice, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+int release_refuse_killed(const struct release_facts *facts, const char *what,
+                          struct release_refusal *ret_refusal);
 /* Whether a share may be set now: neither more than everyone nor less than
  * now, not 0. 0, 1: it is so already, or -1. */
 int release_may_set(const struct release_status *now,
