@@ -23,14 +23,14 @@
 #include "tests/control/store/fixture.h"
 #include "tests/runtime/folder.h"
 
-#define CUTS 120u
+#define CUTS 100u
 #define COMMITS 10u
 #define BIG (300u * 4096u) /* now and then, so that checkpoints come */
 #define SECTOR 512u
 
 struct bytes {
     uint8_t *data;
-    size_t size;
+    size_t size, room;
 };
 /* A write that was not synced; data NULL: a cut to `at`. */
 struct pending {
@@ -41,7 +41,7 @@ static struct disk_file {
     const char *name;
     struct bytes synced;
     struct pending *pending;
-    size_t pending_count;
+    size_t pending_count, pending_room;
     struct bytes left; /* what the power cut left */
 } files[] = { { .name = "store.db" }, { .name = "store.db-wal" },
               { .name = "acknowledged" } };
@@ -54,9 +54,12 @@ static uint32_t calls, cut_at;
 static void bytes_write(struct bytes *bytes, const uint8_t *data, size_t size,
                         size_t at)
 {
-    if (at + size > bytes->size) {
-        bytes->data = realloc(bytes->data, at + size);
+    if (at + size > bytes->room) {
+        bytes->room = bytes->data == NULL ? size + at : 2 * (at + size);
+        bytes->data = realloc(bytes->data, bytes->room);
         assert_non_null(bytes->data);
+    }
+    if (at + size > bytes->size) {
         memset(bytes->data + bytes->size, 0, at + size - bytes->size);
         bytes->size = at + size;
     }
@@ -66,7 +69,7 @@ static void bytes_write(struct bytes *bytes, const uint8_t *data, size_t size,
 static void bytes_copy(struct bytes *to, const struct bytes *from)
 {
     free(to->data);
-    *to = (struct bytes){ NULL, 0 };
+    *to = (struct bytes){ NULL, 0, 0 };
     if (from->size > 0) {
         bytes_write(to, from->data, from->size, 0);
     }
@@ -135,9 +138,12 @@ static struct pending *pending_add(struct disk_file *file, size_t at)
 {
     struct pending *one;
 
-    file->pending = realloc(file->pending, (file->pending_count + 1) *
-                                               sizeof(*file->pending));
-    assert_non_null(file->pending);
+    if (file->pending_count == file->pending_room) {
+        file->pending_room = 2 * file->pending_room + 64;
+        file->pending = realloc(file->pending,
+                                file->pending_room * sizeof(*file->pending));
+        assert_non_null(file->pending);
+    }
     one = &file->pending[file->pending_count++];
     *one = (struct pending){ .at = at };
     return one;
@@ -251,7 +257,7 @@ static uint64_t opened(void)
 
 static void the_power_goes_at_any_call(void **state)
 {
-    struct bytes base[FILES] = { { NULL, 0 } };
+    struct bytes base[FILES] = { { NULL, 0, 0 } };
     struct store *store;
     uint32_t n, most, unheard = 0;
     size_t i;
