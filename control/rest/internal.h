@@ -81,6 +81,7 @@ struct exchange {
     struct MHD_Connection *connection;
     enum exchange_state state;
     bool local;            /* came by the unix socket */
+    bool head;             /* HEAD: the answer has no body */
     bool prepared;         /* respond_prepare() was here */
     bool close;            /* the connection ends after the answer */
     bool bad_token;        /* something was shown, and believed to be nobody */

@@ -124,6 +124,7 @@ static enum MHD_Result begin(struct exchange *exchange, const char *method)
     struct call *call = &exchange->call;
     bool body;
 
+    exchange->head = strcmp(method, "HEAD") == 0;
     headers_read(exchange->connection, &exchange->headers);
     body = exchange->headers.value[HEADER_TRANSFER_ENCODING] != NULL ||
            (exchange->headers.value[HEADER_CONTENT_LENGTH] != NULL &&

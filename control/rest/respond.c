@@ -245,6 +245,14 @@ enum MHD_Result respond(struct exchange *exchange)
 
     respond_prepare(exchange);
     status = is_known(exchange) ? 304 : reply->status;
+    if (exchange->head && reply->stream != NULL) {
+        /* The library would end the chunks of a body that there is not. */
+        reply->stream->close(reply->stream);
+        reply->stream = NULL;
+        reply->text = strdup("");
+        reply->length = 0;
+        exchange->close = true;
+    }
     if (status == 304) {
         response = MHD_create_response_from_buffer(0, NULL,
                                                    MHD_RESPMEM_PERSISTENT);

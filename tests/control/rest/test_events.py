@@ -217,12 +217,15 @@ class Events(unittest.TestCase):
                 data += more
             self.assertNotIn(b"chunked", data)
 
-    def test_watching_is_not_listened_to_by_heads(self):
+    def test_a_head_watches_nothing(self):
         with self.served.connect() as s:
             send(s, "HEAD", "/v1/events", self.served.admin)
-            self.assertEqual(receive(s, "HEAD").status, 200)
-            send(s, "GET", "/healthz")
-            self.assertEqual(receive(s).status, 200)
+            answer = receive(s, "HEAD")
+            self.assertEqual((answer.status, answer.headers["content-type"]),
+                             (200, "text/event-stream"))
+            self.assertEqual(s.recv(10), b"")  # nothing behind the head
+        text = self.served.ask("GET", "/metrics", self.served.admin).body
+        self.assertIn(b"\ngrayd_events_watchers 0\n", text)
 
 
 if __name__ == "__main__":
