@@ -156,6 +156,7 @@ static int run(const struct grayd_options *o)
     if (rest_start(&grayd, &problem) != 0) {
         grayd_log(LOG_LEVEL_ERROR, problem.code, "%s", problem.sentence);
         control_stop(&grayd);
+        rest_free(&grayd);
         return 3;
     }
     /* For whoever started it and waits until it answers. */
@@ -168,6 +169,7 @@ static int run(const struct grayd_options *o)
     }
     rest_stop(&grayd);
     control_stop(&grayd);
+    rest_free(&grayd);
     return 0;
 }
 
