@@ -3,6 +3,7 @@
  *
  * Read next: control/publish/words.c.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -90,6 +91,68 @@ static void force_after_a_look(void **state)
     assert_int_equal(word_found(place.runtime, "cart-2"), GRAY_WORD_KILLED);
     assert_true(publisher_word_force(publisher, "cart-2", 4, &problem) < 0);
     assert_string_equal(problem.code, "bad-word");
+    publisher_close(publisher);
+    place_remove(&place);
+}
+
+/* ---- at the same moment -------------------------------------------------- */
+
+#define ROUNDS 40000u
+
+struct race {
+    const struct place *place;
+    _Atomic bool over;
+    unsigned lost;
+};
+
+/* Somebody at the host's keyboard: a kill, again and again; nobody but himself
+ * may take it back. */
+static void *host_kills(void *context)
+{
+    struct race *race = context;
+    struct gray_folder folder;
+    uint64_t scope = gray_hash_scope("cart-2", 6);
+    uint32_t before;
+
+    if (gray_folder_open(&folder, race->place->runtime, true, NULL) != 0) {
+        race->lost = ROUNDS;
+        race->over = true;
+        return NULL;
+    }
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        gray_word_set(&folder, scope, GRAY_WORD_OPEN, NULL, NULL);
+        gray_word_set(&folder, scope, HOST(GRAY_WORD_KILLED), NULL, NULL);
+        before = 0;
+        gray_word_set(&folder, scope, HOST(GRAY_WORD_OPEN), &before, NULL);
+        race->lost += before != HOST(GRAY_WORD_KILLED);
+    }
+    gray_folder_close(&folder);
+    race->over = true;
+    return NULL;
+}
+
+static void nothing_falls_between_look_and_write(void **state)
+{
+    struct publisher_word word = {"cart-2", GRAY_WORD_NO_ADMIT};
+    struct publisher *publisher;
+    struct place place;
+    struct race race = {.place = &place};
+    pthread_t thread;
+    unsigned asked = 0;
+
+    (void)state;
+    place_new(&place);
+    publisher = publisher_new(&place);
+    assert_int_equal(publisher_words(publisher, &word, 1, NULL), 0);
+    assert_int_equal(pthread_create(&thread, NULL, host_kills, &race), 0);
+    while (!race.over) {
+        assert_int_equal(publisher_words(publisher, &word, 1, NULL), 0);
+        asked++;
+    }
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    print_message("%u kills beside %u changes, %u lost\n", ROUNDS, asked,
+                  race.lost);
+    assert_int_equal(race.lost, 0);
     publisher_close(publisher);
     place_remove(&place);
 }
@@ -197,6 +260,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_host_wins),
         cmocka_unit_test(force_after_a_look),
+        cmocka_unit_test(nothing_falls_between_look_and_write),
         cmocka_unit_test(many_are_forced),
         cmocka_unit_test(words_alone_are_kept),
         cmocka_unit_test(who_did_it),
