@@ -19,6 +19,7 @@ import tempfile
 import time
 
 LIMIT_S = 60  # bounds every wait
+STEP_S = 0.01  # of a bounded poll
 SHOP = """
 kind: Service
 name: cart
@@ -204,7 +205,7 @@ def wait_until(what, seen, limit=LIMIT_S):
     end = time.monotonic() + limit
     while not seen():
         assert time.monotonic() < end, "never: " + what
-        time.sleep(0.01)
+        time.sleep(STEP_S)
 
 
 def chain_of(records):
