@@ -37,12 +37,15 @@ static void cookie_of(const char *folder, const char *unit, char *buffer,
                      .state = GRAY_MARK_IN } },
     };
     struct gray_runtime *runtime = NULL;
+    size_t length;
 
     assert_int_equal(gray_runtime_open(&runtime, folder, GRAY_READER_CLI,
                                        false, NULL),
                      0);
-    assert_true(gray_cookie_write(runtime, str(GRAY_COOKIE_NAME), &cookie,
-                                  buffer, size) > 0);
+    length = gray_cookie_write(runtime, str(GRAY_COOKIE_NAME), &cookie, buffer,
+                               size - 1);
+    assert_true(length > 0);
+    buffer[length] = '\0';
     gray_runtime_close(runtime);
 }
 
