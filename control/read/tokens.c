@@ -14,19 +14,9 @@ static int token_row(struct page *page, const struct store_item *item,
                      json_t **ret_row)
 {
     json_t *stored = read_tree(item);
-    json_t *row = stored != NULL ? token_public(stored) : NULL;
-    int64_t expires =
-        json_integer_value(json_object_get(stored, "expires"));
+    json_t *row = stored != NULL ? token_view(stored, page->call->now) : NULL;
 
-    if (row != NULL) {
-        json_object_set_new(row, "expires", read_moment(expires));
-        json_object_set_new(row, "created",
-                            read_moment(json_integer_value(
-                                json_object_get(stored, "created"))));
-        json_object_set_new(row, "expired",
-                            json_boolean(expires <= page->call->now));
-        *ret_row = row;
-    }
+    *ret_row = row;
     json_decref(stored);
     return row != NULL ? 0 : -1;
 }
