@@ -4,8 +4,8 @@
  * Why: names follow Prometheus' conventions (base units, _total on counters;
  * promtool checks them in a test); labels come from tables only, never from a
  * request, so that nobody can grow them.  What the gateways of this host
- * count is said in the same words as by `gray status --prometheus`, by the
- * same function (runtime/prometheus.c).
+ * count is said in the same words as at their own status location, by the same
+ * function (runtime/prometheus.c).
  * Read next: ../../runtime/prometheus.c.
  */
 #include <ctype.h>
