@@ -14,9 +14,23 @@
 
 #include "tests/control/audit/log.h"
 
+/* A test that fails leaves nothing behind either: all folders of a program
+ * lie in one, which goes when it ends. */
+static char top[64];
+
+static void remove_top(void)
+{
+    log_folder_remove(top);
+}
+
 void log_folder_new(char ret_path[64])
 {
-    strcpy(ret_path, "/dev/shm/graylane-audit.XXXXXX");
+    if (top[0] == '\0') {
+        strcpy(top, "/dev/shm/graylane-audit.XXXXXX");
+        assert_non_null(mkdtemp(top));
+        assert_int_equal(atexit(remove_top), 0);
+    }
+    snprintf(ret_path, 64, "%.40s/XXXXXX", top);
     assert_non_null(mkdtemp(ret_path));
 }
 
@@ -25,7 +39,9 @@ void log_folder_remove(const char *path)
     char command[128];
 
     snprintf(command, sizeof(command), "rm -rf '%s'", path);
-    assert_int_equal(system(command), 0);
+    if (system(command) != 0) {
+        fprintf(stderr, "%s stays behind\n", path);
+    }
 }
 
 void log_new(struct log *log)
