@@ -148,7 +148,8 @@ int main(int argc, char **argv)
     }
     qsort(runs, RUNS, sizeof(runs[0]), by_value);
     printf("audit_record_bytes %.0f bytes\n", (double)bytes / (double)records);
-    printf("audit_verify_1m_s %.2f s\n", runs[RUNS / 2] * 1e6 / (double)records);
+    printf("audit_verify_1m_s %.2f s\n",
+           runs[RUNS / 2] * 1e6 / (double)records);
     snprintf(command, sizeof(command), "rm -rf '%s'", folder);
     return system(command) == 0 ? 0 : 1;
 }
