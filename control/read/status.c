@@ -172,11 +172,24 @@ static json_t *folder_part(struct grayd *grayd, const struct call *call,
 
 /* ---- of grayd itself ---------------------------------------------------------------- */
 
+struct waiting {
+    json_t *rows;
+    uint64_t in_force;
+};
+
+/* That it is done is written down some seconds later: what is in force waits
+ * for nothing. */
 static int add_pending(void *context, const struct store_pending *effect)
 {
-    json_array_append_new(context,
-                          json_sprintf("%s of revision %llu", effect->kind,
-                                       (unsigned long long)effect->revision));
+    struct waiting *waiting = context;
+
+    if (strcmp(effect->kind, "publish") != 0 ||
+        effect->revision > waiting->in_force) {
+        json_array_append_new(
+            waiting->rows,
+            json_sprintf("%s of revision %llu", effect->kind,
+                         (unsigned long long)effect->revision));
+    }
     return 0;
 }
 
@@ -200,7 +213,8 @@ void route_handle_STATUS(struct hand *hand, const struct call *call,
 {
     struct gray_problem problem = { 0 };
     struct store_head head;
-    json_t *releases, *counters = NULL, *body, *pending;
+    struct waiting waiting = { NULL, 0 };
+    json_t *releases, *counters = NULL, *body;
 
     if (!read_head(hand, &head, reply)) {
         return;
@@ -209,9 +223,10 @@ void route_handle_STATUS(struct hand *hand, const struct call *call,
     if (releases == NULL) {
         return;
     }
-    pending = json_array();
+    waiting.rows = json_array();
+    waiting.in_force = atomic_load(&hand->grayd->revision_in_force);
     body = folder_part(hand->grayd, call, &counters);
-    if (store_read_pending(hand->reader, add_pending, pending, &problem) !=
+    if (store_read_pending(hand->reader, add_pending, &waiting, &problem) !=
         0) {
         read_failed(reply, &problem);
         json_decref(body);
@@ -219,10 +234,10 @@ void route_handle_STATUS(struct hand *hand, const struct call *call,
         grayd_part(body, hand->grayd);
         json_object_set_new(body, "observed", observed(releases, counters));
         json_object_set(body, "releases", releases);
-        json_object_set(body, "pending", pending);
+        json_object_set(body, "pending", waiting.rows);
         reply_json(reply, 200, body);
     }
     json_decref(counters);
     json_decref(releases);
-    json_decref(pending);
+    json_decref(waiting.rows);
 }

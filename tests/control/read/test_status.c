@@ -192,6 +192,10 @@ static void effects_that_wait(void **state)
     fill(&desk);
     batch.expected_revision = desk.revision;
     assert_int_equal(store_commit(desk.store, &batch, &revision, &problem), 0);
+    body = ask(&desk, "/v1/status", 200); /* in force already */
+    assert_int_equal(json_array_size(json_object_get(body, "pending")), 0);
+    json_decref(body);
+    atomic_store(&desk.grayd.revision_in_force, 2);
     body = ask(&desk, "/v1/status", 200);
     assert_string_equal(json_string_value(first_of(body, "pending")),
                         "publish of revision 3");
