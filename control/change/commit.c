@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "control/change/internal.h"
+#include "control/hex.h"
 
 #define TEXT_FLAGS (JSON_COMPACT | JSON_SORT_KEYS)
 
@@ -486,6 +487,20 @@ static int forget_pending(void *context, const struct store_pending *effect)
     return 0;
 }
 
+/* Into the log as well: a journal that leaves the host is the witness that
+ * nobody on it can rewrite. */
+static void say_checkpoint(const struct control *control)
+{
+    uint8_t root[AUDIT_HASH];
+    char root_text[2 * AUDIT_HASH + 1], chain_text[2 * AUDIT_HASH + 1];
+
+    audit_tree_root(&control->tree, root);
+    hex_write(root, sizeof(root), root_text);
+    hex_write(control->chain, sizeof(control->chain), chain_text);
+    grayd_log(LOG_LEVEL_INFO, "checkpoint", "%llu records, root %s, chain %s",
+              (unsigned long long)control->tree.size, root_text, chain_text);
+}
+
 static void sign_checkpoint(struct control *control, int64_t now)
 {
     struct gray_problem problem = { 0 };
@@ -500,6 +515,7 @@ static void sign_checkpoint(struct control *control, int64_t now)
         return;
     }
     control->signed_size = control->tree.size;
+    say_checkpoint(control);
     failpoint("after-checkpoint");
 }
 
