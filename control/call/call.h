@@ -157,7 +157,7 @@ int body_parse(const char *text, size_t length, json_t **ret_body,
 
 #define CALL_MOMENT_SIZE 40u
 /* ms since the epoch as RFC 3339 in UTC: "2026-01-31T08:00:00.000Z". */
-void moment_text(int64_t ms, char ret_text[CALL_MOMENT_SIZE]);
+void call_moment(int64_t ms, char ret_text[CALL_MOMENT_SIZE]);
 /* A record of the audit as REST shows it (AuditRecord): "seq" is "sequence",
  * "at" is a text. New reference; NULL: no record. */
 json_t *record_public(const char *text, size_t length);

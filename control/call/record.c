@@ -11,7 +11,7 @@
 
 #include "control/call/call.h"
 
-void moment_text(int64_t ms, char ret_text[CALL_MOMENT_SIZE])
+void call_moment(int64_t ms, char ret_text[CALL_MOMENT_SIZE])
 {
     int64_t rest = ((ms % 1000) + 1000) % 1000;
     time_t seconds = (time_t)((ms - rest) / 1000);
@@ -38,7 +38,7 @@ json_t *record_public(const char *text, size_t length)
         json_decref(record);
         return NULL;
     }
-    moment_text(json_integer_value(at), moment);
+    call_moment(json_integer_value(at), moment);
     if (json_object_set(record, "sequence", sequence) != 0 ||
         json_object_del(record, "seq") != 0 ||
         json_object_set_new(record, "at", json_string(moment)) != 0) {
@@ -63,7 +63,7 @@ static void moment_replace(json_t *value, const char *key)
     char text[CALL_MOMENT_SIZE];
 
     if (json_is_integer(at) && json_integer_value(at) > 0) {
-        moment_text(json_integer_value(at), text);
+        call_moment(json_integer_value(at), text);
         json_object_set_new(value, key, json_string(text));
     } else if (at != NULL) {
         json_object_set_new(value, key, json_null());

@@ -77,7 +77,7 @@ void schedule_put(struct change *change, const json_t *changes,
         return;
     }
     grayd_random_hex(id);
-    moment_text(at, moment);
+    call_moment(at, moment);
     /* What was put into the world waits with the item. */
     world_free(&change->world);
     if (world_copy(&change->world, &control->world) != 0) {

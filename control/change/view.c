@@ -21,7 +21,7 @@ static json_t *moment_value(int64_t ms)
 {
     char text[CALL_MOMENT_SIZE];
 
-    moment_text(ms, text);
+    call_moment(ms, text);
     return json_string(text);
 }
 

@@ -107,7 +107,7 @@ json_t *read_moment(int64_t ms)
     if (ms == 0) {
         return json_null();
     }
-    moment_text(ms, text);
+    call_moment(ms, text);
     return json_string(text);
 }
 

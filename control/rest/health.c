@@ -69,7 +69,7 @@ void route_handle_WHOAMI(struct hand *hand, const struct call *call,
     for (i = 0; i < identity->scope_count; i++) {
         json_array_append_new(scopes, json_string(identity->scopes[i]));
     }
-    moment_text(identity->expires, moment);
+    call_moment(identity->expires, moment);
     reply_json(reply, 200,
                json_pack("{s:s, s:s, s:s, s:o, s:o, s:s?}", "name",
                          identity->name, "role", role_word(identity->role),

@@ -113,11 +113,11 @@ static void test_moments(void **state)
 
     (void)state;
     for (i = 0; i < sizeof(moments) / sizeof(moments[0]); i++) {
-        moment_text(moments[i].ms, text);
+        call_moment(moments[i].ms, text);
         assert_string_equal(text, moments[i].text);
     }
-    moment_text(INT64_MAX, text);
-    moment_text(INT64_MIN, text);
+    call_moment(INT64_MAX, text);
+    call_moment(INT64_MIN, text);
     assert_true(strlen(text) < CALL_MOMENT_SIZE);
 }
 
