@@ -129,6 +129,17 @@ void route_handle_RELEASES(struct hand *hand, const struct call *call,
     json_decref(page.rows);
 }
 
+/* If-Match of the verbs is the state's revision. While the document is newer
+ * there is none: a client would be told that nothing changed. */
+static uint64_t etag_of(const json_t *view)
+{
+    json_int_t state = json_integer_value(json_object_get(view, "revision"));
+    json_int_t document =
+        json_integer_value(json_object_get(view, "document"));
+
+    return document <= state ? (uint64_t)state : 0;
+}
+
 static int keep_row(void *context, const struct store_item *item)
 {
     *(json_t **)context =
@@ -161,8 +172,7 @@ void route_handle_RELEASE(struct hand *hand, const struct call *call,
         view = view_of(hand, row, head.revision, reply);
         if (view != NULL) {
             reply_json(reply, 200, view);
-            reply->etag = (uint64_t)json_integer_value(
-                json_object_get(view, "revision"));
+            reply->etag = etag_of(view);
         }
     }
     json_decref(row);

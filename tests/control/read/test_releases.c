@@ -43,6 +43,9 @@ static void one_release(void **state)
     assert_int_equal(last_etag, 4);
     json_decref(body);
     json_decref(ask(&desk, "/v1/releases/cart-3", 404));
+    put_document(&desk, NOW, "Release", "cart-2", "\"services\":[]");
+    json_decref(ask(&desk, "/v1/releases/cart-2", 200));
+    assert_int_equal(last_etag, 0);
     put(&desk, NOW, STORE_RELEASE, "cart-2", NULL);
     json_decref(ask(&desk, "/v1/releases/cart-2", 404));
     desk_close(&desk);
