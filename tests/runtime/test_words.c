@@ -175,6 +175,34 @@ static void bad_words_are_refused(void **state)
     gray_folder_close(&looking);
 }
 
+/* Who looked at a word replaces that word, or learns what it is by now. */
+static void a_word_is_replaced_where_it_was_seen(void **state)
+{
+    struct world *world = *state;
+    struct gray_problem problem = { NULL, "", 0 };
+    uint32_t found = 99;
+
+    gray_word_number(&world->folder, 77);
+    assert_int_equal(gray_word_replace(&world->folder, 77, GRAY_WORD_OPEN,
+                                       GRAY_WORD_KILLED, &found, &problem),
+                     0);
+    assert_int_equal(found, 99);
+    assert_int_equal(world->folder.control->words[0].word, GRAY_WORD_KILLED);
+    assert_int_equal(world->folder.control->word_epoch, 1);
+    assert_int_equal(gray_word_replace(&world->folder, 77, GRAY_WORD_OPEN,
+                                       GRAY_WORD_BASELINE, &found, &problem),
+                     1);
+    assert_int_equal(found, GRAY_WORD_KILLED);
+    assert_int_equal(world->folder.control->words[0].word, GRAY_WORD_KILLED);
+    assert_int_equal(world->folder.control->word_epoch, 1);
+    assert_int_equal(gray_word_replace(&world->folder, 78, 0, 0, &found,
+                                       &problem),
+                     -ENOENT);
+    assert_int_equal(gray_word_replace(&world->folder, 77, 0, 8, &found,
+                                       &problem),
+                     -EINVAL);
+}
+
 /* Bypass: no view at once, without a reload. */
 static void bypass_is_seen_at_once(void **state)
 {
@@ -206,6 +234,7 @@ int main(void)
         WITH_WORLD(two_at_once_agree),
         WITH_WORLD(a_word_wakes_and_is_acknowledged),
         WITH_WORLD(bad_words_are_refused),
+        WITH_WORLD(a_word_is_replaced_where_it_was_seen),
         WITH_WORLD(bypass_is_seen_at_once),
     };
 
