@@ -130,6 +130,10 @@ void route_handle_DOCUMENT(struct hand *hand, const struct call *call,
     } else if (found.row == NULL) {
         read_no_memory(reply);
     } else {
+        json_t *rows = json_pack("[O]", found.row);
+
+        read_actors(hand, rows);
+        json_decref(rows);
         reply_json(reply, 200, found.row);
         reply->etag = found.revision;
     }
@@ -158,6 +162,7 @@ void route_handle_DOCUMENT_HISTORY(struct hand *hand, const struct call *call,
         return;
     }
     if (page_history(&page, hand, STORE_DOCUMENT, key, reply)) {
+        read_actors(hand, page.rows);
         body = json_pack("{s:O}", "versions", page.rows);
         if (body != NULL && page.more) {
             json_object_set_new(body, "next",

@@ -70,6 +70,12 @@ bool page_history(struct page *page, struct hand *hand,
 void page_reply(struct page *page, const char *key, bool has_revision,
                 uint64_t revision, struct reply *reply);
 
+/* ---- who made it (who.c) ------------------------------------------------------ */
+
+/* Adds "by" to rows with a "revision", newest first; where the audit does not
+ * tell it is left out. */
+void read_actors(struct hand *hand, json_t *rows);
+
 /* ---- a release as it stood (releases.c) ------------------------------------ */
 
 /* Every release that the call covers. NULL after having filled the reply. */

@@ -99,7 +99,7 @@ void put(struct desk *desk, int64_t at, enum store_space space,
                              text != NULL ? strlen(text) : 0 };
     char resource[STORE_NAME_MAX + 1];
     struct audit_entry entry = { .at = at,
-                                 .actor = "ann",
+                                 .actor = desk->actor != NULL ? desk->actor : "ann",
                                  .action = "apply",
                                  .resource = resource,
                                  .outcome = "done",

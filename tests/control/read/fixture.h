@@ -25,6 +25,7 @@ struct desk {
     uint64_t revision, sequence;
     uint8_t chain[STORE_HASH];
     struct audit_tree tree;
+    const char *actor;     /* of the next records; NULL: ann */
     const char *scopes[4]; /* of whoever asks; none: every name */
 };
 void desk_open(struct desk *desk);

@@ -209,6 +209,53 @@ static void a_history_is_newest_first(void **state)
     desk_close(&desk);
 }
 
+/* Attempts lie between, and do not say that they made it. */
+static void a_version_says_who_made_it(void **state)
+{
+    static const char *const actors[] = { "ann", "bob", "ci" };
+    struct desk desk;
+    char wanted[1024] = "";
+    json_t *body;
+
+    (void)state;
+    desk_open(&desk);
+    for (int i = 0; i < 40; i++) {
+        for (int k = 0; k < i % 7; k++) {
+            record(&desk, NOW, "apply", "List/a", "denied");
+        }
+        desk.actor = actors[i * i % 3];
+        put_document(&desk, NOW, "List", "a", "");
+        snprintf(wanted + strlen(wanted), sizeof(wanted) - strlen(wanted),
+                 "%s%s", i > 0 ? " " : "", actors[(39 - i) * (39 - i) % 3]);
+    }
+    body = ask(&desk, "/v1/documents/List/a/history", 200);
+    assert_string_equal(names_of(json_object_get(body, "versions"), "by"),
+                        wanted);
+    json_decref(body);
+    body = ask(&desk, "/v1/documents/List/a?revision=2", 200);
+    assert_string_equal(text_at(body, "by"), "bob");
+    json_decref(body);
+    desk_close(&desk);
+}
+
+/* Where nobody can tell in a bounded time, nothing is said. */
+static void too_many_attempts_between(void **state)
+{
+    struct desk desk;
+    json_t *body;
+
+    (void)state;
+    desk_open(&desk);
+    put_document(&desk, NOW, "List", "a", "");
+    for (int i = 0; i < 2100; i++) {
+        record(&desk, NOW, "apply", "List/a", "denied");
+    }
+    body = ask(&desk, "/v1/documents/List/a", 200);
+    assert_null(json_object_get(body, "by"));
+    json_decref(body);
+    desk_close(&desk);
+}
+
 static void an_empty_store_has_nothing(void **state)
 {
     struct desk desk;
@@ -234,6 +281,8 @@ int main(void)
         cmocka_unit_test(pages_end_where_they_should),
         cmocka_unit_test(pages_end_by_bytes),
         cmocka_unit_test(a_history_is_newest_first),
+        cmocka_unit_test(a_version_says_who_made_it),
+        cmocka_unit_test(too_many_attempts_between),
         cmocka_unit_test(an_empty_store_has_nothing),
     };
 
