@@ -69,11 +69,9 @@ void in_force_tighten(struct control *control, const struct world *before)
         return; /* the publication that follows says so */
     }
     /* A person's verb in grayd beats what was set on the host before. */
-    for (size_t i = 0; i < words.count; i++) {
-        if (publisher_word_force(control->publisher, words.items[i].name,
-                                 words.items[i].word, &problem) != 0) {
-            grayd_log(LOG_LEVEL_ERROR, problem.code, "%s", problem.sentence);
-        }
+    if (publisher_words_force(control->publisher, words.items, words.count,
+                              &problem) != 0) {
+        grayd_log(LOG_LEVEL_ERROR, problem.code, "%s", problem.sentence);
     }
     free(words.items);
 }
