@@ -24,13 +24,11 @@ static int find_made(void *context, const struct store_record *record)
 {
     struct made *made = context;
     json_t *tree = json_loadb(record->text, record->length, 0, NULL);
-    const char *outcome =
-        json_string_value(json_object_get(tree, "outcome"));
     const char *actor = json_string_value(json_object_get(tree, "actor"));
     json_int_t revision =
         json_integer_value(json_object_get(tree, "revision"));
 
-    if (revision > 0 && outcome != NULL && strcmp(outcome, "done") == 0) {
+    if (revision > 0) { /* attempts have none */
         made->sequence = record->sequence;
         made->revision = (uint64_t)revision;
         snprintf(made->actor, sizeof(made->actor), "%s",
