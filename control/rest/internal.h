@@ -5,7 +5,7 @@
  * own thread, but while it WAITS it belongs to the planner or the control
  * thread, and the connection is suspended; finish() hands it back.
  *
- *   BEGUN -> BODY -> WHOLE -> (WAITS ->) ANSWERED -> SENT
+ *   BEGUN -> BODY -> (WAITS ->) ANSWERED -> SENT
  *      '-> REFUSED (the answer stands; what is left of the body is dropped)
  * Read next: request.c, server.c.
  */
@@ -73,9 +73,8 @@ struct headers {
     const char *twice;               /* name of one that came twice */
 };
 
-enum exchange_state { EXCHANGE_BEGUN, EXCHANGE_BODY, EXCHANGE_WHOLE,
-                      EXCHANGE_WAITS, EXCHANGE_ANSWERED, EXCHANGE_REFUSED,
-                      EXCHANGE_SENT };
+enum exchange_state { EXCHANGE_BEGUN, EXCHANGE_BODY, EXCHANGE_WAITS,
+                      EXCHANGE_ANSWERED, EXCHANGE_REFUSED, EXCHANGE_SENT };
 struct exchange {
     struct rest *rest;
     struct MHD_Connection *connection;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "control/rest/internal.h"
 
@@ -85,8 +86,8 @@ static bool is_plain(struct exchange *exchange)
                       "The header %s came twice.", headers->twice);
     } else if (headers->value[HEADER_TRANSFER_ENCODING] != NULL &&
                (headers->value[HEADER_CONTENT_LENGTH] != NULL ||
-                strcmp(headers->value[HEADER_TRANSFER_ENCODING], "chunked") !=
-                    0)) {
+                strcasecmp(headers->value[HEADER_TRANSFER_ENCODING],
+                           "chunked") != 0)) {
         reply_problem(&exchange->reply, PROBLEM_BAD_REQUEST,
                       "A body has a Content-Length, or is chunked.");
     } else if (!exchange->local && exchange->rest->loopback &&
@@ -310,15 +311,16 @@ void request_plan(struct exchange *exchange, struct hand *hand)
     }
 }
 
-static void wait_for(struct exchange *exchange, bool planner)
+/* Hands an exchange to another thread. True: it is not this thread's any more,
+ * and may be answered already; false: its reply is filled. */
+static bool wait_for(struct exchange *exchange, bool planner)
 {
     struct rest *rest = exchange->rest;
 
     if (!count_in(rest, exchange->call.route->where)) {
         reply_problem(&exchange->reply, PROBLEM_BUSY, "grayd is stopping.");
         exchange->close = true;
-        exchange->state = EXCHANGE_ANSWERED;
-        return;
+        return false;
     }
     exchange->state = EXCHANGE_WAITS;
     /* First suspended, then handed over: it may be resumed at once. */
@@ -330,28 +332,29 @@ static void wait_for(struct exchange *exchange, bool planner)
                       "%u calls wait already.", REST_PLANNER_MAX);
         finish(exchange);
     }
+    return true;
 }
 
-/* The request is whole: to its handler. */
-static void dispatch(struct exchange *exchange)
+/* The request is whole: to its handler. True: see wait_for(). */
+static bool dispatch(struct exchange *exchange)
 {
     const struct route *route = exchange->call.route;
     struct hand *hand;
 
     exchange->state = EXCHANGE_ANSWERED;
     if (route->where == WHERE_PLANNER || exchange->length > REST_HERE_MAX) {
-        wait_for(exchange, true);
+        return wait_for(exchange, true);
     } else if (!read_body(exchange)) {
-        return;
+        return false;
     } else if (route->where == WHERE_CONTROL) {
-        wait_for(exchange, false);
+        return wait_for(exchange, false);
     } else {
         hand = rest_hand(exchange->rest);
         if (hand == NULL ||
             (hand->reader == NULL && route->right != RIGHT_NONE)) {
             reply_problem(&exchange->reply, PROBLEM_STORE,
                           "The store cannot be read.");
-            return;
+            return false;
         }
         if (route->number == ROUTE_EVENTS &&
             json_object_get(exchange->call.query, "after") == NULL &&
@@ -362,6 +365,7 @@ static void dispatch(struct exchange *exchange)
         route_find_handler(route->number)(hand, &exchange->call,
                                           &exchange->reply);
     }
+    return false;
 }
 
 enum MHD_Result request_handle(void *cls, struct MHD_Connection *connection,
@@ -387,11 +391,8 @@ enum MHD_Result request_handle(void *cls, struct MHD_Connection *connection,
         *upload_size = 0;
         return take_body(exchange, upload, size);
     }
-    if (exchange->state == EXCHANGE_BODY) {
-        dispatch(exchange);
-    }
-    if (exchange->state == EXCHANGE_WAITS) {
-        return MHD_YES;
+    if (exchange->state == EXCHANGE_BODY && dispatch(exchange)) {
+        return MHD_YES; /* called again when it was resumed */
     }
     return exchange->state == EXCHANGE_SENT ? MHD_YES : respond(exchange);
 }

@@ -28,6 +28,7 @@ struct control {
     struct store *store;
     pthread_t thread;
     pthread_mutex_t lock;
+    pthread_mutex_t commits; /* main() commits too, one at a time */
     pthread_cond_t wake;
     struct served_job *first, **last;
     bool stopping, held; /* held: a call waits until STATUS is asked for */

@@ -97,13 +97,14 @@ void served_record(struct control *control, const char *action,
                                 .action = action,
                                 .resource = resource,
                                 .outcome = outcome};
-    struct store_audit audit = {
-        .sequence = atomic_load(&control->grayd->audit_sequence) + 1};
+    struct store_audit audit = {0};
     struct store_batch batch = {
         .at = entry.at, .audits = &audit, .audit_count = 1};
     struct gray_problem problem;
     uint64_t revision;
 
+    pthread_mutex_lock(&control->commits);
+    audit.sequence = atomic_load(&control->grayd->audit_sequence) + 1;
     audit.text = audit_record_text(audit.sequence, &entry, &audit.length);
     if (audit.text == NULL ||
         store_commit(control->store, &batch, &revision, &problem) != 0) {
@@ -114,6 +115,7 @@ void served_record(struct control *control, const char *action,
     if (control->listener != NULL) {
         control->listener(control->listener_context, audit.sequence, 0);
     }
+    pthread_mutex_unlock(&control->commits);
 }
 
 static void put(struct control *control, const char *id, const char *text)
@@ -121,18 +123,18 @@ static void put(struct control *control, const char *id, const char *text)
     struct store_put item = {STORE_TOKEN, id, text,
                              text != NULL ? strlen(text) : 0};
     struct store_batch batch = {
-        .at = grayd_now(),
-        .expected_revision = atomic_load(&control->grayd->revision),
-        .puts = &item,
-        .put_count = 1};
+        .at = grayd_now(), .puts = &item, .put_count = 1};
     struct gray_problem problem;
     uint64_t revision;
 
+    pthread_mutex_lock(&control->commits);
+    batch.expected_revision = atomic_load(&control->grayd->revision);
     if (store_commit(control->store, &batch, &revision, &problem) != 0) {
         fail("token", &problem);
     }
     atomic_store(&control->grayd->revision, revision);
     atomic_store(&control->grayd->revision_in_force, revision);
+    pthread_mutex_unlock(&control->commits);
 }
 
 void served_token(struct control *control, enum role role, const char *scope,
@@ -175,6 +177,7 @@ int served_control_start(struct grayd *grayd, struct control *control)
     control->hand.grayd = grayd;
     grayd->control = control;
     pthread_mutex_init(&control->lock, NULL);
+    pthread_mutex_init(&control->commits, NULL);
     pthread_cond_init(&control->wake, NULL);
     if (store_open(&control->store, grayd_store_path(grayd, path),
                    &problem) != 0) {
@@ -197,5 +200,6 @@ void served_control_stop(struct control *control)
     store_reader_close(control->hand.reader);
     store_close(control->store);
     pthread_cond_destroy(&control->wake);
+    pthread_mutex_destroy(&control->commits);
     pthread_mutex_destroy(&control->lock);
 }

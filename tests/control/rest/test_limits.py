@@ -115,20 +115,23 @@ class Limits(unittest.TestCase):
         body = self.apply_of(64 * MIB)
         open_ones = []
         try:
-            for _ in range(4):
+            for number in range(4):
                 s = self.served.connect()
                 open_ones.append(s)
                 s.sendall(head("POST", "/v1/apply", self.served.admin,
                                len(body)))
-                s.sendall(body[:-1])
+                s.sendall(body[:-5])
+                for earlier in open_ones:  # none falls silent meanwhile
+                    at = len(body) - 5 + number - open_ones.index(earlier)
+                    earlier.sendall(body[at:at + 1])
             self.wait_for_bytes(BODIES_MAX)
             answer = self.ask("POST", "/v1/apply", body={"files": [
                 {"name": "a", "text": "b"}]})
             self.assertEqual((answer.status, answer.code()), (503, "busy"))
             self.assertEqual(answer.headers["retry-after"], "1")
             self.alive()
-            for s in open_ones:
-                s.sendall(body[-1:])
+            for number, s in enumerate(open_ones):
+                s.sendall(body[len(body) - 1 - number:])
                 self.assertEqual(receive(s).status, 200)
         finally:
             for s in open_ones:
