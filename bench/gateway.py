@@ -240,7 +240,8 @@ class Bench:
                                  self.build + "/lib/ngx_http_gray_module.so",
                                  self.folder())
             else:
-                conf = {"plain": conf_plain, "split_clients": conf_split,
+                conf = {"plain": conf_plain, "plain_cookie": conf_plain,
+                        "split_clients": conf_split,
                         "lua": conf_lua}[name](d, port, self.v1, self.v2)
         with open(path, "w", encoding="utf-8") as f:
             f.write(conf)
@@ -283,7 +284,10 @@ class Bench:
         client.ask(self.cookies[0])
         cookies = self.cookies
         if name == "gray_cookie":
-            cookies = self.gray_cookies(port)
+            cookies = self.admitted = self.gray_cookies(port)
+            client.load(len(cookies), cookies)
+        elif name == "plain_cookie":  # the very requests of gray_cookie
+            cookies = self.admitted
             client.load(len(cookies), cookies)
         client.load(requests, cookies)
         client.socket.close()
@@ -294,18 +298,24 @@ class Bench:
             return int(re.search(r"Collected : (\d+)", f.read()).group(1))
 
     def instructions(self):
-        plain = None
-        for name in ("plain", "gray", "gray_cookie", "split_clients", "lua",
-                     "haproxy"):
+        each = {}
+        for name in ("plain", "gray", "gray_cookie", "plain_cookie",
+                     "split_clients", "lua", "haproxy"):
             short, long = self.count(name, SHORT), self.count(name, LONG)
-            each = (long - short) / (LONG - SHORT)
-            plain = plain or each
+            each[name] = (long - short) / (LONG - SHORT)
             label = {"gray": "gateway", "gray_cookie": "gateway_cookie"}.get(
                 name, name)
-            print(f"{label}_user_instructions {each:.0f} instructions/request")
-            if name != "plain":
-                print(f"{label}_user_instructions_ratio {each / plain:.3f} x",
-                      flush=True)
+            print(f"{label}_user_instructions {each[name]:.0f} "
+                  "instructions/request", flush=True)
+        # Each against plain proxy_pass with the very same requests.
+        for label, name, peer in (
+                ("gateway", "gray", "plain"),
+                ("gateway_cookie", "gray_cookie", "plain_cookie"),
+                ("gateway_cookie_against_no_cookie", "gray_cookie", "plain"),
+                ("split_clients", "split_clients", "plain"),
+                ("lua", "lua", "plain"), ("haproxy", "haproxy", "plain")):
+            print(f"{label}_user_instructions_ratio "
+                  f"{each[name] / each[peer]:.3f} x", flush=True)
 
     def cpu(self, rounds=7, requests=6000):
         names = ["plain", "gray", "split_clients", "lua", "haproxy"]
