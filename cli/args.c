@@ -35,6 +35,9 @@ const struct cli_command cli_commands[] = {
 };
 const size_t cli_command_count =
     sizeof(cli_commands) / sizeof(cli_commands[0]);
+_Static_assert(sizeof(cli_commands) / sizeof(cli_commands[0]) <=
+                   CLI_COMMANDS_MAX,
+               "more commands than are listed to a wrong word");
 
 unsigned words_distance(const char *a, const char *b)
 {
@@ -109,10 +112,11 @@ const struct cli_command *command_find(const char *first, const char *second)
  * the commands that begin with `group`. */
 static int complain_command(const char *group, const char *wrong)
 {
-    const char *names[64];
+    const char *names[CLI_COMMANDS_MAX];
     size_t count = 0;
 
-    for (size_t i = 0; i < cli_command_count && count < 64; i++) {
+    for (size_t i = 0; i < cli_command_count && count < CLI_COMMANDS_MAX;
+         i++) {
         const char *words = cli_commands[i].words;
 
         if (group == NULL) {

@@ -6,9 +6,42 @@
  */
 #include <string.h>
 
-#include "cli/cli.h"
+#include "cli/remote.h"
 
-int command_bypass(const struct arguments *arguments)
+static int through_grayd(struct remote *remote,
+                         const struct arguments *arguments, bool on)
+{
+    CLI_CLEANUP(json_freep) json_t *body = json_pack("{s:b}", "on", on);
+    CLI_CLEANUP(json_freep) json_t *changed = NULL;
+    int status;
+
+    if (!arguments_has(arguments, CLI_REASON)) {
+        complain("say why, for those who come after you: gray bypass %s "
+                 "--reason TEXT", on ? "on" : "off");
+        return CLI_EXIT_USAGE;
+    }
+    remote_reason(body, arguments);
+    status = remote_change(remote, arguments, "POST", "/v1/bypass", body,
+                           &changed);
+    if (status != 0) {
+        return status;
+    }
+    if (arguments_json(arguments)) {
+        return json_print(json_incref(changed), JSON_INDENT(2));
+    }
+    printf("bypass %s %s%s\n",
+           arguments_has(arguments, CLI_DRY_RUN) ? "would be" : "is",
+           on ? "on: every request goes to the baseline"
+              : "off: the policy in force decides",
+           *text_at(changed, "notPublished") != '\0' ? ", not on this host yet"
+                                                     : "");
+    if (on) {
+        printf("  undo: gray bypass off --reason TEXT\n");
+    }
+    return CLI_EXIT_OK;
+}
+
+static int on_the_host(const struct arguments *arguments)
 {
     const char *folder = arguments_runtime(arguments);
     bool on = strcmp(arguments->operands[0], "on") == 0;
@@ -51,4 +84,23 @@ int command_bypass(const struct arguments *arguments)
     status = wait_report(&readers, arguments_json(arguments) ? NULL : stdout);
     wait_result_free(&readers);
     return status;
+}
+
+int command_bypass(const struct arguments *arguments)
+{
+    CLI_CLEANUP(remote_freep) struct remote *remote = NULL;
+    int status = remote_or_folder(&remote, arguments, true);
+
+    if (status == 0 && remote != NULL) {
+        status = through_grayd(remote, arguments,
+                               strcmp(arguments->operands[0], "on") == 0);
+        if (!remote_fall_back(remote, status)) {
+            return status;
+        }
+        status = 0;
+    }
+    if (status == 0) {
+        status = host_only(arguments);
+    }
+    return status != 0 ? status : on_the_host(arguments);
 }

@@ -26,8 +26,9 @@
 #define CLI_PRINTF(text, first) __attribute__((format(printf, text, first)))
 
 /* Limits of one command line. */
+#define CLI_COMMANDS_MAX 96u
 #define CLI_VALUES_MAX 256u  /* options given */
-#define CLI_OPERANDS_MAX 8u
+#define CLI_OPERANDS_MAX 64u
 #define CLI_WAIT_MAX 3600.0  /* seconds */
 #define CLI_IDS_MAX 10000000u /* ids of `keys check` */
 #define CLI_ID_MAX 1024u      /* bytes of one of them */
@@ -142,6 +143,8 @@ void file_closep(FILE **file);
 int64_t port_now_ms(void);       /* since the epoch */
 int64_t port_monotonic_ms(void);
 void port_sleep_ms(int64_t milliseconds);
+/* By chance, from 0 to below - 1. */
+uint32_t port_random(uint32_t below);
 /* Who runs this: $SUDO_USER, else the name or number of the user. */
 const char *port_actor(char buffer[64]);
 /* Opens for reading; "-" is standard input. NULL after having complained. */

@@ -351,6 +351,7 @@ int command_doctor(const struct arguments *arguments)
         check_policy(&doctor);
         check_readers(&doctor);
     }
+    doctor_grayd(&doctor);
     check_kernel(&doctor);
     check_clock(&doctor);
     json_array_foreach(doctor.lines, i, line) {

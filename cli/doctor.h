@@ -23,5 +23,7 @@ void doctor_add(struct doctor *doctor, const char *check,
                 const char *format, ...) CLI_PRINTF(5, 6);
 /* nginx: there, new enough, loads the module. */
 void doctor_nginx(struct doctor *doctor);
+/* grayd: answers, what it has in force, its folder and units. */
+void doctor_grayd(struct doctor *doctor);
 
 #endif

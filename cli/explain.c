@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli.h"
+#include "cli/remote.h"
 
 #define OUT_BLOCK (1u << 20)
 
@@ -24,6 +24,9 @@ struct explainer {
     struct line line;
     const char *name; /* of the file, for messages */
     int status;
+    struct remote *remote; /* NULL: decided here */
+    json_t *batch;         /* requests to be asked for */
+    json_int_t revision;   /* 0: in force */
 };
 
 static void explainer_free(struct explainer *e)
@@ -32,6 +35,8 @@ static void explainer_free(struct explainer *e)
     ask_end(&e->ask);
     line_free(&e->line);
     file_closep(&e->file);
+    remote_free(e->remote);
+    json_decref(e->batch);
 }
 
 /* ---- the table form ------------------------------------------------------------ */
@@ -149,6 +154,37 @@ static void print_answer(const char *text)
     print_trace(root);
 }
 
+/* ---- through grayd ---------------------------------------------------------------- */
+
+static void print_line(void *context, const char *text)
+{
+    struct explainer *e = context;
+
+    if (e->json) {
+        printf("%s\n", text);
+        return;
+    }
+    printf("%s", e->first ? "" : "\n");
+    e->first = false;
+    print_answer(text);
+}
+
+static int ask_batch(struct explainer *e)
+{
+    int status = remote_explain(e->remote, e->batch, e->revision, print_line,
+                                e);
+
+    json_array_clear(e->batch);
+    return status;
+}
+
+/* Takes the request over. */
+static int push(struct explainer *e, json_t *request)
+{
+    json_array_append_new(e->batch, request);
+    return json_array_size(e->batch) >= REMOTE_REQUESTS ? ask_batch(e) : 0;
+}
+
 /* ---- one request ----------------------------------------------------------------- */
 
 static int answer(struct explainer *e, const struct request *request)
@@ -191,7 +227,9 @@ static int answer_line(struct explainer *e)
         e->status = CLI_EXIT_REFUSED;
         return 0;
     }
-    status = answer(e, &request);
+    status = e->remote != NULL
+                 ? push(e, json_loadb(e->line.text, e->line.length, 0, NULL))
+                 : answer(e, &request);
     request_free(&request);
     return status;
 }
@@ -215,6 +253,10 @@ static int answer_file(struct explainer *e)
             return status;
         }
     }
+    if (e->remote != NULL && got == 0) {
+        status = ask_batch(e);
+        e->status = status != 0 ? status : e->status;
+    }
     return got < 0 ? CLI_EXIT_SYSTEM : e->status;
 }
 
@@ -222,6 +264,7 @@ static int answer_options(struct explainer *e,
                           const struct arguments *arguments)
 {
     CLI_CLEANUP(json_freep) json_t *root = request_options(arguments);
+    CLI_CLEANUP(json_freep) json_t *asked = NULL;
     struct request request;
     struct request_problem problem;
     int status;
@@ -229,12 +272,41 @@ static int answer_options(struct explainer *e,
     if (root == NULL) {
         return CLI_EXIT_USAGE;
     }
+    asked = json_deep_copy(root); /* our cookies are stripped from the other */
     if (request_from_json(&request, root, &problem) != 0) {
         complain("%s [%s]", problem.sentence, problem.code);
         return CLI_EXIT_USAGE;
     }
-    status = answer(e, &request);
+    if (e->remote != NULL) {
+        push(e, json_incref(asked));
+        status = ask_batch(e);
+    } else {
+        status = answer(e, &request);
+    }
     request_free(&request);
+    return status;
+}
+
+/* By documents or the folder here, or by what grayd has in force. */
+static int choose_basis(struct explainer *e, const struct arguments *arguments)
+{
+    double revision = 0;
+    int status = arguments_has(arguments, CLI_FILE)
+                     ? 0
+                     : remote_or_folder(&e->remote, arguments, true);
+
+    if (status != 0) {
+        return status;
+    }
+    if (e->remote != NULL) {
+        e->batch = json_array();
+        status = arguments_number(arguments, CLI_REVISION, 1, 9e15, &revision);
+        e->revision = (json_int_t)revision;
+        return status;
+    }
+    status = policy_load(&e->policy, arguments);
+    e->ask.view = e->policy.view;
+    e->ask.runtime = e->policy.runtime;
     return status;
 }
 
@@ -255,10 +327,8 @@ int command_explain(const struct arguments *arguments)
             return CLI_EXIT_USAGE;
         }
     }
-    status = policy_load(&e.policy, arguments);
+    status = choose_basis(&e, arguments);
     if (status == 0) {
-        e.ask.view = e.policy.view;
-        e.ask.runtime = e.policy.runtime;
         setvbuf(stdout, NULL, _IOFBF, OUT_BLOCK);
         status = e.name != NULL ? answer_file(&e)
                                 : answer_options(&e, arguments);

@@ -11,9 +11,10 @@
 #include "cli/cli.h"
 
 static const char intro[] =
-    "gray checks documents, publishes them into the runtime folder of a host, "
-    "says what is decided for a request and why, watches, and stops. It needs "
-    "no daemon. Facts go to standard output (with -o json nothing but JSON), "
+    "gray checks documents, puts them in force through grayd, or without any "
+    "daemon into the runtime folder of a host, drives releases, says what is "
+    "decided for a request and why, watches, and stops. When grayd is dead, "
+    "what stops and what looks goes on with the runtime folder. Facts go to standard output (with -o json nothing but JSON), "
     "messages to standard error.";
 
 static void print_option(const struct cli_option *option, FILE *out)
@@ -63,7 +64,7 @@ void help_usage(FILE *out)
 {
     fprintf(out, "gray COMMAND [OPTIONS]\n\ncommands:\n");
     for (size_t i = 0; i < cli_command_count; i++) {
-        fprintf(out, "  %-12s %s\n", cli_commands[i].words,
+        fprintf(out, "  %-16s %s\n", cli_commands[i].words,
                 cli_commands[i].summary);
     }
     fprintf(out, "\ngray help COMMAND says more; gray help exit-codes and gray "
@@ -246,7 +247,12 @@ static void help_man(FILE *out)
     }
     fputs(".SH ENVIRONMENT\n.TP\nGRAY_RUNTIME\nruntime folder where "
           "\\-\\-runtime is not given\n"
-          ".SH FILES\n.TP\n/run/graylane\nruntime folder, must be on tmpfs\n",
+          ".TP\nGRAY_SERVER\ngrayd to ask where \\-\\-server is not given\n"
+          ".TP\nGRAY_TOKEN\ntoken to show it\n"
+          ".TP\nGRAY_CONFIG\ncontext file\n"
+          ".SH FILES\n.TP\n/run/graylane\nruntime folder, must be on tmpfs\n"
+          ".TP\n/run/graylane\\-grayd/grayd.sock\nunix socket of grayd\n"
+          ".TP\n~/.config/gray/contexts.json\ngrayds by name (gray context)\n",
           out);
 }
 
@@ -280,10 +286,11 @@ static bool help_group(const char *word, FILE *out)
 
 static int help_unknown(const char *word)
 {
-    const char *names[80];
+    const char *names[CLI_COMMANDS_MAX + 2];
     size_t count = 0;
 
-    for (size_t i = 0; i < cli_command_count && count < 70; i++) {
+    for (size_t i = 0; i < cli_command_count && count < CLI_COMMANDS_MAX;
+         i++) {
         names[count++] = cli_commands[i].words;
     }
     names[count++] = "exit-codes";

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli.h"
+#include "cli/remote.h"
 
 struct plan {
     const struct arguments *arguments;
@@ -308,7 +308,17 @@ static int plan_json(const struct plan *plan, int status)
     return json_print(root, JSON_INDENT(2));
 }
 
-int command_plan(const struct arguments *arguments)
+/* What is compared with was named by the options, or nobody answers. */
+static int ask_grayd(const struct arguments *arguments,
+                     struct remote **ret_remote)
+{
+    return arguments_has(arguments, CLI_AGAINST) ||
+                   !arguments_has(arguments, CLI_FILE)
+               ? 0
+               : remote_or_folder(ret_remote, arguments, false);
+}
+
+static int plan_here(const struct arguments *arguments)
 {
     CLI_CLEANUP(plan_free) struct plan plan = { .arguments = arguments };
     struct gray_compile_options options = { .revision = 1,
@@ -338,7 +348,17 @@ int command_plan(const struct arguments *arguments)
     return status;
 }
 
-int command_diff(const struct arguments *arguments)
+int command_plan(const struct arguments *arguments)
+{
+    CLI_CLEANUP(remote_freep) struct remote *remote = NULL;
+    int status = ask_grayd(arguments, &remote);
+
+    return status != 0      ? status
+           : remote != NULL ? remote_plan(remote, arguments)
+                            : plan_here(arguments);
+}
+
+static int diff_here(const struct arguments *arguments)
 {
     CLI_CLEANUP(plan_free) struct plan plan = { .arguments = arguments };
     int status = read_both(&plan);
@@ -356,4 +376,14 @@ int command_diff(const struct arguments *arguments)
     }
     print_changes(&plan);
     return CLI_EXIT_OK;
+}
+
+int command_diff(const struct arguments *arguments)
+{
+    CLI_CLEANUP(remote_freep) struct remote *remote = NULL;
+    int status = ask_grayd(arguments, &remote);
+
+    return status != 0      ? status
+           : remote != NULL ? remote_diff(remote, arguments)
+                            : diff_here(arguments);
 }

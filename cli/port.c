@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,6 +39,16 @@ void port_sleep_ms(int64_t milliseconds)
 
     while (nanosleep(&left, &left) != 0 && errno == EINTR) {
     }
+}
+
+uint32_t port_random(uint32_t below)
+{
+    uint32_t number = 0;
+
+    if (getrandom(&number, sizeof(number), 0) != sizeof(number)) {
+        number = (uint32_t)port_monotonic_ms();
+    }
+    return below == 0 ? 0 : number % below;
 }
 
 const char *port_actor(char buffer[64])

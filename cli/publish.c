@@ -7,8 +7,11 @@
  * took it, for a publication that nobody took is none.
  * Read next: runtime/publish.c, wait.c.
  */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 
@@ -109,6 +112,23 @@ static int write_folder(struct publication *p)
     }
     free(lists);
     return status;
+}
+
+/* A grayd that lives holds the lock of its folder: what is published beside it
+ * would be gone at its next change. */
+static bool is_owned(const char *folder)
+{
+    char path[4200];
+    bool held;
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/grayd.lock", folder);
+    fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    held = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return held;
 }
 
 static int prepare(struct publication *p)
@@ -237,6 +257,11 @@ int command_publish(const struct arguments *arguments)
     if (!arguments_has(arguments, CLI_FILE)) {
         complain("publish needs -f DOCS");
         return CLI_EXIT_USAGE;
+    }
+    if (is_owned(p.folder)) {
+        complain("%s belongs to a grayd that runs: gray apply -f DOCS puts "
+                 "documents in force there (or stop grayd first)", p.folder);
+        return CLI_EXIT_REFUSED;
     }
     status = prepare(&p);
     status = status != 0 ? status : carry_out(&p);

@@ -11,6 +11,7 @@
 
 #include "cli/cli.h"
 #include "cli/latency.h"
+#include "cli/remote.h"
 
 struct status {
     const char *folder;
@@ -324,7 +325,19 @@ static void status_print(const struct status *s)
     print_events(s);
 }
 
-int command_status(const struct arguments *arguments)
+/* The release of the name alone, as the folder knows it. */
+static int folder_release(const struct status *s, const char *name)
+{
+    if (!s->has_policy ||
+        release_find(&s->in_force.snapshot, name) == GRAY_NONE) {
+        return CLI_EXIT_NOT_FOUND;
+    }
+    complain("only grayd knows where a release stands; gray status alone shows "
+             "its share and word here");
+    return CLI_EXIT_USAGE;
+}
+
+static int folder_status(const struct arguments *arguments)
 {
     CLI_CLEANUP(status_free) struct status s = {
         .folder = arguments_runtime(arguments), .open = { .dirfd = -1 }
@@ -334,10 +347,28 @@ int command_status(const struct arguments *arguments)
     if (s.open.control == NULL) {
         return status;
     }
+    if (arguments->operand_count > 0) {
+        return folder_release(&s, arguments->operands[0]);
+    }
     if (arguments_json(arguments)) {
         status_json(&s);
     } else {
         status_print(&s);
     }
     return status;
+}
+
+int command_status(const struct arguments *arguments)
+{
+    CLI_CLEANUP(remote_freep) struct remote *remote = NULL;
+    int status = remote_or_folder(&remote, arguments, true);
+
+    if (status == 0 && remote != NULL) {
+        status = remote_status(remote, arguments);
+        if (!remote_fall_back(remote, status)) {
+            return status;
+        }
+        status = 0;
+    }
+    return status != 0 ? status : folder_status(arguments);
 }

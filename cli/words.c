@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli.h"
+#include "cli/remote.h"
 
 #define WAIT_SECONDS 2.0 /* for acknowledgements, where --wait is not given */
 
@@ -333,7 +333,7 @@ static int finish(struct change *change, int status)
     return status != 0 ? status : waited;
 }
 
-static int run(const struct arguments *arguments, const char *name)
+static int on_the_host(const struct arguments *arguments, const char *name)
 {
     CLI_CLEANUP(change_free) struct change change = {
         .arguments = arguments,
@@ -362,6 +362,22 @@ static int run(const struct arguments *arguments, const char *name)
                  : apply_name(&change, arguments->operands[0]);
     return json_array_size(change.rows) > 0 || all ? finish(&change, status)
                                                    : status;
+}
+
+static int run(const struct arguments *arguments, const char *name)
+{
+    CLI_CLEANUP(remote_freep) struct remote *remote = NULL;
+    int status = remote_or_folder(&remote, arguments, true);
+
+    if (status == 0 && remote != NULL) {
+        status = release_verb(remote, arguments, name);
+        if (!remote_fall_back(remote, status)) {
+            return status;
+        }
+        status = 0;
+    }
+    status = status != 0 ? status : host_only(arguments);
+    return status != 0 ? status : on_the_host(arguments, name);
 }
 
 int command_stop(const struct arguments *arguments)

@@ -16,7 +16,8 @@ import tempfile
 import unittest
 
 GRAY, READER, ROOT = "", "", ""
-OK, REFUSED, USAGE, SYSTEM, NOT_FOUND, INCOMPLETE = range(6)
+(OK, REFUSED, USAGE, SYSTEM, NOT_FOUND, INCOMPLETE, DENIED, STALE,
+ UNREACHABLE) = range(9)
 
 SERVICE = """
 kind: Service
@@ -65,7 +66,9 @@ class Case(unittest.TestCase):
         done = subprocess.run(
             [GRAY, *words], input=stdin, capture_output=True, text=True,
             timeout=60, check=False,
-            env={**os.environ, "GRAY_RUNTIME": self.runtime, **(env or {})})
+            env={**os.environ, "GRAY_RUNTIME": self.runtime,
+                 "GRAY_CONFIG": self.dir + "/contexts.json",
+                 **(env or {})})
         self.assertEqual(
             done.returncode, code,
             f"gray {' '.join(words)}\n{done.stdout}\n{done.stderr}")
@@ -880,7 +883,7 @@ class Reference(Case):
         self.assertEqual(self.run_gray().stdout, self.run_gray("help").stdout)
         text = self.run_gray("help", "exit-codes").stdout
         self.assertEqual([int(l.split()[0]) for l in text.splitlines()],
-                         list(range(6)))
+                         list(range(9)))
         self.assertEqual(self.run_gray("help", "stop").stdout,
                          self.run_gray("stop", "--help").stdout)
         self.assertIn("keys rotate", self.run_gray("help", "keys").stdout)
@@ -927,7 +930,7 @@ class Reference(Case):
         return done.stdout.split()
 
     def test_bash_completion(self):
-        self.assertEqual(self.complete("st"), ["status", "stop"])
+        self.assertEqual(self.complete("st"), ["status", "start", "stop"])
         self.assertEqual(self.complete("keys", "r"), ["rotate"])
         self.assertEqual(self.complete("publish", "--dr"), ["--dry-run"])
         self.assertEqual(self.complete("lint", "-o", ""), ["table", "json"])
