@@ -87,12 +87,10 @@ static json_t *verbs_allowed(const struct release_status *status,
 static json_t *next_percent(const struct release_status *status,
                             const struct release_facts *facts)
 {
-    for (size_t i = 0; i < facts->weight_count; i++) {
-        if (facts->weights[i].share > status->share) {
-            return json_real(facts->weights[i].share / 10000.0);
-        }
-    }
-    return status->share < GRAY_SHARE_ALL ? json_real(100.0) : json_null();
+    uint32_t share = release_next_share(status, facts);
+
+    return share != RELEASE_NO_SHARE ? json_real(share / 10000.0)
+                                     : json_null();
 }
 
 json_t *release_view(const char *name, const struct release_status *status,
