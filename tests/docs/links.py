@@ -187,7 +187,7 @@ def directives(root, _gray):
 def verbs(root, gray):
     told = subprocess.run([gray, "help"], text=True, capture_output=True,
                           check=True).stdout
-    known = set(re.findall(r"^ +([a-z]+)", told, re.M))
+    known = set(re.findall(r"^ +([a-z][a-z-]*)", told, re.M))
     bad = []
     for path, text in texts(root):
         said = [span for span in spans(text) if span.startswith("gray ")]
