@@ -161,8 +161,10 @@ void call_moment(int64_t ms, char ret_text[CALL_MOMENT_SIZE]);
 /* A record of the audit as REST shows it (AuditRecord): "seq" is "sequence",
  * "at" is a text. New reference; NULL: no record. */
 json_t *record_public(const char *text, size_t length);
-/* Whether an identity's scope covers what a record is about: the name after
- * the "/" of "resource"; "" (everything) needs the scope of every name. */
+/* Whether an identity's scope covers a resource: the name after the "/"; ""
+ * (everything), tokens and schedules need the scope of every name. */
+bool resource_covered(const struct identity *identity, const char *resource);
+/* The same of what a record is about. */
 bool record_covered(const struct identity *identity, const json_t *record);
 
 /* An identity of the store as REST shows it (Token), without its hash. New

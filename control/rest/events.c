@@ -55,14 +55,6 @@ struct events {
 
 /* ---- records as text ------------------------------------------------------------- */
 
-/* Whether an identity's scope covers a resource, "Kind/name" or "". */
-static bool covers(const struct identity *identity, const char *resource)
-{
-    const char *slash = strchr(resource, '/');
-
-    return identity_covers(identity, slash != NULL ? slash + 1 : resource);
-}
-
 /* The event of a record; text stays NULL when it is not to be told. */
 static void write_event(struct event *event, const struct store_record *record)
 {
@@ -305,7 +297,8 @@ static void add_event(struct piece *piece, const struct event *event)
     char *data;
 
     piece->after = event->sequence;
-    if (event->text == NULL || !covers(piece->identity, event->resource)) {
+    if (event->text == NULL ||
+        !resource_covered(piece->identity, event->resource)) {
         return;
     }
     length = strlen(event->text);

@@ -144,6 +144,12 @@ static void test_records(void **state)
     assert_true(record_covered(&all, record));
     json_object_set_new(record, "resource", json_string("cart-3"));
     assert_true(record_covered(&cart, record));
+    /* An id is no name, whatever it begins with. */
+    json_object_set_new(record, "resource", json_string("Token/cart"));
+    assert_false(record_covered(&cart, record));
+    assert_true(record_covered(&all, record));
+    json_object_set_new(record, "resource", json_string("Scheduled/cart"));
+    assert_false(record_covered(&cart, record));
     json_object_set_new(record, "resource", json_string(""));
     assert_false(record_covered(&cart, record));
     json_object_del(record, "resource");
