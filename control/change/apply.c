@@ -431,6 +431,8 @@ void route_handle_PLAN(struct hand *hand, const struct call *call,
         } else if (reply->status == 422) {
             a.changes = json_array();
             fill_plan(reply, &a, &change, false);
+        } else if (reply->status == 403) {
+            control_record_denied(hand->grayd, call, PROBLEM_FORBIDDEN);
         }
         change_end(&change);
     }

@@ -303,10 +303,20 @@ int commit_records(struct control *control, const struct audit_entry *entries,
     return error;
 }
 
+/* Who may not is denied, here as at the door. */
+static const char *outcome_of(const char *code)
+{
+    return code != NULL && strcmp(code, "forbidden") == 0 ? "denied"
+                                                           : "refused";
+}
+
 void change_refused(struct control *control, const struct call *call,
                     const char *action, const char *resource,
                     const struct reply *reply)
 {
+    const char *code =
+        json_string_value(json_object_get(reply->body, "code"));
+
     commit_records(
         control,
         &(struct audit_entry) {
@@ -316,8 +326,8 @@ void change_refused(struct control *control, const struct call *call,
             .via = call->identity.via,
             .action = action,
             .resource = resource,
-            .outcome = "refused",
-            .code = json_string_value(json_object_get(reply->body, "code")),
+            .outcome = outcome_of(code),
+            .code = code,
             .reason = json_string_value(json_object_get(call->body, "reason")),
             .triggered_by = "USER",
             .request = call->id,

@@ -233,5 +233,11 @@ void route_handle_SCHEDULED_CANCEL(struct hand *hand, const struct call *call,
         change_commit(&change, reply);
         change_end(&change);
     }
+    if (reply_is_problem(reply)) {
+        char resource[STORE_NAME_MAX + 1];
+
+        snprintf(resource, sizeof(resource), "Scheduled/%.60s", call->item);
+        change_refused(control, call, "schedule-cancel", resource, reply);
+    }
     json_decref(item);
 }
