@@ -162,7 +162,10 @@ class Grayd:
             text = json.dumps(body)
             head["Content-Type"] = "application/json"
         try:
-            connection.request(method, path, text, head)
+            try:
+                connection.request(method, path, text, head)
+            except BrokenPipeError:
+                pass  # refused before the body was sent: the answer is there
             answer = connection.getresponse()
             return Reply(answer.status, answer.headers, answer.read())
         except (OSError, http.client.HTTPException) as error:
