@@ -6,6 +6,7 @@ usage: test_limits.py SERVED
 """
 import hashlib
 import json
+import random
 import sys
 import unittest
 
@@ -450,6 +451,45 @@ class Limits(unittest.TestCase):
                 except ConnectionResetError:
                     pass
             self.alive()
+
+    def test_spoilt_requests(self):
+        """Good requests with bytes flipped, cut, doubled and put in between:
+        a fixed row of them, so that a failure is the same tomorrow."""
+        chance = random.Random(20261122)
+        seeds = [head("GET", "/v1/releases/a?x=%41", self.served.admin),
+                 head("POST", "/v1/plan", self.served.admin, 44) +
+                 b'{"files":[{"name":"a","text":"b\\u00e4"}]}   ',
+                 head("POST", "/v1/stop", self.served.admin, headers=[
+                     "Transfer-Encoding: chunked", "Expect: 100-continue",
+                     "Content-Type: application/json"]) +
+                 b'5\r\n{"rea\r\n9;x=y\r\nson":"r"}\r\n0\r\nA: b\r\n\r\n',
+                 head("DELETE", "/v1/documents/a/b?reason=r",
+                      self.served.admin, headers=['If-Match: "1"',
+                                                  "Idempotency-Key: k"])]
+        for number in range(1500):
+            data = bytearray(chance.choice(seeds))
+            for _ in range(chance.randint(1, 4)):
+                at = chance.randrange(len(data))
+                end = min(len(data), at + chance.randint(1, 20))
+                kind = chance.randrange(4)
+                if kind == 0:
+                    data[at] = chance.randrange(256)
+                elif kind == 1 and len(data) > 40:
+                    del data[at:end]
+                elif kind == 2:
+                    data[at:at] = data[at:end] * chance.choice((1, 1, 50))
+                else:
+                    data[at:at] = chance.randbytes(chance.randint(1, 8))
+            with self.served.connect(number % 2 == 0) as s:
+                try:
+                    s.sendall(data)
+                    s.setblocking(False)
+                    s.recv(65536)
+                except OSError:
+                    pass  # no answer yet, or closed: both are good
+            if number % 100 == 0:
+                self.alive()
+        self.alive()
 
     def test_heads_and_streams(self):
         answer = self.ask("HEAD", "/v1/releases/a")
