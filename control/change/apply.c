@@ -184,7 +184,7 @@ static void refuse_texts(struct change *change, struct reply *reply)
 {
     reply_problem(reply, PROBLEM_FINDINGS, "%zu errors; nothing was changed.",
                   change->build.findings.errors);
-    reply_add(reply, "findings", build_findings(&change->build));
+    reply_add(reply, "findings", change_findings(change));
 }
 
 int application_read(struct application *application, struct change *change,
@@ -302,7 +302,7 @@ static void fill_changed(struct reply *reply, const struct application *a,
                json_pack("{s:I,s:O,s:o,s:o}", "revision",
                          (json_int_t)change->control->world.revision,
                          "changes", a->changes, "findings",
-                         build_findings(&change->build), "releases",
+                         change_findings(change), "releases",
                          releases_concerned(a->changes, &change->world)));
 }
 
@@ -381,7 +381,7 @@ static void fill_plan(struct reply *reply, const struct application *a,
                json_pack("{s:I,s:O,s:o,s:s,s:I,s:b}", "revision",
                          (json_int_t)change->control->world.revision,
                          "changes", a->changes, "findings",
-                         build_findings(&change->build), "diff",
+                         change_findings(change), "diff",
                          diff != NULL ? diff : "", "costBoundNs",
                          (json_int_t)change->build.compiled.cost_bound_ns,
                          "accepted", accepted));

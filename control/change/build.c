@@ -96,25 +96,33 @@ int build_compile(struct build *build,
                         &build->findings);
 }
 
-/* Advice about what nobody touched now is lint's, not this answer's. */
-static bool is_noise(const json_t *finding)
+/* Advice about what nobody touched now is lint's, not this answer's; and a
+ * warning would tell one team the names of another. */
+static bool is_noise(const json_t *finding, const struct identity *reader)
 {
     const char *file = json_string_value(json_object_get(finding, "file"));
     const char *severity =
         json_string_value(json_object_get(finding, "severity"));
+    const char *document =
+        json_string_value(json_object_get(finding, "document"));
 
-    return file != NULL && strcmp(file, IN_FORCE) == 0 &&
-           severity != NULL && strcmp(severity, "advice") == 0;
+    if (file == NULL || strcmp(file, IN_FORCE) != 0 || severity == NULL ||
+        strcmp(severity, "error") == 0) {
+        return false;
+    }
+    return strcmp(severity, "advice") == 0 ||
+           (reader != NULL && !resource_covered(reader, document));
 }
 
-json_t *build_findings(const struct build *build)
+json_t *build_findings(const struct build *build,
+                       const struct identity *reader)
 {
     char *text = gray_findings_json(&build->findings);
     json_t *findings = text != NULL ? json_loads(text, 0, NULL) : NULL;
 
     free(text);
     for (size_t i = json_array_size(findings); i-- > 0;) {
-        if (is_noise(json_array_get(findings, i))) {
+        if (is_noise(json_array_get(findings, i), reader)) {
             json_array_remove(findings, i);
         }
     }

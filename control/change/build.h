@@ -9,6 +9,7 @@
 #ifndef GRAYD_BUILD_H
 #define GRAYD_BUILD_H
 
+#include "control/call/call.h"
 #include "control/change/world.h"
 #include "policy/policy.h"
 
@@ -28,7 +29,10 @@ int build_check(struct build *build, const struct world *world,
 /* Gate 3 and the snapshot. */
 int build_compile(struct build *build,
                   const struct gray_compile_options *options);
-json_t *build_findings(const struct build *build);
+/* New reference. Of what he did not write now advice is left out, and warnings
+ * about documents outside the scope of `reader` (NULL: everybody). */
+json_t *build_findings(const struct build *build,
+                       const struct identity *reader);
 /* Documents of an "Apply" body, read with their names. NULL with findings, or
  * out of memory. */
 struct gray_documents *build_read_files(const json_t *files,

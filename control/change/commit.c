@@ -111,12 +111,19 @@ int change_put(struct change *change, enum store_space space,
 
 /* ---- check --------------------------------------------------------------- */
 
+json_t *change_findings(const struct change *change)
+{
+    return build_findings(&change->build, change->call != NULL
+                                              ? &change->call->identity
+                                              : NULL);
+}
+
 static void refuse_findings(struct change *change, struct reply *reply)
 {
     reply_problem(reply, PROBLEM_FINDINGS,
                   "%zu errors; nothing was changed.",
                   change->build.findings.errors);
-    reply_add(reply, "findings", build_findings(&change->build));
+    reply_add(reply, "findings", change_findings(change));
 }
 
 int change_build(struct change *change, struct gray_documents *texts,

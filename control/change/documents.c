@@ -61,7 +61,7 @@ static void commit_documents(struct change *change, const char *action,
     reply_json(reply, 200,
                json_pack("{s:I,s:O,s:o,s:o}", "revision",
                          (json_int_t)control->world.revision, "changes",
-                         changes, "findings", build_findings(&change->build),
+                         changes, "findings", change_findings(change),
                          "releases",
                          releases_concerned(changes, &change->world)));
     if (json_array_size(changes) > 0 || change->call->dry_run) {

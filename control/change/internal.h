@@ -102,6 +102,8 @@ int change_put(struct change *change, enum store_space space,
  * 4 and 5 with these options; NULL: not asked. 0, or -1 with the reply. */
 int change_build(struct change *change, struct gray_documents *texts,
                  const struct gray_gate_options *gates, struct reply *reply);
+/* What its check found, for who called. New reference. */
+json_t *change_findings(const struct change *change);
 /* Changed documents are valid from the revision to come; before the reply says
  * so. */
 void change_note(struct change *change);

@@ -96,7 +96,7 @@ void schedule_put(struct change *change, const json_t *changes,
     reply_json(reply, 202,
                json_pack("{s:I,s:O,s:o,s:s}", "revision",
                          (json_int_t)control->world.revision, "changes",
-                         changes, "findings", build_findings(&change->build),
+                         changes, "findings", change_findings(change),
                          "scheduled", id));
     change_commit(change, reply);
 }

@@ -107,7 +107,7 @@ static bool compile_world(struct basis *basis, const struct world *world,
         reply_problem(reply, PROBLEM_FINDINGS,
                       "Revision %llu does not compile by today's checks.",
                       (unsigned long long)world->revision);
-        reply_add(reply, "findings", build_findings(&basis->build));
+        reply_add(reply, "findings", build_findings(&basis->build, NULL));
         return false;
     }
     if (ask_view_open(&basis->opened, &basis->build.compiled, &problem) != 0 ||
