@@ -238,7 +238,7 @@ static bool check_step(struct gray_check *c, const struct where *at,
 static bool check_steps(struct gray_check *c, const struct where *at,
                         json_t *value)
 {
-    if (!gray_check_list(c, at, value, GRAY_SET_MAX,
+    if (!gray_check_list(c, at, value, GRAY_STEPS_MAX,
                          "[{setWeight: 1}, {pause: {duration: 60s}}]")) {
         return false;
     }

@@ -22,6 +22,7 @@
 #define GRAY_DOCUMENT_BYTES_MAX (64u << 20) /* of one file */
 #define GRAY_DOCUMENT_DEPTH_MAX 32u
 #define GRAY_CONDITION_DEPTH_MAX 8u         /* nested all/any/not */
+#define GRAY_STEPS_MAX 256u                 /* of a canary strategy */
 #define GRAY_COST_BOUND_NS 2000u            /* of one decision */
 
 enum gray_severity { GRAY_ERROR, GRAY_WARNING, GRAY_ADVICE };

@@ -17,8 +17,9 @@
 
 #include "control/identity/identity.h"
 #include "engine/engine.h"
+#include "policy/policy.h"
 
-#define RELEASE_STEPS_MAX 64u
+#define RELEASE_STEPS_MAX GRAY_STEPS_MAX
 #define RELEASE_REASON_MAX 400u /* bytes of a reason */
 #define RELEASE_NO_SHARE UINT32_MAX
 #define RELEASE_ATTEMPT_MAX UINT16_MAX /* as marks keep it */

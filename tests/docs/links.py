@@ -16,6 +16,7 @@ tree.
   directives  gray_* in nginx blocks and code spans stands in docs/gateway.md,
               as a directive or a variable (or is a metric that we print)
   verbs       `gray VERB` is a command of gray help
+  options     grayd's options stand in docs/grayd.md and its manual page
 
 usage: links.py GRAY [ROOT]
 """
@@ -203,9 +204,32 @@ def verbs(root, gray):
     return bad
 
 
-CHECKS = (links, twins, documents, directives, verbs)
+def options(root, _gray):
+    """Every option of grayd, and no other, in its manual and its page."""
+    known = set(re.findall(r'GRAYD_OPTION\(\w+, "([^"]+)"', (
+        root / "control/options.def").read_text(encoding="utf-8")))
+    page = (root / "docs/grayd.md").read_text(encoding="utf-8")
+    manual = (root / "docs/man/grayd.8").read_text(encoding="utf-8")
+    rows = "\n".join(line for line in page.splitlines()
+                     if line.startswith("| `--"))
+    said = {"docs/grayd.md": set(re.findall(r"`--([a-z-]+)[ `]", rows)),
+            "docs/man/grayd.8": {word.replace("\\-", "-") for word in
+                                 re.findall(r"^\.B \\-\\-(\S+)", manual,
+                                            re.M)}}
+    bad = []
+    for path, words in said.items():
+        bad += [f"{path}: --{word} is missing"
+                for word in known - words - {"help", "version"}]
+        bad += [f"{path}: --{word} is no option" for word in words - known]
+    return bad
+
+
+CHECKS = (links, twins, documents, directives, verbs, options)
 
 GOOD = {
+    "control/options.def": 'GRAYD_OPTION(STATE, "state-x", "DIR", "t")\n',
+    "docs/grayd.md": "| `--state-x DIR` | t |\n",
+    "docs/man/grayd.8": ".B \\-\\-state\\-x\n",
     "README.md": "# A\n[zh](README.zh.md) [g](docs/gateway.md)\n"
                  "`gray lint` `gray_one` `$gray_two` `gray_call()`\n",
     "README.zh.md": "# A\n[en](README.md)\n",
@@ -238,6 +262,9 @@ OFFENCES = (
     (directives, "README.md", "`gray_three on`"),
     (directives, "README.zh.md", "```nginx\ngray_one on; gray_four;\n```"),
     (directives, "docs/guide/en/a.md", "```nginx\nx $gray_five;\n```"),
+    (options, "control/options.def", 'GRAYD_OPTION(B, "b", "", "t")'),
+    (options, "docs/grayd.md", "| `--other` | t |"),
+    (options, "docs/man/grayd.8", ".B \\-\\-more"),
     (verbs, "README.md", "`gray publsh -f x`"),
     (verbs, "docs/guide/en/a.md", "```console\n$ gray retreat a\n```"),
     (verbs, "docs/guide/en/a.md", "```sh\ntrue && gray goo\n```"),

@@ -257,6 +257,8 @@ static void test_limits_of_counts(void **state)
          "services: [{service: cart, version: v2}]}\n",
          "", GRAY_RELEASES_MAX},
         {RELEASE "entrances: [", "e%u,", "]\n", GRAY_ENTRANCES_MAX - 1},
+        {RELEASE "strategy: {canary: {steps: [", "{pause: {}},", "]}}\n",
+         GRAY_STEPS_MAX},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {

@@ -72,7 +72,7 @@ static int read_many(unsigned count)
     int result;
 
     for (unsigned i = 1; i <= count; i++) {
-        json_array_append_new(steps, json_pack("{s:f}", "setWeight", i * 1.0));
+        json_array_append_new(steps, json_pack("{s:f}", "setWeight", i * 0.25));
     }
     result = release_facts_read(document, &facts);
     assert_true(result != 0 || facts.weight_count == count);
