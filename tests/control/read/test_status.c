@@ -94,7 +94,7 @@ static void wanted_and_observed(void **state)
     assert_int_equal(number_at(body, "revisionInFolder"), 3);
     assert_string_equal(text_at(first_of(body, "releases"), "state"),
                         "Progressing");
-    assert_int_equal(json_array_size(json_object_get(body, "routes")), 3);
+    assert_int_equal(json_array_size(json_object_get(body, "routes")), 4);
     json_decref(body);
     desk.scopes[0] = "pay"; /* counters of others are not told either */
     body = ask(&desk, "/v1/status", 200);
