@@ -188,6 +188,8 @@ void changed_say(const json_t *changed)
                (long long)number_at(force, "generation"),
                (long long)number_at(force, "readers"),
                (long long)number_at(force, "acknowledged"));
+    } else if (json_array_size(json_object_get(changed, "changes")) > 0) {
+        printf("revision %lld was made before, by the same key\n", revision);
     } else {
         printf("no difference; revision %lld stays\n", revision);
     }

@@ -92,6 +92,7 @@ int command_bypass(const struct arguments *arguments)
     int status = remote_or_folder(&remote, arguments, true);
 
     if (status == 0 && remote != NULL) {
+        remote_hurry(remote);
         status = through_grayd(remote, arguments,
                                strcmp(arguments->operands[0], "on") == 0);
         if (!remote_fall_back(remote, status)) {

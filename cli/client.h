@@ -15,6 +15,7 @@ struct remote {
     CURL *curl;
     struct server server;
     bool json;   /* -o json: problems are printed too */
+    bool hurry;  /* give up soon */
     time_t date; /* of the last answer; -1: none */
     char error[CURL_ERROR_SIZE];
 };

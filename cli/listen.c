@@ -185,6 +185,11 @@ int host_only(const struct arguments *arguments)
     return 0;
 }
 
+void remote_hurry(struct remote *remote)
+{
+    remote->hurry = remote->server.socket != NULL;
+}
+
 bool remote_fall_back(const struct remote *remote, int status)
 {
     if (status != CLI_EXIT_UNREACHABLE || remote->server.socket == NULL) {

@@ -112,14 +112,23 @@ static void moved_say(const json_t *moved, bool dry)
     }
 }
 
-static bool was_done(const json_t *answer)
+/* Something moved, now or when the same key was used before. */
+static bool was_done(const json_t *rows, const struct arguments *arguments)
 {
-    return json_object_get(answer, "inForce") != NULL;
+    const json_t *row;
+    size_t i;
+
+    json_array_foreach(rows, i, row) {
+        if (json_is_true(json_object_get(row, "changed"))) {
+            return !arguments_has(arguments, CLI_DRY_RUN);
+        }
+    }
+    return false;
 }
 
 /* Rows is an array of Moved; `answer` what is printed as JSON. */
 static int finish(struct remote *remote, const struct arguments *arguments,
-                  const json_t *rows, json_t *answer, bool done)
+                  const json_t *rows, json_t *answer)
 {
     CLI_CLEANUP(json_freep) json_t *readers = NULL;
     bool json = arguments_json(arguments);
@@ -128,7 +137,7 @@ static int finish(struct remote *remote, const struct arguments *arguments,
     const json_t *row;
     size_t i;
 
-    if (status == 0 && done) {
+    if (status == 0 && was_done(rows, arguments)) {
         status = readers_wait(remote, wait, &readers);
     }
     if (readers != NULL) {
@@ -174,7 +183,7 @@ static int one(struct remote *remote, const struct arguments *arguments,
         return status;
     }
     rows = json_pack("[O]", moved);
-    return finish(remote, arguments, rows, moved, was_done(moved));
+    return finish(remote, arguments, rows, moved);
 }
 
 /* `open` of the host is thaw here; what was aborted begins anew by retry. */
@@ -216,8 +225,7 @@ static int stop_all(struct remote *remote, const struct arguments *arguments)
                            &answer);
     return status != 0 ? status
                        : finish(remote, arguments,
-                                json_object_get(answer, "moved"), answer,
-                                was_done(answer));
+                                json_object_get(answer, "moved"), answer);
 }
 
 /* One after the other; the first refusal is the exit code, the rest goes on. */
@@ -227,7 +235,6 @@ static int each(struct remote *remote, const struct arguments *arguments,
     CLI_CLEANUP(json_freep) json_t *releases = NULL;
     CLI_CLEANUP(json_freep) json_t *answer = NULL;
     json_t *rows = json_array(), *release;
-    bool done = false;
     size_t i;
     int first = remote_pages(remote, "/v1/releases", "releases", "after", 0,
                              &releases);
@@ -249,14 +256,13 @@ static int each(struct remote *remote, const struct arguments *arguments,
             return status;
         }
         first = first != 0 ? first : status;
-        done |= status == 0 && was_done(moved);
         json_array_append_new(rows, status == 0 ? moved : json_object());
         if (status != 0) {
             json_array_remove(rows, json_array_size(rows) - 1);
         }
     }
     {
-        int status = finish(remote, arguments, rows, answer, done);
+        int status = finish(remote, arguments, rows, answer);
 
         return first != 0 ? first : status;
     }

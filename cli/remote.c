@@ -8,6 +8,7 @@
  * HTTP is spoken.
  * Read next: server.c, problem.c, listen.c.
  */
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -210,8 +211,9 @@ static void try_once(struct remote *remote, const struct remote_call *call,
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, call->method);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT,
-                     (long)(call->seconds != 0 ? call->seconds
-                                               : REMOTE_SECONDS));
+                     (long)(remote->hurry        ? REMOTE_HURRY_SECONDS
+                            : call->seconds != 0 ? call->seconds
+                                                 : REMOTE_SECONDS));
     if (body != NULL) {
         headers = client_header(headers, "Content-Type", "application/json");
         headers = curl_slist_append(headers, "Expect:");
@@ -266,7 +268,9 @@ static void try_often(struct remote *remote, const struct remote_call *call,
 {
     bool again = call->key != NULL || strcmp(call->method, "GET") == 0 ||
                  call->repeatable;
-    int64_t end = port_monotonic_ms() + REMOTE_TRY_MS;
+    int64_t end = port_monotonic_ms() +
+                  (remote->hurry ? 1000 * REMOTE_HURRY_SECONDS - 500
+                                 : REMOTE_TRY_MS);
     int64_t wait = 50;
 
     for (unsigned i = 0;; i++) {
@@ -453,18 +457,35 @@ void remote_reason(json_t *body, const struct arguments *arguments)
     }
 }
 
+static bool is_key(const char *key)
+{
+    size_t length = 0;
+
+    while (isgraph((unsigned char)key[length])) {
+        length++;
+    }
+    return key[length] == '\0' && length > 0 && length <= REMOTE_KEY_MAX;
+}
+
 int remote_change(struct remote *remote, const struct arguments *arguments,
                   const char *method, const char *path, const json_t *body,
                   json_t **ret_body)
 {
     bool dry = arguments_has(arguments, CLI_DRY_RUN);
     const char *key = arguments_get(arguments, CLI_KEY);
+    const char *revision = arguments_get(arguments, CLI_IF_REVISION);
     CLI_CLEANUP(string_freep) char *whole = NULL;
     char made[40];
 
-    if (key != NULL && (strlen(key) > REMOTE_KEY_MAX || *key == '\0' ||
-                        strpbrk(key, "\r\n") != NULL)) {
-        complain("--key: 1 to %u bytes", REMOTE_KEY_MAX);
+    if (key != NULL && !is_key(key)) {
+        complain("--key: 1 to %u visible ASCII characters", REMOTE_KEY_MAX);
+        return CLI_EXIT_USAGE;
+    }
+    if (revision != NULL && (strspn(revision, "0123456789") > 18 ||
+                             strspn(revision, "0123456789") == 0 ||
+                             revision[strspn(revision, "0123456789")] !=
+                                 '\0')) {
+        complain("--if-revision: a number is wanted, not: %s", revision);
         return CLI_EXIT_USAGE;
     }
     if (key == NULL) {
@@ -487,7 +508,7 @@ int remote_change(struct remote *remote, const struct arguments *arguments,
             .path = whole,
             .body = body,
             .key = key,
-            .if_match = arguments_get(arguments, CLI_IF_REVISION),
+            .if_match = revision,
             .seconds = REMOTE_LONG_SECONDS,
         },
         ret_body);

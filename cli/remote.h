@@ -14,6 +14,7 @@
 #define REMOTE_SECONDS 30u       /* for one answer */
 #define REMOTE_LONG_SECONDS 300u /* for those that are computed */
 #define REMOTE_CONNECT_SECONDS 5u
+#define REMOTE_HURRY_SECONDS 5u  /* where the folder is the other way */
 #define REMOTE_TRIES 6u          /* of a call whose connection breaks */
 #define REMOTE_TRY_MS 15000      /* all of them together */
 #define REMOTE_ANSWER_MAX (64u << 20) /* bytes */
@@ -69,6 +70,9 @@ int remote_or_folder(struct remote **ret_remote,
 /* Whether a command whose call failed so goes on with the folder: grayd is of
  * this host and did not answer. Says it. */
 bool remote_fall_back(const struct remote *remote, int status);
+/* From now on a grayd of this host that hangs is given up soon: somebody wants
+ * to stop something. */
+void remote_hurry(struct remote *remote);
 /* Options that only grayd obeys must not be dropped in silence: 0, or USAGE
  * after complaining. */
 int host_only(const struct arguments *arguments);

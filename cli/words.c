@@ -370,6 +370,7 @@ static int run(const struct arguments *arguments, const char *name)
     int status = remote_or_folder(&remote, arguments, true);
 
     if (status == 0 && remote != NULL) {
+        remote_hurry(remote);
         status = release_verb(remote, arguments, name);
         if (!remote_fall_back(remote, status)) {
             return status;
