@@ -281,20 +281,6 @@ json_t *digest_changes(const json_t *changes, const struct world *world)
 
 /* ---- apply ----------------------------------------------------------------------------- */
 
-static bool base_is_current(const struct call *call, uint64_t revision,
-                            struct reply *reply)
-{
-    if (!call->has_if_match || call->if_match == revision) {
-        return true;
-    }
-    reply_problem(reply, PROBLEM_STALE,
-                  "You looked at revision %llu; %llu is in force.",
-                  (unsigned long long)call->if_match,
-                  (unsigned long long)revision);
-    reply_add(reply, "revision", json_integer((json_int_t)revision));
-    return false;
-}
-
 static void fill_changed(struct reply *reply, const struct application *a,
                          const struct change *change)
 {
@@ -326,13 +312,13 @@ static void apply_now(struct application *a, struct change *change,
     change_commit(change, reply);
 }
 
-void apply_run(struct control *control, const struct call *call,
-               struct change *change, struct reply *reply)
+void apply_run(const struct call *call, struct change *change,
+               struct reply *reply)
 {
     struct application a = { 0 };
     int status;
 
-    if (!base_is_current(call, control->world.revision, reply)) {
+    if (!change_base_is_current(change, reply)) {
         return;
     }
     status = application_read(&a, change, call, reply);
@@ -360,9 +346,9 @@ void route_handle_APPLY(struct hand *hand, const struct call *call,
     if (change_begin(&change, control, call, reply) != 0) {
         return;
     }
-    apply_run(control, call, &change, reply);
+    apply_run(call, &change, reply);
     if (reply_is_problem(reply)) {
-        change_refused(control, call, "apply", "", reply);
+        change_refused(&change, "apply", "", reply);
     }
     change_end(&change);
 }

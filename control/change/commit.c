@@ -111,6 +111,22 @@ int change_put(struct change *change, enum store_space space,
 
 /* ---- check --------------------------------------------------------------- */
 
+bool change_base_is_current(const struct change *change, struct reply *reply)
+{
+    const struct call *call = change->call;
+    uint64_t revision = change->control->world.revision;
+
+    if (!call->has_if_match || call->if_match == revision) {
+        return true;
+    }
+    reply_problem(reply, PROBLEM_STALE,
+                  "You looked at revision %llu; %llu is in force.",
+                  (unsigned long long)call->if_match,
+                  (unsigned long long)revision);
+    reply_add(reply, "revision", json_integer((json_int_t)revision));
+    return false;
+}
+
 json_t *change_findings(const struct change *change)
 {
     return build_findings(&change->build, change->call != NULL
@@ -317,15 +333,15 @@ static const char *outcome_of(const char *code)
                                                            : "refused";
 }
 
-void change_refused(struct control *control, const struct call *call,
-                    const char *action, const char *resource,
-                    const struct reply *reply)
+void change_refused(const struct change *change, const char *action,
+                    const char *resource, const struct reply *reply)
 {
+    const struct call *call = change->call;
     const char *code =
         json_string_value(json_object_get(reply->body, "code"));
 
     commit_records(
-        control,
+        change->control,
         &(struct audit_entry) {
             .at = grayd_now(),
             .actor = call->identity.name,
@@ -336,7 +352,7 @@ void change_refused(struct control *control, const struct call *call,
             .outcome = outcome_of(code),
             .code = code,
             .reason = json_string_value(json_object_get(call->body, "reason")),
-            .triggered_by = "USER",
+            .triggered_by = change->triggered_by,
             .request = call->id,
         },
         1);

@@ -85,7 +85,7 @@ static void run_edit(struct hand *hand, const struct call *call, edit *make,
     }
     make(&change, call, reply);
     if (reply_is_problem(reply)) {
-        change_refused(control, call, action_word(call->route, word),
+        change_refused(&change, action_word(call->route, word),
                        change.resource, reply);
     }
     change_end(&change);

@@ -104,6 +104,9 @@ int change_build(struct change *change, struct gray_documents *texts,
                  const struct gray_gate_options *gates, struct reply *reply);
 /* What its check found, for who called. New reference. */
 json_t *change_findings(const struct change *change);
+/* If-Match against the newest revision, where the call has no document or
+ * release of its own. False after having filled the reply. */
+bool change_base_is_current(const struct change *change, struct reply *reply);
 /* Changed documents are valid from the revision to come; before the reply says
  * so. */
 void change_note(struct change *change);
@@ -113,9 +116,8 @@ void change_note(struct change *change);
  * run is recorded and goes no further. */
 void change_commit(struct change *change, struct reply *reply);
 /* Records a refusal that the reply already says. */
-void change_refused(struct control *control, const struct call *call,
-                    const char *action, const char *resource,
-                    const struct reply *reply);
+void change_refused(const struct change *change, const char *action,
+                    const char *resource, const struct reply *reply);
 /* Audit records and nothing else, in one transaction. */
 int commit_records(struct control *control, const struct audit_entry *entries,
                    size_t count);
@@ -164,8 +166,8 @@ bool schedule_is_due(const struct call *call);
 void schedule_put(struct change *change, const json_t *changes,
                   struct reply *reply);
 /* Checks and carries out the body of APPLY (apply.c). */
-void apply_run(struct control *control, const struct call *call,
-               struct change *change, struct reply *reply);
+void apply_run(const struct call *call, struct change *change,
+               struct reply *reply);
 
 /* ---- start (start.c) ---------------------------------------------------------------- */
 

@@ -143,9 +143,9 @@ static void run_due(struct control *control, const struct due *due)
     if (change_begin(&change, control, &call, &reply) == 0) {
         change.triggered_by = "SCHEDULE";
         change_put(&change, STORE_SCHEDULED, due->id, NULL);
-        apply_run(control, &call, &change, &reply);
+        apply_run(&call, &change, &reply);
         if (reply_is_problem(&reply)) {
-            change_refused(control, &call, "apply", "", &reply);
+            change_refused(&change, "apply", "", &reply);
         }
         change_end(&change);
     }
@@ -206,38 +206,47 @@ static bool changes_in_scope(const struct call *call, const json_t *changes,
     return true;
 }
 
-void route_handle_SCHEDULED_CANCEL(struct hand *hand, const struct call *call,
-                                   struct reply *reply)
+static void take_back(struct change *change, const struct call *call,
+                      struct reply *reply)
 {
-    struct control *control = hand->grayd->control;
+    struct control *control = change->control;
     struct gray_problem problem = { 0 };
-    struct change change;
     json_t *item = NULL;
-    int found = store_read_item(control->reader, STORE_SCHEDULED, call->item,
-                                0, keep_item, &item, &problem);
+    int found;
 
+    snprintf(change->resource, sizeof(change->resource), "Scheduled/%.60s",
+             call->item);
+    if (!change_base_is_current(change, reply)) {
+        return;
+    }
+    found = store_read_item(control->reader, STORE_SCHEDULED, call->item, 0,
+                            keep_item, &item, &problem);
     if (found != 0 || item == NULL) {
         reply_problem(reply, found < 0 ? PROBLEM_STORE : PROBLEM_NOT_FOUND,
                       "Nothing with this id waits for its moment.");
     } else if (changes_in_scope(call, json_object_get(item, "changes"),
-                                reply) &&
-               change_begin(&change, control, call, reply) == 0) {
-        change.action = "schedule-cancel";
-        change.reason = call_query_text(call, "reason");
-        snprintf(change.resource, sizeof(change.resource), "Scheduled/%.60s",
-                 call->item);
-        change_put(&change, STORE_SCHEDULED, call->item, NULL);
+                                reply)) {
+        change->action = "schedule-cancel";
+        change->reason = call_query_text(call, "reason");
+        change_put(change, STORE_SCHEDULED, call->item, NULL);
         reply_json(reply, 200,
                    json_pack("{s:I,s:[]}", "revision",
                              (json_int_t)control->world.revision, "changes"));
-        change_commit(&change, reply);
-        change_end(&change);
-    }
-    if (reply_is_problem(reply)) {
-        char resource[STORE_NAME_MAX + 1];
-
-        snprintf(resource, sizeof(resource), "Scheduled/%.60s", call->item);
-        change_refused(control, call, "schedule-cancel", resource, reply);
+        change_commit(change, reply);
     }
     json_decref(item);
+}
+
+void route_handle_SCHEDULED_CANCEL(struct hand *hand, const struct call *call,
+                                   struct reply *reply)
+{
+    struct change change;
+
+    if (change_begin(&change, hand->grayd->control, call, reply) == 0) {
+        take_back(&change, call, reply);
+        if (reply_is_problem(reply)) {
+            change_refused(&change, "schedule-cancel", change.resource, reply);
+        }
+        change_end(&change);
+    }
 }

@@ -50,7 +50,8 @@ static void make_token(struct change *change, const struct call *call,
     uint8_t random[40];
     json_t *item;
 
-    if (!read_wanted(call, &wanted, reply)) {
+    if (!change_base_is_current(change, reply) ||
+        !read_wanted(call, &wanted, reply)) {
         return;
     }
     if (getrandom(random, sizeof(random), 0) != sizeof(random) ||
@@ -94,7 +95,7 @@ void route_handle_TOKEN_MAKE(struct hand *hand, const struct call *call,
     if (change_begin(&change, control, call, reply) == 0) {
         make_token(&change, call, reply);
         if (reply_is_problem(reply)) {
-            change_refused(control, call, "token-make", "", reply);
+            change_refused(&change, "token-make", "", reply);
         }
         change_end(&change);
     }
@@ -111,37 +112,50 @@ static int keep_item(void *context, const struct store_item *item)
     return 1;
 }
 
-void route_handle_TOKEN_REVOKE(struct hand *hand, const struct call *call,
-                               struct reply *reply)
+static void revoke_token(struct change *change, const struct call *call,
+                         struct reply *reply)
 {
-    struct control *control = hand->grayd->control;
-    struct change change;
     struct kept kept = { NULL };
     struct gray_problem problem = { 0 };
-    int found = store_read_item(control->reader, STORE_TOKEN, call->item, 0,
-                                keep_item, &kept, &problem);
+    int found;
 
+    snprintf(change->resource, sizeof(change->resource), "Token/%.60s",
+             call->item);
+    if (!change_base_is_current(change, reply)) {
+        return;
+    }
+    found = store_read_item(change->control->reader, STORE_TOKEN, call->item,
+                            0, keep_item, &kept, &problem);
     if (found != 0 || kept.value == NULL) {
         reply_problem(reply, found < 0 ? PROBLEM_STORE : PROBLEM_NOT_FOUND,
                       found < 0 ? "%.0s%s" : "There is no token %s.",
                       call->item, problem.sentence);
-        json_decref(kept.value);
-        return;
-    }
-    if (change_begin(&change, control, call, reply) == 0) {
-        change.action = "token-revoke";
-        change.reason = call_query_text(call, "reason");
-        change.before = token_public(kept.value);
-        snprintf(change.resource, sizeof(change.resource), "Token/%s",
-                 call->item);
-        change_put(&change, STORE_TOKEN, call->item, NULL);
+    } else {
+        change->action = "token-revoke";
+        change->reason = call_query_text(call, "reason");
+        change->before = token_public(kept.value);
+        change_put(change, STORE_TOKEN, call->item, NULL);
         reply_json(reply, 200,
                    json_pack("{s:I,s:[]}", "revision",
-                             (json_int_t)control->world.revision, "changes"));
-        change_commit(&change, reply);
-        change_end(&change);
+                             (json_int_t)change->control->world.revision,
+                             "changes"));
+        change_commit(change, reply);
     }
     json_decref(kept.value);
+}
+
+void route_handle_TOKEN_REVOKE(struct hand *hand, const struct call *call,
+                               struct reply *reply)
+{
+    struct change change;
+
+    if (change_begin(&change, hand->grayd->control, call, reply) == 0) {
+        revoke_token(&change, call, reply);
+        if (reply_is_problem(reply)) {
+            change_refused(&change, "token-revoke", change.resource, reply);
+        }
+        change_end(&change);
+    }
 }
 
 /* ---- bypass ---------------------------------------------------------------------- */
@@ -156,6 +170,11 @@ void route_handle_BYPASS(struct hand *hand, const struct call *call,
     struct change change;
 
     if (change_begin(&change, control, call, reply) != 0) {
+        return;
+    }
+    if (!change_base_is_current(&change, reply)) {
+        change_refused(&change, "bypass", "", reply);
+        change_end(&change);
         return;
     }
     change.action = "bypass";

@@ -293,7 +293,7 @@ void route_handle_RELEASE_VERB(struct hand *hand, const struct call *call,
     }
     run_verb(&change, call, reply);
     if (reply_is_problem(reply)) {
-        change_refused(control, call, call->verb, change.resource, reply);
+        change_refused(&change, call->verb, change.resource, reply);
     }
     change_end(&change);
 }
@@ -337,6 +337,11 @@ void route_handle_STOP_ALL(struct hand *hand, const struct call *call,
     const char *name;
 
     if (change_begin(&change, control, call, reply) != 0) {
+        return;
+    }
+    if (!change_base_is_current(&change, reply)) {
+        change_refused(&change, "stop-all", "", reply);
+        change_end(&change);
         return;
     }
     rows = stop_all(&change, call, &changed);
