@@ -64,9 +64,7 @@ int change_begin(struct change *change, struct control *control,
         change->triggered_by = "USER";
         call_resource(call, change->resource);
     }
-    change->puts = calloc(CHANGE_PUTS_MAX, sizeof(*change->puts));
-    if (change->puts == NULL ||
-        world_copy(&change->world, &control->world) != 0) {
+    if (world_copy(&change->world, &control->world) != 0) {
         change_end(change);
         reply_problem(reply, PROBLEM_INTERNAL, "Memory is at its end.");
         return -1;
@@ -88,15 +86,29 @@ void change_end(struct change *change)
     *change = (struct change) { 0 };
 }
 
+static struct store_put *room_for_put(struct change *change)
+{
+    if (change->put_count == change->put_room) {
+        size_t room = change->put_room * 2 + 16;
+        struct store_put *more = realloc(change->puts, room * sizeof(*more));
+
+        if (more == NULL) {
+            return NULL;
+        }
+        change->puts = more;
+        change->put_room = room;
+    }
+    return &change->puts[change->put_count];
+}
+
 int change_put(struct change *change, enum store_space space,
                const char *name, json_t *value)
 {
-    struct store_put *put = &change->puts[change->put_count];
+    struct store_put *put = room_for_put(change);
     char *text = value != NULL ? json_dumps(value, TEXT_FLAGS) : NULL;
     char *copy = strdup(name);
 
-    if (change->put_count == CHANGE_PUTS_MAX || copy == NULL ||
-        (value != NULL && text == NULL)) {
+    if (put == NULL || copy == NULL || (value != NULL && text == NULL)) {
         free(copy);
         free(text);
         json_decref(value);
@@ -167,6 +179,26 @@ int change_build(struct change *change, struct gray_documents *texts,
 
 /* ---- what is committed ----------------------------------------------------- */
 
+/* A release that goes. Once it let somebody in, its name stays taken: cookies
+ * and marks of it are still about. */
+static int put_end(struct change *change, const char *name)
+{
+    struct release_status status;
+    struct release_facts facts;
+    char key[STORE_NAME_MAX + 1];
+
+    if (world_release(&change->control->world, name, &status, &facts) &&
+        (status.started != 0 || status.share > 0)) {
+        snprintf(key, sizeof(key), "tombstone/%s", name);
+        if (change_put(change, STORE_SETTING, key,
+                       json_pack("{s:I}", "at",
+                                 (json_int_t)grayd_now())) != 0) {
+            return -1;
+        }
+    }
+    return change_put(change, STORE_RELEASE, name, NULL);
+}
+
 /* Puts for everything that differs between two worlds. */
 static int put_differences(struct change *change)
 {
@@ -196,7 +228,7 @@ static int put_differences(struct change *change)
     }
     json_object_foreach(before->releases, name, entry) {
         if (json_object_get(after->releases, name) == NULL) {
-            status |= change_put(change, STORE_RELEASE, name, NULL);
+            status |= put_end(change, name);
         }
     }
     return status;

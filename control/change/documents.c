@@ -135,23 +135,11 @@ static void delete_document(struct change *change, const struct call *call,
     struct gray_gate_options gates = {
         .prune = release && release_is_over(&change->world, call->name),
     };
-    struct release_status status;
-    struct release_facts facts;
 
     if (!version_is_current(change, call, call->kind, reply) ||
         !document_covered(call, world_document(&change->world, call->kind,
                                                call->name), reply)) {
         return;
-    }
-    /* Its name stays taken: cookies and marks of it are still about. */
-    if (release &&
-        world_release(&change->world, call->name, &status, &facts) &&
-        (status.started != 0 || status.share > 0)) {
-        char name[STORE_NAME_MAX + 1];
-
-        snprintf(name, sizeof(name), "tombstone/%s", call->name);
-        change_put(change, STORE_SETTING, name,
-                   json_pack("{s:I}", "at", (json_int_t)call->now));
     }
     world_put(&change->world, call->kind, call->name, NULL);
     change->reason = call_query_text(call, "reason");

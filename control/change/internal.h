@@ -15,7 +15,6 @@
 #include "control/failpoint.h"
 #include "control/publish/publisher.h"
 
-#define CHANGE_PUTS_MAX 4096u      /* items of one change beside documents */
 #define EFFECT_BYPASS "bypass"     /* committed, not in the folder yet */
 #define CONTROL_LISTENERS_MAX 4u
 #define CONTROL_DENIED_MAX 1000u
@@ -89,7 +88,7 @@ struct change {
                                * the verb says so */
     const char *effect;       /* beside "publish"; NULL: none */
     struct store_put *puts;   /* beside documents and releases; texts owned */
-    size_t put_count;
+    size_t put_count, put_room;
 };
 /* A change from the world in force. 0, or -1 with the reply filled. */
 int change_begin(struct change *change, struct control *control,
