@@ -322,9 +322,11 @@ void in_force_adopt(struct control *control, int64_t now)
     }
     while (publisher_host_word(control->publisher, &at, &scope, &word) == 0) {
         const char *name = release_of_scope(control, scope);
+        char kept[GRAY_NAME_MAX + 1]; /* a commit ends the world that has it */
 
         if (name != NULL) {
-            adopt_word(control, name, word & GRAY_WORD_MASK, now);
+            snprintf(kept, sizeof(kept), "%s", name);
+            adopt_word(control, kept, word & GRAY_WORD_MASK, now);
         }
     }
     adopt_bypass(control);
