@@ -57,10 +57,21 @@ struct rest {
     bool stopping;
     _Atomic size_t bodies;    /* bytes of bodies in memory */
     _Atomic unsigned connections;
+    pthread_mutex_t open_lock; /* of `open` */
+    struct open_connection *open;
     struct planner *planner;
     struct events *events;
     struct metrics *metrics;
 };
+
+/* ---- drain.c ------------------------------------------------------------------ */
+
+/* MHD_OPTION_NOTIFY_CONNECTION; cls is a struct door. */
+void drain_notify(void *cls, struct MHD_Connection *connection,
+                  void **context, enum MHD_ConnectionNotificationCode code);
+/* Shuts the reading side of every connection and waits, a bounded time, until
+ * none is left; after both doors take no more. */
+void drain_connections(struct rest *rest);
 
 /* Headers that decide something; each at most once. */
 enum header_number {

@@ -102,21 +102,6 @@ static unsigned count_connections(const struct grayd *grayd)
 
 /* ---- daemons ----------------------------------------------------------------------- */
 
-static void count_connection(void *cls, struct MHD_Connection *connection,
-                             void **context,
-                             enum MHD_ConnectionNotificationCode code)
-{
-    const struct door *door = cls;
-
-    (void)connection;
-    (void)context;
-    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        atomic_fetch_add(&door->rest->connections, 1);
-    } else {
-        atomic_fetch_sub(&door->rest->connections, 1);
-    }
-}
-
 /* What the library has to say: a client's fault, of no interest but when
  * somebody looks for it. */
 static void log_library(void *cls, const char *format, va_list arguments)
@@ -154,7 +139,7 @@ static int open_door(struct door *door, int fd, unsigned threads,
         MHD_OPTION_CONNECTION_TIMEOUT, REST_IDLE_S,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
         MHD_OPTION_NOTIFY_COMPLETED, request_end, door,
-        MHD_OPTION_NOTIFY_CONNECTION, count_connection, door,
+        MHD_OPTION_NOTIFY_CONNECTION, drain_notify, door,
         MHD_OPTION_URI_LOG_CALLBACK, request_begin, door, MHD_OPTION_ARRAY,
         threads > 1 ? pool : plain, MHD_OPTION_ARRAY, tls ? secure : plain,
         MHD_OPTION_END);
@@ -239,6 +224,7 @@ int rest_start(struct grayd *grayd, struct gray_problem *ret_problem)
     rest->tcp.rest = rest->local.rest = rest;
     rest->local.local = true;
     pthread_mutex_init(&rest->lock, NULL);
+    pthread_mutex_init(&rest->open_lock, NULL);
     pthread_cond_init(&rest->none_waits, NULL);
     grayd->rest = rest;
     rest->has_hand_key = pthread_key_create(&rest->hand_key, free_hand) == 0;
@@ -295,6 +281,7 @@ void rest_stop(struct grayd *grayd)
     if (rest->events != NULL) {
         events_end(rest->events);
     }
+    drain_connections(rest);
     close_door(&rest->tcp);
     close_door(&rest->local);
     planner_stop(rest->planner);
@@ -315,6 +302,7 @@ void rest_free(struct grayd *grayd)
         pthread_key_delete(rest->hand_key);
     }
     pthread_cond_destroy(&rest->none_waits);
+    pthread_mutex_destroy(&rest->open_lock);
     pthread_mutex_destroy(&rest->lock);
     free(rest->certificate);
     free(rest->key);

@@ -466,7 +466,7 @@ class Limits(unittest.TestCase):
                  head("DELETE", "/v1/documents/a/b?reason=r",
                       self.served.admin, headers=['If-Match: "1"',
                                                   "Idempotency-Key: k"])]
-        for number in range(500):
+        for number in range(1500):
             data = bytearray(chance.choice(seeds))
             for _ in range(chance.randint(1, 4)):
                 at = chance.randrange(len(data))
@@ -481,15 +481,12 @@ class Limits(unittest.TestCase):
                 else:
                     data[at:at] = chance.randbytes(chance.randint(1, 8))
             with self.served.connect(number % 2 == 0) as s:
-                # An answer is awaited a moment: libmicrohttpd 0.9.75 reads
-                # through NULL when its own refusal of a malformed head
-                # meets a connection that was closed already.
-                s.settimeout(0.05)
                 try:
                     s.sendall(data)
+                    s.setblocking(False)
                     s.recv(65536)
                 except OSError:
-                    pass  # no answer, or closed: both are good
+                    pass  # no answer yet, or closed: both are good
             if number % 100 == 0:
                 self.alive()
         self.alive()
