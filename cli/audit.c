@@ -113,17 +113,28 @@ static int fetch_both(struct remote *remote, const char *records,
                       const char *checkpoints,
                       char ret_verifier[VERIFIER_MAX])
 {
-    CLI_CLEANUP(file_closep) FILE *notes = fopen(checkpoints, "wxe");
+    CLI_CLEANUP(file_closep) FILE *notes = NULL;
     CLI_CLEANUP(file_closep) FILE *lines = fopen(records, "wxe");
     int status;
 
-    if (notes == NULL || lines == NULL) {
-        complain("%s: %s", notes == NULL ? checkpoints : records,
-                 strerror(errno));
+    if (lines == NULL) {
+        complain("%s: %s", records, strerror(errno));
+        return CLI_EXIT_SYSTEM;
+    }
+    notes = fopen(checkpoints, "wxe");
+    if (notes == NULL) {
+        complain("%s: %s", checkpoints, strerror(errno));
+        unlink(records);
         return CLI_EXIT_SYSTEM;
     }
     status = fetch_checkpoints(remote, notes, ret_verifier);
-    return status != 0 ? status : fetch(remote, "/v1/audit/export", lines);
+    status = status != 0 ? status
+                         : fetch(remote, "/v1/audit/export", lines);
+    if (status != 0) { /* half an export is none */
+        unlink(records);
+        unlink(checkpoints);
+    }
+    return status;
 }
 
 int command_audit_export(const struct arguments *arguments)

@@ -108,6 +108,9 @@ void client_prepare(struct remote *remote)
     curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, NULL);
     if (server->socket != NULL) {
         curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, server->socket);
+    }
+    if (strncmp(server->url, "https://", 8) != 0) {
+        /* What is in clear goes to the server itself, and through nobody. */
         curl_easy_setopt(curl, CURLOPT_PROXY, "");
     }
     if (server->ca != NULL) {

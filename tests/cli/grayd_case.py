@@ -83,13 +83,15 @@ class Case(unittest.TestCase):
                 [PROGRAMS["grayd"], "--state", self.state, "--runtime",
                  self.runtime, "--socket", self.socket, "--listen",
                  self.listen, *self.options], stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=errors, text=True)
+                stdout=subprocess.PIPE, stderr=errors, text=True,
+                env={**os.environ, "MALLOC_PERTURB_": "232"})
         line = self.process.stdout.readline()
         self.assertTrue(line.startswith("grayd ready"), line + self.errors())
         self.port = int(line.split("port ")[1].split(",")[0])
 
     def errors(self):
-        with open(self.dir + "/stderr", encoding="utf-8") as f:
+        with open(self.dir + "/stderr", encoding="utf-8",
+                  errors="replace") as f:
             return f.read()
 
     def end(self, how):
@@ -137,7 +139,7 @@ class Case(unittest.TestCase):
         end = time.monotonic() + LIMIT_S
         while not seen():
             self.assertLess(time.monotonic(), end, "never: " + what)
-            time.sleep(0.02)
+            time.sleep(0.02)  # a bounded wait
 
 
 def read_message(stream):

@@ -67,6 +67,7 @@ class Dead(Case):
     def test_stopped_while_grayd_was_dead_stays_stopped(self):
         self.on_host("stop", "cart-2", "--reason", "wrong prices")
         self.start()
+        self.assertIn("host-word: cart-2: what ", self.errors())
         release = self.facts("status", "cart-2")
         self.assertEqual((release["state"], release["word"]),
                          ("Aborted", "baseline"))

@@ -254,6 +254,10 @@ class Everything(Case):
         kept, _ = self.facts("audit", "export", self.dir + "/a"), None
         self.said.add("audit export")
         self.gray("audit", "export", self.dir + "/a", code=3)  # is there
+        os.rename(self.dir + "/a", self.dir + "/b")
+        self.gray("audit", "export", self.dir + "/a", code=3)  # its notes are
+        self.assertFalse(os.path.exists(self.dir + "/a"))
+        os.rename(self.dir + "/b", self.dir + "/a")
         self.assertEqual(
             self.gray("audit", "export", "-").stdout.count("\n"),
             self.facts("audit", "verify", self.dir + "/a", "--verifier",

@@ -193,7 +193,9 @@ class Identities(Case):
         with open(mine, encoding="ascii") as f:
             secret = f.read().strip()
         done = self.gray("whoami", "--server", url,
-                         env={"GRAY_TOKEN": secret})
+                         env={"GRAY_TOKEN": secret,
+                              # a proxy would see the token in clear
+                              "http_proxy": "http://127.0.0.1:1"})
         self.assertIn("cart at", done.stdout)
         self.gray("whoami", "--server", url, "--token-file", "-",
                   stdin=secret + "\n")
