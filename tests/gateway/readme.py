@@ -3,7 +3,8 @@
 
 Why: the first ten minutes are what most people ever see.  Each block and each
 `gray ...` between backticks is taken from the file itself, so that text and
-product cannot part.  Called by the_ten_minutes_of_the_readme_are_true.vtc.
+product cannot part; so are the commands of "With grayd", whose own ten minutes
+are typed by guide.py.  Called by the_ten_minutes_of_the_readme_are_true.vtc.
 usage: readme.py PORT_OF_NGINX PORT_OF_V1 PORT_OF_V2
 """
 import json
@@ -22,7 +23,14 @@ NGINX, V1, V2 = sys.argv[1:4]
 MODULES = WORK + "/modules"
 
 with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
-    TEXT = file.read().split("## Ten minutes")[1].split("\n## ")[0]
+    README = file.read()
+
+
+def section(title):
+    return README.split("\n## " + title + "\n")[1].split("\n## ")[0]
+
+
+TEXT = section("Ten minutes")
 
 
 def here(text):
@@ -135,6 +143,31 @@ status = inline("curl http")
 assert json.loads(sh(status))["releases"][0]["share"] == 100000
 with urllib.request.urlopen(status.split()[1] + "?format=prometheus") as page:
     assert 'gray_release_share{release="cart-2"} 0.1' in page.read().decode()
+
+# with grayd, on folders of its own: each line, and who it was
+GRAYD = WORK + "/grayd"
+os.mkdir(GRAYD)
+daemon = subprocess.Popen(
+    [BUILD + "/bin/grayd", "--state", GRAYD + "/state", "--runtime",
+     GRAYD + "/run", "--socket", GRAYD + "/sock", "--listen", "none"],
+    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    stderr=subprocess.DEVNULL, text=True)
+write("grayd.pid", str(daemon.pid))
+assert daemon.stdout.readline().startswith("grayd ready")
+os.environ["GRAY_SERVER"] = "unix:" + GRAYD + "/sock"
+write("cart.yaml", block("yaml"))
+lines = section("With grayd").split("```")[1].strip().splitlines()
+said = {line.split()[1]: sh(line) for line in lines}
+assert list(said) == ["apply", "set-weight", "stop", "changes", "audit"], said
+assert "Progressing 1 % -> Progressing 10 %" in said["set-weight"], said
+assert "undo: gray retry cart-2" in said["stop"], said
+for verb in ("apply", "set-weight", "stop"):
+    assert re.search(r"root +" + verb, said["changes"]), said["changes"]
+assert said["audit"].startswith("good: 4 records"), said["audit"]
+daemon.terminate()
+assert daemon.wait(20) == 0
+os.remove(WORK + "/grayd.pid")
+del os.environ["GRAY_SERVER"]
 
 # the end
 for name in os.listdir(WORK):
