@@ -17,6 +17,18 @@ static const char intro[] =
     "what stops and what looks goes on with the runtime folder. Facts go to standard output (with -o json nothing but JSON), "
     "messages to standard error.";
 
+static const char which[] =
+    "A command goes to the first of these that is there: --server; --context; "
+    "--local or --runtime (the runtime folder of this host, without grayd); "
+    "$GRAY_SERVER; $GRAY_RUNTIME (the folder); the current context; the unix "
+    "socket of this host. Commands that only grayd knows skip the folder. Where "
+    "nobody chose and no grayd answers, or the grayd chosen by a unix socket is "
+    "dead or hangs, explain, status, stop, open, freeze, thaw, kill, unkill "
+    "and bypass act on the folder and say so in one line; grayd takes over what "
+    "was done there when it returns. The context file must have mode 0600, and "
+    "so must a file with a token; a token goes over https:// or to this host "
+    "alone.";
+
 static void print_option(const struct cli_option *option, FILE *out)
 {
     char left[64];
@@ -120,6 +132,7 @@ static void help_markdown(FILE *out)
     for (size_t i = 0; i < cli_command_count; i++) {
         markdown_command(&cli_commands[i], out);
     }
+    fprintf(out, "\n## Which grayd\n\n%s\n", which);
     fprintf(out, "\n## Options\n\n| option | argument | meaning |\n"
                  "| --- | --- | --- |\n");
     for (unsigned i = 0; i < CLI_OPTION_COUNT; i++) {
@@ -223,6 +236,8 @@ static void help_man(FILE *out)
     for (size_t i = 0; i < cli_command_count; i++) {
         man_command(&cli_commands[i], out);
     }
+    fputs(".SH WHICH GRAYD\n", out);
+    man_line("", which, out);
     fputs(".SH OPTIONS\n", out);
     for (unsigned i = 0; i < CLI_OPTION_COUNT; i++) {
         const struct cli_option *option = &cli_options[i];
