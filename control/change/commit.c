@@ -15,6 +15,7 @@
 #include "control/change/internal.h"
 #include "control/hex.h"
 
+#define HOUSEKEEPING_MS 5000
 #define TEXT_FLAGS (JSON_COMPACT | JSON_SORT_KEYS)
 
 const char *action_word(const struct route *route,
@@ -112,12 +113,14 @@ int change_put(struct change *change, enum store_space space,
         free(copy);
         free(text);
         json_decref(value);
+        change->failed = true;
         return -1;
     }
     json_decref(value);
-    *put = (struct store_put) { .space = space, .name = copy, .text = text,
-                                .length = text != NULL ? strlen(text) : 0 };
-    change->put_count++;
+    change->puts[change->put_count++] = (struct store_put) {
+        .space = space, .name = copy, .text = text,
+        .length = text != NULL ? strlen(text) : 0,
+    };
     return 0;
 }
 
@@ -489,10 +492,10 @@ static void bring_into_force(struct change *change, bool publish,
     change->world = before;
     in_force_tighten(control, &before);
     failpoint("after-tighten");
-    good = publish ? in_force_publish(control,
-                                      change->built ? &change->build : NULL,
-                                      why)
-                   : in_force_words(control, why);
+    good = publish || control->folder_lost
+               ? in_force_publish(control,
+                                  change->built ? &change->build : NULL, why)
+               : in_force_words(control, why);
     if (!good) {
         not_published(reply, why);
     }
@@ -509,7 +512,8 @@ void change_commit(struct change *change, struct reply *reply)
         dry_run(change, reply);
         return;
     }
-    if (put_differences(change) != 0) {
+    if (put_differences(change) != 0 || change->failed ||
+        reply->body == NULL) {
         reply_problem(reply, PROBLEM_INTERNAL, "Memory is at its end.");
         return;
     }
@@ -589,15 +593,17 @@ void commit_housekeeping(struct control *control, int64_t now)
     struct gray_problem problem = { 0 };
     struct store_batch batch = { 0 };
 
-    if (now >= control->next_checkpoint || control->stopping) {
+    if (is_due(now, control->next_checkpoint, AUDIT_CHECKPOINT_S * 1000) ||
+        control->stopping) {
         control->next_checkpoint = now + AUDIT_CHECKPOINT_S * 1000;
         sign_checkpoint(control, now);
     }
-    if (now < control->next_housekeeping || control->policy_behind ||
+    if (!is_due(now, control->next_housekeeping, HOUSEKEEPING_MS) ||
+        control->policy_behind ||
         atomic_load(&control->grayd->store_failed)) {
         return;
     }
-    control->next_housekeeping = now + 5000;
+    control->next_housekeeping = now + HOUSEKEEPING_MS;
     control->done_count = 0;
     if (store_read_pending(control->reader, forget_pending, control,
                            &problem) == 0 &&

@@ -82,13 +82,18 @@ void control_listen(struct grayd *grayd, control_listener *listener,
 void control_tell(struct control *control)
 {
     struct grayd *grayd = control->grayd;
+    struct listener listeners[CONTROL_LISTENERS_MAX];
+    size_t count;
 
     atomic_store(&grayd->revision, control->world.revision);
     atomic_store(&grayd->audit_sequence, control->sequence);
-    for (size_t i = 0; i < control->listener_count; i++) {
-        control->listeners[i].listener(control->listeners[i].context,
-                                       control->sequence,
-                                       atomic_load(&grayd->revision_in_force));
+    pthread_mutex_lock(&control->lock);
+    count = control->listener_count;
+    memcpy(listeners, control->listeners, sizeof(listeners));
+    pthread_mutex_unlock(&control->lock);
+    for (size_t i = 0; i < count; i++) {
+        listeners[i].listener(listeners[i].context, control->sequence,
+                              atomic_load(&grayd->revision_in_force));
     }
 }
 
@@ -135,6 +140,7 @@ static void run_job(struct control *control, const struct job *job)
     uint64_t before = control->world.revision;
 
     failpoint("call-taken");
+    in_force_follow(control);
     if (answered_before(control, job->call, &reply) == 0) {
         route_find_handler(job->call->route->number)(&control->hand,
                                                      job->call, &reply);
@@ -269,13 +275,14 @@ static void tick(struct control *control)
     in_force_adopt(control, now);
     schedule_tick(control, now);
     if ((control->policy_behind || control->words_behind) &&
-        now >= control->next_retry) {
-        control->next_retry = now + 1000;
+        is_due(now, control->next_retry, CONTROL_RETRY_MS)) {
+        control->next_retry = now + CONTROL_RETRY_MS;
         if (control->policy_behind) {
             in_force_publish(control, NULL, why);
         } else {
             in_force_words(control, why);
         }
+        control_tell(control);
     }
     commit_housekeeping(control, now);
 }

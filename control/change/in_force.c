@@ -91,7 +91,7 @@ static bool published(struct control *control, int status,
         control->policy_behind = !good;
     }
     control->words_behind = !good;
-    control->next_retry = grayd_now() + 1000;
+    control->next_retry = grayd_now() + CONTROL_RETRY_MS;
     if (good && !control->policy_behind) {
         atomic_store(&control->grayd->revision_in_force,
                      control->world.revision);
@@ -161,18 +161,63 @@ static int put_policy(struct control *control, struct build *build,
     return status;
 }
 
+static bool bypass_wanted(const struct control *control)
+{
+    return atomic_load(&control->grayd->bypass);
+}
+
+/* Somebody removed the folder: what is mapped still is nobody's any more, and
+ * all that is in force goes into a new one. */
+void in_force_follow(struct control *control)
+{
+    struct grayd *grayd = control->grayd;
+
+    if (!publisher_renewed(control->publisher)) {
+        return;
+    }
+    if (!control->folder_lost) {
+        grayd_log(LOG_LEVEL_WARN, "folder-lost",
+                  "somebody removed %s; it is made again",
+                  grayd->options.runtime);
+        control->next_retry = 0;
+    }
+    control->folder_lost = control->policy_behind = true;
+    atomic_store(&grayd->revision_in_force, 0);
+}
+
+/* Makes the folder where there is none, and says the bypass in it. */
+static int make_folder(struct control *control,
+                       struct gray_problem *ret_problem)
+{
+    int status;
+
+    if (!control->folder_lost) {
+        return 0;
+    }
+    status = publisher_words(control->publisher, NULL, 0, ret_problem);
+    if (status >= 0 && bypass_wanted(control)) {
+        status = publisher_bypass(control->publisher, true, ret_problem);
+    }
+    if (status < 0) {
+        return status;
+    }
+    publisher_renewed(control->publisher); /* by this grayd */
+    control->folder_lost = false;
+    return 0;
+}
+
 bool in_force_publish(struct control *control, struct build *build,
                       char ret_why[300])
 {
     struct build own = { 0 };
     struct gray_problem problem = { 0 };
-    int status = 0;
+    int status = make_folder(control, &problem);
 
-    if (json_object_size(control->world.documents) == 0 &&
+    if (status == 0 && json_object_size(control->world.documents) == 0 &&
         publisher_revision(control->publisher) == 0) {
         return published(control, 0, &problem, true, ret_why);
     }
-    if (build == NULL) {
+    if (status == 0 && build == NULL) {
         build = &own;
         status = build_world(control, build, &problem);
     }
@@ -242,8 +287,8 @@ static void adopt_word(struct control *control, const char *name,
     json_t *action = publisher_host_action(control->publisher, name);
 
     /* The word is set first and the line about it a moment later. */
-    if (control->host_word_seen == 0) {
-        control->host_word_seen = now;
+    if (control->host_word_seen == 0 || control->host_word_seen > now) {
+        control->host_word_seen = now; /* or the clock was set back */
     }
     if (action == NULL &&
         now - control->host_word_seen < CONTROL_HOST_WAIT_MS) {
@@ -256,16 +301,21 @@ static void adopt_word(struct control *control, const char *name,
     }
     if (release_adopt(&status, &facts, word, now, actor,
                       json_string_value(json_object_get(action, "reason")),
-                      &next) == 0 &&
-        change_begin(&change, control, NULL, &reply) == 0) {
+                      &next) == 0) {
+        if (change_begin(&change, control, NULL, &reply) != 0) {
+            goto out; /* the word stays, and is adopted later */
+        }
         failpoint("host-word-seen");
-        world_put_release(&change.world, name, &next);
+        if (world_put_release(&change.world, name, &next) != 0) {
+            change_end(&change);
+            goto out;
+        }
         describe_adoption(&change, name, actor, action);
         reply_json(&reply, 200, json_object());
         change_commit(&change, &reply);
         change_end(&change);
         if (reply_is_problem(&reply)) {
-            goto out; /* the word stays, and is adopted later */
+            goto out;
         }
         grayd_log(LOG_LEVEL_WARN, "host-word",
                   "%s: what %s set on the host is its state now", name, actor);
@@ -278,11 +328,6 @@ static void adopt_word(struct control *control, const char *name,
 out:
     reply_clear(&reply);
     json_decref(action);
-}
-
-static bool bypass_wanted(const struct control *control)
-{
-    return atomic_load(&control->grayd->bypass);
 }
 
 static void adopt_bypass(struct control *control)
@@ -329,5 +374,8 @@ void in_force_adopt(struct control *control, int64_t now)
             adopt_word(control, kept, word & GRAY_WORD_MASK, now);
         }
     }
-    adopt_bypass(control);
+    in_force_follow(control);
+    if (!control->folder_lost) {
+        adopt_bypass(control);
+    }
 }

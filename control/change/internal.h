@@ -19,7 +19,15 @@
 #define CONTROL_LISTENERS_MAX 4u
 #define CONTROL_DENIED_MAX 1000u
 #define CONTROL_HOST_WAIT_MS 500   /* for the line that says who set a word */
+#define CONTROL_RETRY_MS 1000
 #define CONTROL_SETTLE_MS 1000     /* a reply waits so long for readers */
+
+/* Whether a moment of the wall clock has come. One that is further off than a
+ * whole period was set before the clock was put back. */
+static inline bool is_due(int64_t now, int64_t moment, int64_t period)
+{
+    return now >= moment || moment - now > period;
+}
 
 struct job {
     const struct call *call;
@@ -29,6 +37,10 @@ struct job {
 struct denied {
     struct call call; /* without query and body */
     enum problem_number problem;
+};
+struct listener {
+    control_listener *listener;
+    void *context;
 };
 struct settler;
 
@@ -44,11 +56,8 @@ struct control {
     struct denied *denied;
     size_t denied_count;
     uint64_t denied_lost;
-    bool stopping;
-    struct {
-        control_listener *listener;
-        void *context;
-    } listeners[CONTROL_LISTENERS_MAX];
+    _Atomic bool stopping;
+    struct listener listeners[CONTROL_LISTENERS_MAX];
     size_t listener_count;
 
     /* the thread's own */
@@ -60,11 +69,13 @@ struct control {
     uint8_t chain[AUDIT_HASH];
     uint64_t sequence;
     uint64_t signed_size; /* of the tree at the last checkpoint */
-    int64_t next_checkpoint, next_retry, next_housekeeping, next_due;
+    int64_t next_checkpoint, next_retry, next_housekeeping;
+    int64_t next_due; /* of what is scheduled; 0: to be read */
     struct world world;
     struct gray_model *model; /* of `world`; NULL: no documents yet */
     bool policy_behind;       /* the folder has not the newest policy */
     bool words_behind;
+    bool folder_lost;         /* what this grayd maps is not at the path */
     int64_t host_word_seen; /* the first moment; 0: none is waiting */
     uint64_t *done_effects;
     size_t done_count, done_capacity;
@@ -89,6 +100,7 @@ struct change {
     const char *effect;       /* beside "publish"; NULL: none */
     struct store_put *puts;   /* beside documents and releases; texts owned */
     size_t put_count, put_room;
+    bool failed;              /* out of memory: nothing is committed */
 };
 /* A change from the world in force. 0, or -1 with the reply filled. */
 int change_begin(struct change *change, struct control *control,
@@ -143,6 +155,8 @@ void in_force_tighten(struct control *control, const struct world *before);
 bool in_force_publish(struct control *control, struct build *build,
                       char ret_why[300]);
 bool in_force_words(struct control *control, char ret_why[300]);
+/* Notices that the folder was removed: all of it is published again. */
+void in_force_follow(struct control *control);
 /* What grayd finds in the folder at its start, and on every tick: words and
  * the bypass that a person set there. */
 void in_force_adopt(struct control *control, int64_t now);

@@ -290,13 +290,15 @@ int control_start(struct grayd *grayd, struct gray_problem *ret_problem)
     error = control->denied == NULL ? -ENOMEM
                                     : open_all(control, ret_problem);
     error = error != 0 ? error : settler_start(&control->settler, control);
+    if (error == 0) {
+        control_tell(control); /* while nobody else touches it */
+    }
     error = error != 0 ? error : control_thread_start(control);
     if (error != 0) {
         grayd->control = NULL;
         control_free(control);
         return error;
     }
-    control_tell(control);
     return 0;
 }
 

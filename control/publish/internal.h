@@ -39,6 +39,7 @@ struct publisher {
     struct gray_folder folder;
     dev_t control_dev; /* of the folder's control: another one at the path */
     ino_t control_ino; /* means that somebody removed the folder */
+    bool renewed;      /* another folder was taken than the one before */
     struct kept kept;  /* files of last-good that this process wrote */
     uint64_t revision, revision_of; /* generation whose revision that is */
     /* Words of the host that were handed out. */

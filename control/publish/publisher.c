@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -95,6 +96,7 @@ static int folder_take(struct publisher *publisher,
         gray_folder_close(&folder);
         return error;
     }
+    publisher->renewed = publisher->folder.dirfd >= 0;
     gray_folder_close(&publisher->folder);
     publisher_fd_close(&publisher->lock_fd);
     publisher->folder = folder;
@@ -107,25 +109,43 @@ static int folder_take(struct publisher *publisher,
     return 0;
 }
 
+enum at_path { AT_PATH_OWN, AT_PATH_OTHER, AT_PATH_NONE };
+
+/* What lies where the folder was, by its control file. */
+static enum at_path look(const struct publisher *publisher)
+{
+    struct stat status;
+    char path[PATH_MAX];
+
+    if (snprintf(path, sizeof(path), "%s/control", publisher->runtime) >=
+            (int)sizeof(path) ||
+        lstat(path, &status) != 0) {
+        return AT_PATH_NONE;
+    }
+    return status.st_dev == publisher->control_dev &&
+                   status.st_ino == publisher->control_ino
+               ? AT_PATH_OWN
+               : AT_PATH_OTHER;
+}
+
 int publisher_follow(struct publisher *publisher, bool make,
                      struct gray_problem *ret_problem)
 {
-    CLEANUP_FREE char *path = NULL;
-    struct stat status;
-    int found;
+    enum at_path found = look(publisher);
 
-    if (asprintf(&path, "%s/control", publisher->runtime) < 0) {
-        path = NULL;
-        return publisher_problem(ret_problem, ENOMEM, "memory",
-                                 "Out of memory.");
-    }
-    found = lstat(path, &status);
-    if ((found == 0 && status.st_dev == publisher->control_dev &&
-         status.st_ino == publisher->control_ino) ||
-        (found != 0 && !make)) {
-        return 0;
-    }
-    return folder_take(publisher, ret_problem);
+    return found == AT_PATH_OWN || (found == AT_PATH_NONE && !make)
+               ? 0
+               : folder_take(publisher, ret_problem);
+}
+
+bool publisher_renewed(struct publisher *publisher)
+{
+    bool renewed;
+
+    publisher_follow(publisher, false, NULL); /* or stay where it is */
+    renewed = publisher->renewed || look(publisher) != AT_PATH_OWN;
+    publisher->renewed = false;
+    return renewed;
 }
 
 int publisher_open(struct publisher **ret_publisher, const char *runtime,

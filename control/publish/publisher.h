@@ -70,6 +70,11 @@ int publisher_words_force(struct publisher *publisher,
                           const struct publisher_word *words,
                           size_t word_count, struct gray_problem *ret_problem);
 
+/* Whether somebody removed the folder since this was asked last: none is at
+ * the path now, or another one, which has nothing of this publisher's. Cheap:
+ * may be asked on every tick. */
+bool publisher_renewed(struct publisher *publisher);
+
 /* Revision of the policy in force in the folder; 0: none. */
 uint64_t publisher_revision(struct publisher *publisher);
 /* The next word that a person set on this host (GRAY_WORD_HOST): *ret_scope

@@ -315,6 +315,24 @@ static void checkpoint_due(struct store_sqlite *store)
     }
 }
 
+/* SQLite goes on writing to files that have no name any more: what it then
+ * takes is gone with this process. */
+static int still_there(struct store_sqlite *store)
+{
+    struct gray_problem moved;
+    int gone = 0;
+
+    if (sqlite3_file_control(store->db.handle, "main",
+                             SQLITE_FCNTL_HAS_MOVED, &gone) != SQLITE_OK ||
+        gone == 0) {
+        return 0;
+    }
+    store_problem_set(&moved, EIO, "store-failed",
+                      "%.100s was removed or renamed.", store->db.folder);
+    store_stop(store, &moved);
+    return -EIO;
+}
+
 int sqlite_commit(void *state, const struct store_batch *batch,
                   uint64_t *ret_revision, struct gray_problem *ret_problem)
 {
@@ -324,7 +342,7 @@ int sqlite_commit(void *state, const struct store_batch *batch,
                              .problem = &problem };
     int error, code;
 
-    if (store->failed) {
+    if (store->failed || still_there(store) != 0) {
         if (ret_problem != NULL) {
             *ret_problem = store->failure;
         }
