@@ -13,6 +13,8 @@
 #include "control/change/apply.h"
 #include "policy/parse.h"
 
+#define SCHEDULE_RETRY_MS 1000
+
 static bool moment_of(const struct call *call, int64_t *ret_at)
 {
     const char *text =
@@ -99,12 +101,14 @@ void schedule_put(struct change *change, const json_t *changes,
                          changes, "findings", change_findings(change),
                          "scheduled", id));
     change_commit(change, reply);
+    control->next_due = 0;
 }
 
 /* ---- when it is time --------------------------------------------------------- */
 
 struct due {
     int64_t now;
+    int64_t next; /* of those that are not due */
     char id[STORE_NAME_MAX + 1];
     json_t *item;
 };
@@ -115,6 +119,9 @@ static int earliest(void *context, const struct store_item *item)
     json_t *value = json_loadb(item->text, item->length, 0, NULL);
     json_int_t at = json_integer_value(json_object_get(value, "at"));
 
+    if (value != NULL && at > due->now && at < due->next) {
+        due->next = at;
+    }
     if (value != NULL && at <= due->now &&
         (due->item == NULL ||
          at < json_integer_value(json_object_get(due->item, "at")))) {
@@ -126,7 +133,14 @@ static int earliest(void *context, const struct store_item *item)
     return 0;
 }
 
-static void run_due(struct control *control, const struct due *due)
+/* Neither the item nor the world is to blame: it is tried again. */
+static bool could_not(const struct reply *reply)
+{
+    return reply->status >= 500 || reply->body == NULL;
+}
+
+/* 0; -1: it waits on. */
+static int run_due(struct control *control, const struct due *due)
 {
     struct call call = {
         .route = &routes[ROUTE_APPLY],
@@ -136,6 +150,7 @@ static void run_due(struct control *control, const struct due *due)
     };
     struct reply reply = { 0 };
     struct change change;
+    int status;
 
     failpoint("schedule-due");
     identity_read(json_object_get(due->item, "by"), &call.identity);
@@ -144,10 +159,16 @@ static void run_due(struct control *control, const struct due *due)
         change.triggered_by = "SCHEDULE";
         change_put(&change, STORE_SCHEDULED, due->id, NULL);
         apply_run(&call, &change, &reply);
-        if (reply_is_problem(&reply)) {
+        if (reply_is_problem(&reply) && !could_not(&reply)) {
             change_refused(&change, "apply", "", &reply);
         }
         change_end(&change);
+    }
+    if (could_not(&reply)) {
+        grayd_log(LOG_LEVEL_WARN, "schedule",
+                  "%s was due and could not be committed; it waits on",
+                  due->id);
+        goto out;
     }
     /* Refused, or nothing to do: it waits no longer either way. */
     if ((reply_is_problem(&reply) ||
@@ -160,24 +181,29 @@ static void run_due(struct control *control, const struct due *due)
         change_commit(&change, &reply);
         change_end(&change);
     }
+out:
+    status = could_not(&reply) ? -1 : 0;
     reply_clear(&reply);
     json_decref(call.query);
+    return status;
 }
 
 void schedule_tick(struct control *control, int64_t now)
 {
-    struct due due = { .now = now };
+    struct due due = { .now = now, .next = INT64_MAX };
     struct gray_problem problem = { 0 };
 
     if (now < control->next_due ||
         atomic_load(&control->grayd->store_failed)) {
         return;
     }
-    control->next_due = now + GRAYD_TICK_MS;
     if (store_read_items(control->reader, STORE_SCHEDULED, 0, NULL, SIZE_MAX,
-                         earliest, &due, &problem) == 0 &&
-        due.item != NULL) {
-        run_due(control, &due);
+                         earliest, &due, &problem) != 0 ||
+        (due.item != NULL && run_due(control, &due) != 0)) {
+        control->next_due = now + SCHEDULE_RETRY_MS;
+    } else {
+        /* Until then nothing is read: a body may be large. */
+        control->next_due = due.item != NULL ? now : due.next;
     }
     json_decref(due.item);
 }

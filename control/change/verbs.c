@@ -176,6 +176,12 @@ static int move_release(struct change *change, const char *name,
             return -1;
         }
         event->earlier = &earlier;
+        /* Its steps are those of the document that it goes back to. */
+        if (release_facts_read(world_document(&change->world, "Release",
+                                              name), &facts) != 0) {
+            reply_problem(reply, PROBLEM_INTERNAL, "Memory is at its end.");
+            return -1;
+        }
     }
     status = release_move(&moved.before, &facts, event, &moved.after,
                           &refusal);
