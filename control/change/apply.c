@@ -170,23 +170,6 @@ static bool read_options(struct application *application,
             may_override(call, "Letting units drop out", reply));
 }
 
-static void refuse_release(const struct release_refusal *refusal,
-                           struct reply *reply)
-{
-    reply_problem(reply, PROBLEM_REFUSED, "%s", refusal->sentence);
-    reply_add(reply, "code", json_string(refusal->code));
-    if (refusal->advice[0] != '\0') {
-        reply_add(reply, "advice", json_string(refusal->advice));
-    }
-}
-
-static void refuse_texts(struct change *change, struct reply *reply)
-{
-    reply_problem(reply, PROBLEM_FINDINGS, "%zu errors; nothing was changed.",
-                  change->build.findings.errors);
-    reply_add(reply, "findings", change_findings(change));
-}
-
 int application_read(struct application *application, struct change *change,
                      const struct call *call, struct reply *reply)
 {
@@ -200,12 +183,12 @@ int application_read(struct application *application, struct change *change,
     application->texts = build_read_files(
         json_object_get(call->body, "files"), &change->build.findings);
     if (application->texts == NULL) {
-        refuse_texts(change, reply);
+        change_refuse_findings(change, reply);
         return -1;
     }
     if (build_apply(&change->world, application->texts, application->prune,
                     call->now, call->identity.name, &refusal) != 0) {
-        refuse_release(&refusal, reply);
+        change_refuse_move(&refusal, reply);
         return -1;
     }
     application->changes = world_changes(&control->world, &change->world);

@@ -149,12 +149,22 @@ json_t *change_findings(const struct change *change)
                                               : NULL);
 }
 
-static void refuse_findings(struct change *change, struct reply *reply)
+void change_refuse_findings(const struct change *change, struct reply *reply)
 {
     reply_problem(reply, PROBLEM_FINDINGS,
                   "%zu errors; nothing was changed.",
                   change->build.findings.errors);
     reply_add(reply, "findings", change_findings(change));
+}
+
+void change_refuse_move(const struct release_refusal *refusal,
+                        struct reply *reply)
+{
+    reply_problem(reply, PROBLEM_REFUSED, "%s", refusal->sentence);
+    reply_add(reply, "code", json_string(refusal->code));
+    if (refusal->advice[0] != '\0') {
+        reply_add(reply, "advice", json_string(refusal->advice));
+    }
 }
 
 int change_build(struct change *change, struct gray_documents *texts,
@@ -173,7 +183,7 @@ int change_build(struct change *change, struct gray_documents *texts,
          gray_gates_compare(control->model, change->build.model, gates,
                             &change->build.findings) != 0) ||
         build_compile(&change->build, &options) != 0) {
-        refuse_findings(change, reply);
+        change_refuse_findings(change, reply);
         return -1;
     }
     change->built = true;

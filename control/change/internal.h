@@ -118,6 +118,10 @@ json_t *change_findings(const struct change *change);
 /* If-Match against the newest revision, where the call has no document or
  * release of its own. False after having filled the reply. */
 bool change_base_is_current(const struct change *change, struct reply *reply);
+/* The findings of change->build, or the machine's refusal, as a reply. */
+void change_refuse_findings(const struct change *change, struct reply *reply);
+void change_refuse_move(const struct release_refusal *refusal,
+                        struct reply *reply);
 /* Changed documents are valid from the revision to come; before the reply says
  * so. */
 void change_note(struct change *change);

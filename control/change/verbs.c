@@ -29,15 +29,6 @@ struct moved {
     bool changed;
 };
 
-static void refuse(const struct release_refusal *refusal, struct reply *reply)
-{
-    reply_problem(reply, PROBLEM_REFUSED, "%s", refusal->sentence);
-    reply_add(reply, "code", json_string(refusal->code));
-    if (refusal->advice[0] != '\0') {
-        reply_add(reply, "advice", json_string(refusal->advice));
-    }
-}
-
 /* ---- the event --------------------------------------------------------------- */
 
 static bool read_weight(const json_t *body, uint32_t *ret_share,
@@ -186,7 +177,7 @@ static int move_release(struct change *change, const char *name,
     status = release_move(&moved.before, &facts, event, &moved.after,
                           &refusal);
     if (status < 0) {
-        refuse(&refusal, reply);
+        change_refuse_move(&refusal, reply);
         return -1;
     }
     snprintf(moved.name, sizeof(moved.name), "%s", name);

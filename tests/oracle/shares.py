@@ -102,6 +102,17 @@ def judge_growth(before, step):
                        f"such as uid {min(dropped)}")
 
 
+def fallen(rows, service="cart", new="v2", old="v1"):
+    """Users of a service that met the new version and later the old one."""
+    first_in = {}
+    for time_ms, name, version, uid, _ in rows:
+        if name == service and version == new:
+            first_in[uid] = min(time_ms, first_in.get(uid, time_ms))
+    return [uid for time_ms, name, version, uid, _ in rows
+            if name == service and version == old
+            and time_ms > first_in.get(uid, time_ms)]
+
+
 def chi_square(a, b, total):
     """Of the 2x2 table of two sets of users; 0 when one is empty or full."""
     both = len(a & b)

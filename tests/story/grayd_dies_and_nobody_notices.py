@@ -14,7 +14,7 @@ import random
 import signal
 import threading
 
-from harness import Story, build_folder, check
+from harness import Story, build_folder, check, shares
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 KILLS = int(os.environ.get("STORY_KILLS", "100"))
@@ -27,17 +27,6 @@ def grayd_module():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def dropped(rows):
-    """Users that met v2 and later v1."""
-    first_in = {}
-    for time_ms, service, version, uid, _ in rows:
-        if service == "cart" and version == "v2":
-            first_in[uid] = min(time_ms, first_in.get(uid, time_ms))
-    return [uid for time_ms, service, version, uid, _ in rows
-            if service == "cart" and version == "v1"
-            and time_ms > first_in.get(uid, time_ms)]
 
 
 def life(module, grayd, dice, weight):
@@ -96,7 +85,7 @@ def main():
             check(tally["failed"] == 0, f"requests failed: {tally}")
             check(story.workers() == workers, "a worker was restarted")
             story.logged(tally["requests"], ["cart"])
-            fallen = dropped(story.log_rows())
+            fallen = shares.fallen(story.log_rows())
             check(not fallen, f"{len(fallen)} requests of users fell back, "
                   f"such as uid {fallen[:1]}")
             tally = story.users("--users", USERS, "--by", "cart")

@@ -15,24 +15,13 @@ import os
 import signal
 import time
 
-from harness import Story, check
+from harness import Story, check, shares
 
 COUNT = int(os.environ.get("STORY_PUBLICATIONS", "1000"))
 CLIENTS = 64
 KEPT = "    keepalive_timeout 3600s;\n    keepalive_time 3600s;\n"
 EVERY = 0.1
 USERS = 2000
-
-
-def dropped(rows):
-    """Users that met v2 and later v1."""
-    first_in = {}
-    for time_ms, service, version, uid, _ in rows:
-        if service == "cart" and version == "v2":
-            first_in[uid] = min(time_ms, first_in.get(uid, time_ms))
-    return [uid for time_ms, service, version, uid, _ in rows
-            if service == "cart" and version == "v1"
-            and time_ms > first_in.get(uid, time_ms)]
 
 
 def main():
@@ -68,7 +57,7 @@ def main():
               f"connections were broken: {tally}")
         check(story.workers() == workers, "a worker was restarted")
         story.logged(tally["requests"], ["cart"])
-        fallen = dropped(story.log_rows())
+        fallen = shares.fallen(story.log_rows())
         check(not fallen, f"{len(fallen)} requests of users fell back, such "
               f"as uid {fallen[:1]}")
         status = json.loads(story.gray("status", "--runtime", story.runtime,
