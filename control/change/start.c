@@ -194,6 +194,7 @@ static int recover_folder(struct control *control,
         struct build build = { 0 };
 
         if (build_check(&build, &control->world, NULL) == 0) {
+            gray_model_free(control->model); /* of a word just adopted */
             control->model = build.model;
             build.model = NULL;
         }
