@@ -84,11 +84,20 @@ class Shell:
         raise AssertionError(("the shell ended", command, lines))
 
     def end(self):
+        """All that was started from it ends, and is seen to have ended."""
         try:
             os.killpg(self.process.pid, signal.SIGTERM)
         except ProcessLookupError:
             pass
         self.process.wait(10)
+        until(self.is_over)
+
+    def is_over(self):
+        try:
+            os.killpg(self.process.pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
 
 
 def listens(port):
