@@ -155,7 +155,7 @@ char *remote_path(const char *format, ...)
 struct answer {
     long status; /* 0: none */
     char *text;
-    size_t length;
+    size_t length, room;
     bool too_large;
     CURLcode code;
 };
@@ -170,14 +170,19 @@ static size_t keep_piece(char *data, size_t one, size_t count, void *context)
         answer->too_large = true;
         return 0;
     }
-    text = realloc(answer->text, answer->length + length + 1);
-    if (text == NULL) {
-        return 0;
+    if (answer->length + length >= answer->room) {
+        size_t room = 2 * (answer->length + length) + 4096;
+
+        text = realloc(answer->text, room);
+        if (text == NULL) {
+            return 0;
+        }
+        answer->text = text;
+        answer->room = room;
     }
-    memcpy(text + answer->length, data, length);
-    answer->text = text;
+    memcpy(answer->text + answer->length, data, length);
     answer->length += length;
-    text[answer->length] = '\0';
+    answer->text[answer->length] = '\0';
     return length;
 }
 
