@@ -14,6 +14,7 @@
 
 #include "cli/remote.h"
 #include "policy/documents.h"
+#include "policy/parse.h"
 
 /* ---- lists ------------------------------------------------------------------------ */
 
@@ -191,6 +192,29 @@ static void add_options(json_t *body, const struct arguments *arguments)
     remote_reason(body, arguments);
 }
 
+/* A moment that has passed is a slip of the pen, and would be now. */
+static int check_moment(const struct arguments *arguments)
+{
+    const char *text = arguments_get(arguments, CLI_AT);
+    char now[40];
+    int64_t at;
+
+    if (text == NULL) {
+        return 0;
+    }
+    moment_text(port_now_ms(), now);
+    if (!gray_parse_moment(text, &at)) {
+        complain("--at: a moment such as %s is wanted, not: %s", now, text);
+        return CLI_EXIT_USAGE;
+    }
+    if (at <= port_now_ms()) {
+        complain("--at: %s has passed, it is %s here; nothing was done. "
+                 "Without --at it is applied now", text, now);
+        return CLI_EXIT_USAGE;
+    }
+    return 0;
+}
+
 /* With --wait: who has it; adds "readers". */
 static int wait_for_it(struct remote *remote,
                        const struct arguments *arguments, json_t *changed,
@@ -219,6 +243,7 @@ int command_apply(const struct arguments *arguments)
     double wait = 0;
     int status = arguments_number(arguments, CLI_WAIT, 0, CLI_WAIT_MAX, &wait);
 
+    status = status != 0 ? status : check_moment(arguments);
     status = status != 0 ? status : remote_open(&remote, arguments);
     if (status != 0) {
         return status;
@@ -238,6 +263,10 @@ int command_apply(const struct arguments *arguments)
         json_print(json_incref(changed), JSON_INDENT(2));
     } else {
         changed_say(changed);
+        if (arguments_has(arguments, CLI_AT) &&
+            *text_at(changed, "scheduled") == '\0') {
+            printf("nothing was scheduled\n");
+        }
     }
     return status != 0 || readers == NULL
                ? status

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "policy/utf8.h"
 
 const struct cli_exit_code cli_exit_codes[] = {
 #define CLI_EXIT(NAME, number, sentence) { number, #NAME, sentence },
@@ -324,6 +325,48 @@ static int parse_command(struct arguments *arguments, int argc,
     return 0;
 }
 
+static bool is_utf8(const char *text)
+{
+    size_t length = strlen(text), step;
+
+    for (; length > 0; text += step, length -= step) {
+        step = gray_utf8_step(text, length);
+        if (step == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What goes to grayd goes there as JSON, which holds UTF-8 and nothing else: a
+ * scope or a moment that was left out would be the widest scope, and now.
+ * Names of files stay here, and a header of explain is bytes. */
+static int check_texts(const struct arguments *arguments)
+{
+    bool good = true;
+
+    if ((arguments->command->options & CLI_SERVER) == 0 ||
+        (arguments->command->options & CLI_HEADER) != 0) {
+        return 0;
+    }
+    for (size_t i = 0; good && i < arguments->operand_count; i++) {
+        good = is_utf8(arguments->operands[i]);
+    }
+    for (size_t i = 0; good && i < arguments->value_count; i++) {
+        const char *values =
+            cli_options[__builtin_ctzll(arguments->values[i].option)].values;
+
+        good = strcmp(values, "file") == 0 || strcmp(values, "folder") == 0 ||
+               is_utf8(arguments->values[i].value);
+    }
+    if (!good) {
+        complain("a word of the command is not UTF-8; nothing was done. Write "
+                 "it in a terminal with a UTF-8 locale");
+        return CLI_EXIT_USAGE;
+    }
+    return 0;
+}
+
 int arguments_parse(struct arguments *ret_arguments, int argc,
                     char *const *argv)
 {
@@ -348,6 +391,9 @@ int arguments_parse(struct arguments *ret_arguments, int argc,
     }
     if (status == 0) {
         status = check_operands(&arguments);
+    }
+    if (status == 0) {
+        status = check_texts(&arguments);
     }
     if (status == 0) {
         *ret_arguments = arguments;

@@ -259,20 +259,21 @@ int command_history(const struct arguments *arguments)
 static void print_release(const json_t *release)
 {
     CLI_CLEANUP(json_freep) json_t *rows = json_pack("[O]", release);
+    CLI_CLEANUP(string_freep) char *moved = NULL;
     const json_t *verb;
     size_t i;
 
-    printf("\n");
     releases_say(rows);
     printf("may:");
     json_array_foreach(json_object_get(release, "may"), i, verb) {
         printf(" %s", json_string_value(verb));
     }
     printf("\n");
-    if (*text_at(release, "by") != '\0') {
-        printf("last moved by %s%s%s\n", text_at(release, "by"),
-               *text_at(release, "reason") != '\0' ? ": " : "",
-               text_at(release, "reason"));
+    if (*text_at(release, "by") != '\0' &&
+        asprintf(&moved, "last moved by %s%s%s", text_at(release, "by"),
+                 *text_at(release, "reason") != '\0' ? ": " : "",
+                 text_at(release, "reason")) >= 0) {
+        printf("%s\n", text_clean(moved));
     }
 }
 
@@ -319,10 +320,12 @@ int command_describe(const struct arguments *arguments)
     if (arguments_json(arguments)) {
         return json_print(json_incref(whole), JSON_INDENT(2));
     }
-    print_document(json_object_get(whole, "document"));
+    /* Where it stands comes first: that is what is asked at night. */
     if (json_object_get(whole, "release") != NULL) {
         print_release(json_object_get(whole, "release"));
+        printf("\n");
     }
+    print_document(json_object_get(whole, "document"));
     printf("\n");
     print_versions(json_object_get(whole, "versions"));
     return CLI_EXIT_OK;

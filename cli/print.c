@@ -27,6 +27,11 @@ char *text_clean(char *text)
             *at = '?';
         } else if (*at == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0) {
             at[0] = at[1] = '?';
+        } else if (*at == 0xe2 &&
+                   ((at[1] == 0x80 && at[2] >= 0xaa && at[2] <= 0xae) ||
+                    (at[1] == 0x81 && at[2] >= 0xa6 && at[2] <= 0xa9))) {
+            /* what turns the direction of writing shows another text */
+            at[0] = at[1] = at[2] = '?';
         }
     }
     return text;

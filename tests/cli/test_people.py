@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""test_people.py - slips of tired people, and words meant to mislead them.
+
+Why: a moment of yesterday, a scope from a terminal of another encoding, or a
+reason that steers the reader's terminal each did the opposite of what was
+typed or shown; none of it may pass in silence.
+usage: test_people.py GRAY GRAYD
+"""
+import os
+import subprocess
+
+from grayd_case import Case, LIMIT_S, OK, PROGRAMS, USAGE, main
+
+
+class People(Case):
+    def raw(self, *words):
+        """gray with words that are bytes."""
+        return subprocess.run(
+            [PROGRAMS["gray"], *words], capture_output=True, check=False,
+            timeout=LIMIT_S, env=self.env())
+
+    def test_a_moment_that_has_passed_is_not_now(self):
+        for text in ("2020-01-01T00:00:00Z", "tomorrow", "03:00"):
+            done = self.gray("apply", "-f", self.docs, "--at", text,
+                             code=USAGE)
+            self.assertIn(text, done.stderr)
+        self.assertEqual(self.actions("apply"), [])
+        self.apply()
+        self.gray("apply", "-f", self.docs, "--at", "tomorrow", code=USAGE)
+        done = self.gray("apply", "-f", self.docs, "--at",
+                         "2099-01-01T00:00:00Z")
+        self.assertIn("nothing was scheduled", done.stdout)
+
+    def test_what_is_not_utf8_is_not_left_out(self):
+        self.apply()
+        for words in (("token", "create", "x", "--role", "operator",
+                       "--scope", b"caf\xe9"),
+                      ("start", "cart-2", "--reason", b"caf\xe9"),
+                      ("apply", "-f", self.docs, "--at", b"2099\xff"),
+                      ("context", "add", b"caf\xe9", "--server", "unix:/x")):
+            done = self.raw(*words)
+            self.assertEqual(done.returncode, USAGE, words)
+            self.assertIn(b"not UTF-8", done.stderr)
+        self.assertEqual(len(self.facts("token", "list")["tokens"]), 1)
+        self.assertEqual(self.state_of(), "Initialized")
+        # names of files are bytes
+        name = os.fsencode(self.dir) + b"/caf\xe9"
+        done = self.raw("token", "create", "x", "--role", "viewer", "--into",
+                        name)
+        self.assertEqual(done.returncode, OK, done.stderr)
+        self.assertTrue(os.path.exists(name))
+
+    def test_a_reason_steers_no_terminal(self):
+        self.apply()
+        self.gray("start", "cart-2", "--reason",
+                  "a\x1b[31mred\x1b[0m\n\u202eback\u2066x \u4e2d\u6587")
+        for words in (("describe", "Release", "cart-2"),
+                      ("history", "release", "cart-2"), ("changes",),
+                      ("audit", "list")):
+            text = self.gray(*words).stdout
+            self.assertIn("red", text)
+            self.assertIn("\u4e2d\u6587", text)
+            for bad in ("\x1b", "\u202e", "\u2066", "\nback"):
+                self.assertNotIn(bad, text, words)
+
+
+if __name__ == "__main__":
+    main()
