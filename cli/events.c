@@ -19,6 +19,25 @@
 
 /* ---- one record -------------------------------------------------------------------- */
 
+/* What it was done to; the first of many where a record has no single one. */
+static char *resource_text(const json_t *record)
+{
+    const json_t *after = json_object_get(record, "after");
+    const char *text = text_at(record, "resource"), *first = "";
+    size_t count = 0;
+    char *made = NULL;
+
+    if (*text == '\0' && json_is_array(after)) {
+        first = text_at(json_array_get(after, 0), "document");
+        count = json_array_size(after);
+    }
+    if (*first == '\0' || count < 2) {
+        return strdup(*first != '\0' ? first : text);
+    }
+    return asprintf(&made, "%s and %zu more", first, count - 1) < 0 ? NULL
+                                                                    : made;
+}
+
 /* Records as rows; the outcome where there are several. */
 static void print_records(const json_t *records, bool outcomes)
 {
@@ -36,11 +55,13 @@ static void print_records(const json_t *records, bool outcomes)
     table_right(table, 0);
     table_right(table, 5);
     json_array_foreach(records, i, record) {
+        CLI_CLEANUP(string_freep) char *resource = resource_text(record);
+
         table_cell(table, "%lld", (long long)number_at(record, "sequence"));
         table_cell(table, "%s", text_at(record, "at"));
         table_cell(table, "%s", text_at(record, "actor"));
         table_cell(table, "%s", text_at(record, "action"));
-        table_cell(table, "%s", text_at(record, "resource"));
+        table_cell(table, "%s", resource != NULL ? resource : "");
         if (number_at(record, "revision") > 0) {
             table_cell(table, "%lld",
                        (long long)number_at(record, "revision"));
@@ -112,12 +133,13 @@ static void print_event(struct watch *watch)
 {
     CLI_CLEANUP(json_freep) json_t *record = json_loads(watch->data, 0, NULL);
     CLI_CLEANUP(string_freep) char *text = NULL;
+    CLI_CLEANUP(string_freep) char *resource = resource_text(record);
 
     if (watch->json) {
         printf("%s\n", watch->data);
     } else if (asprintf(&text, "%s  %s  %s %s%s%s", text_at(record, "at"),
                         text_at(record, "actor"), text_at(record, "action"),
-                        text_at(record, "resource"),
+                        resource != NULL ? resource : "",
                         *text_at(record, "reason") != '\0' ? "  " : "",
                         text_at(record, "reason")) >= 0) {
         printf("%s\n", text_clean(text));

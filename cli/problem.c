@@ -93,6 +93,9 @@ int problem_say(const json_t *problem, long status, const char *place)
     if (*advice == '\0' && status == 401) {
         advice = "Give a token: --token-file FILE, $GRAY_TOKEN, or gray "
                  "context add NAME --server URL --token-file FILE.";
+    } else if (*advice == '\0' && status == 403) {
+        advice = "gray whoami says what this token may do and on which names; "
+                 "an admin makes another one: gray token create.";
     } else if (*advice == '\0' && strcmp(code, "store-failed") == 0) {
         advice = "In an emergency act on the folder of the host: gray stop "
                  "NAME --local.";

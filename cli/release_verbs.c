@@ -46,6 +46,12 @@ static int make_body(const struct arguments *arguments, json_t *body)
     if (status == 0 && arguments->operand_count > 1) {
         status = add_weight(body, arguments->operands[1]);
     }
+    if (status == 0 && revision == 0 &&
+        strcmp(arguments->command->words, "undo") == 0) {
+        complain("undo needs --to-revision N; gray history release %s lists "
+                 "them", arguments->operands[0]);
+        status = CLI_EXIT_USAGE;
+    }
     if (revision > 0) {
         json_object_set_new(body, "toRevision",
                             json_integer((json_int_t)revision));

@@ -299,10 +299,23 @@ static void try_often(struct remote *remote, const struct remote_call *call,
 
 /* ---- what is said about it ------------------------------------------------------------ */
 
+/* A socket has no port, of which libcurl speaks. */
+static const char *why_unreachable(const struct remote *remote, CURLcode code)
+{
+    long reason = 0;
+
+    if (remote->server.socket != NULL && code == CURLE_COULDNT_CONNECT &&
+        curl_easy_getinfo(remote->curl, CURLINFO_OS_ERRNO, &reason) ==
+            CURLE_OK && reason != 0) {
+        return strerror((int)reason);
+    }
+    return remote->error[0] != '\0' ? remote->error
+                                    : curl_easy_strerror(code);
+}
+
 int client_unreachable(const struct remote *remote, CURLcode code)
 {
-    const char *why = remote->error[0] != '\0' ? remote->error
-                                               : curl_easy_strerror(code);
+    const char *why = why_unreachable(remote, code);
 
     if (is_distrust(code)) {
         complain("%s is not believed: %s (--ca FILE names who may sign for "

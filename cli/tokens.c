@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -68,9 +69,16 @@ static int write_secret(const char *path, const char *secret)
 /* A file that cannot be made is found before a token is. */
 static int check_place(const char *path)
 {
+    CLI_CLEANUP(string_freep) char *folder =
+        path != NULL ? strdup(path) : NULL;
+
     if (path != NULL && access(path, F_OK) == 0) {
         complain("%s is there already", path);
         return CLI_EXIT_REFUSED;
+    }
+    if (folder != NULL && access(dirname(folder), W_OK | X_OK) != 0) {
+        complain("%s: %s; no token was made", path, strerror(errno));
+        return CLI_EXIT_SYSTEM;
     }
     return 0;
 }
@@ -147,6 +155,26 @@ int command_token_create(const struct arguments *arguments)
     return status != 0 ? status : say_made(arguments, made);
 }
 
+/* As `gray whoami` says them: "cart* pay*", "*" for every name. */
+static char *scopes_text(const json_t *scopes)
+{
+    char *text = strdup("");
+    const json_t *scope;
+    size_t i;
+
+    json_array_foreach(scopes, i, scope) {
+        char *longer = NULL;
+
+        if (asprintf(&longer, "%s%s%s*", text != NULL ? text : "",
+                     i > 0 ? " " : "", json_string_value(scope)) < 0) {
+            longer = NULL;
+        }
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
 int command_token_list(const struct arguments *arguments)
 {
     CLI_CLEANUP(remote_freep) struct remote *remote = NULL;
@@ -173,7 +201,7 @@ int command_token_list(const struct arguments *arguments)
     }
     json_array_foreach(tokens, i, row) {
         CLI_CLEANUP(string_freep) char *scopes =
-            json_dumps(json_object_get(row, "scopes"), JSON_COMPACT);
+            scopes_text(json_object_get(row, "scopes"));
 
         table_cell(table, "%s", text_at(row, "id"));
         table_cell(table, "%s", text_at(row, "name"));

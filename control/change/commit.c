@@ -152,8 +152,9 @@ json_t *change_findings(const struct change *change)
 void change_refuse_findings(const struct change *change, struct reply *reply)
 {
     reply_problem(reply, PROBLEM_FINDINGS,
-                  "%zu errors; nothing was changed.",
-                  change->build.findings.errors);
+                  "%zu error%s; nothing was changed.",
+                  change->build.findings.errors,
+                  change->build.findings.errors == 1 ? "" : "s");
     reply_add(reply, "findings", change_findings(change));
 }
 

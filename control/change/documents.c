@@ -128,6 +128,32 @@ static bool release_is_over(const struct world *world, const char *name)
              baseline_moved(world, world_document(world, "Release", name))));
 }
 
+/* What helps before this document can go. */
+static void advise_delete(const struct change *change, const struct call *call,
+                          struct reply *reply)
+{
+    struct release_status status;
+    struct release_facts facts;
+
+    if (strcmp(call->kind, "Lane") == 0) {
+        reply_add(reply, "advice",
+                  json_sprintf("gray lane disable %s sends everyone in it to "
+                               "the baseline; then it can be deleted",
+                               call->name));
+    } else if (world_release(&change->control->world, call->name, &status,
+                             &facts) &&
+               strcmp(call->kind, "Release") == 0) {
+        reply_add(reply, "advice",
+                  status.share == GRAY_SHARE_ALL
+                      ? json_sprintf("make its version the baseline of its "
+                                     "services first (gray apply -f); it can "
+                                     "be deleted then")
+                      : json_sprintf("gray abort %s --reason TEXT sends "
+                                     "everyone back; then it can be deleted",
+                                     call->name));
+    }
+}
+
 static void delete_document(struct change *change, const struct call *call,
                             struct reply *reply)
 {
@@ -144,12 +170,8 @@ static void delete_document(struct change *change, const struct call *call,
     world_put(&change->world, call->kind, call->name, NULL);
     change->reason = call_query_text(call, "reason");
     commit_documents(change, "delete", &gates, reply);
-    if (release && reply->status == 422) {
-        reply_add(reply, "advice",
-                  json_sprintf("gray abort %s sends everyone back; at 100 %%, "
-                               "make its version the baseline of its services "
-                               "first",
-                               call->name));
+    if (reply->status == 422) {
+        advise_delete(change, call, reply);
     }
 }
 

@@ -196,8 +196,14 @@ static json_t *sentence_of(const struct moved *moved)
 {
     const struct release_status *now = &moved->after;
 
-    const char *means = now->killed ? "killed: everyone goes to the baseline"
-                                    : state_docs[now->state];
+    const char *means =
+        now->killed ? "killed: everyone goes to the baseline"
+        : now->state == RELEASE_ABORTED &&
+                release_word(now) == GRAY_WORD_BASELINE
+            ? "its share is 0; everyone goes to the baseline"
+        : now->state == RELEASE_ABORTED
+            ? "its share is 0; nobody new enters, those in stay in"
+            : state_docs[now->state];
 
     return json_sprintf("%s is %s%s at %g %%: %s", moved->name,
                         moved->changed ? "" : "already ",

@@ -10,7 +10,8 @@ usage: test_people.py GRAY GRAYD
 import os
 import subprocess
 
-from grayd_case import Case, LIMIT_S, OK, PROGRAMS, USAGE, main
+from grayd_case import (Case, DENIED, LIMIT_S, OK, PROGRAMS, REFUSED, SYSTEM,
+                        USAGE, main)
 
 
 class People(Case):
@@ -63,6 +64,63 @@ class People(Case):
             self.assertIn("\u4e2d\u6587", text)
             for bad in ("\x1b", "\u202e", "\u2066", "\nback"):
                 self.assertNotIn(bad, text, words)
+
+    def test_each_refusal_says_what_to_do(self):
+        self.apply()
+        done = self.gray("undo", "cart-2", "--reason", "x", code=USAGE)
+        self.assertIn("--to-revision N; gray history release cart-2",
+                      done.stderr)
+        text = self.gray("describe", "Release", "cart-2").stdout
+        self.assertLess(text.index("may:"), text.index('"kind"'))
+        self.gray("token", "create", "x", "--role", "viewer", "--into",
+                  self.dir + "/none/x", code=SYSTEM)
+        self.assertEqual(len(self.facts("token", "list")["tokens"]), 1)
+        self.gray("token", "create", "eve", "--role", "operator", "--scope",
+                  "pay", "--scope", "order", "--into", self.dir + "/eve")
+        self.assertRegex(self.gray("token", "list").stdout,
+                         r"eve +operator +pay\* order\* ")
+        done = self.gray("start", "cart-2", "--token-file",
+                         self.dir + "/eve", code=DENIED)
+        self.assertIn("gray whoami says", done.stderr)
+        done = self.gray("delete", "Lane", "red", code=REFUSED)
+        self.assertIn("gray lane disable red", done.stderr)
+        self.assertNotIn("1 errors", done.stderr)
+        self.gray("lane", "disable", "red")
+        self.gray("delete", "Lane", "red")
+
+    def test_aborted_says_where_everyone_is(self):
+        self.apply()
+        self.gray("start", "cart-2")
+        text = self.gray("stop", "cart-2").stdout
+        self.assertIn("its share is 0; everyone goes to the baseline", text)
+        self.assertNotIn("stay", text)
+        self.gray("retry", "cart-2")
+        text = self.gray("abort", "cart-2", "--keep", "--reason", "x").stdout
+        self.assertIn("those in stay in", text)
+
+    def test_a_release_that_is_over_names_what_lets_it_go(self):
+        self.apply()
+        self.gray("start", "cart-2")
+        self.gray("promote", "cart-2", "--full")
+        self.gray("finish", "cart-2")
+        done = self.gray("delete", "Release", "cart-2", code=REFUSED)
+        self.assertNotIn("gray abort", done.stderr)
+        self.assertIn("the baseline of its services first", done.stderr)
+
+    def test_changes_name_what_they_changed(self):
+        self.apply()
+        text = self.gray("changes").stdout
+        self.assertRegex(text, r"apply +Service/cart and 3 more ")
+
+    def test_a_socket_has_no_port(self):
+        self.process.kill()
+        self.process.wait(LIMIT_S)
+        done = self.gray("whoami", code=8)
+        self.assertNotIn("port 80", done.stderr)
+        self.assertIn("Connection refused", done.stderr)
+        os.unlink(self.socket)
+        done = self.gray("whoami", code=8)
+        self.assertIn("No such file or directory", done.stderr)
 
 
 if __name__ == "__main__":
