@@ -59,13 +59,19 @@ class Case(unittest.TestCase):
         self.socket = self.dir + "/grayd.sock"
         self.process = None
         self.port = 0
+        self.addCleanup(self.clean)  # also when grayd does not start
         self.docs = self.write(SHOP)
         self.start()
 
-    def tearDown(self):
-        if self.process is not None:
-            self.end(signal.SIGTERM)
-        shutil.rmtree(self.dir)
+    def clean(self):
+        try:
+            if self.process is not None:
+                self.end(signal.SIGTERM)
+        finally:
+            if self.process is not None:
+                self.process.kill()
+                self.process.wait(LIMIT_S)
+            shutil.rmtree(self.dir)
 
     def write(self, text, name="docs.yaml", mode=None):
         path = os.path.join(self.dir, name)
