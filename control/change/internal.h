@@ -3,7 +3,7 @@
  *
  * Why: everything here is touched by one thread; only `queue` and `settling`
  * have locks.
- * Read next: control.c, commit.c.
+ * Read next: control.c, change.c, commit.c.
  */
 #ifndef GRAYD_CHANGE_INTERNAL_H
 #define GRAYD_CHANGE_INTERNAL_H
@@ -83,7 +83,7 @@ struct control {
     struct hand hand;
 };
 
-/* ---- one change (commit.c) ------------------------------------------------- */
+/* ---- one change (change.c, commit.c) ----------------------------------------- */
 
 struct change {
     struct control *control;
