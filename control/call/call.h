@@ -164,7 +164,8 @@ json_t *record_public(const char *text, size_t length);
 /* Whether an identity's scope covers a resource: the name after the "/"; ""
  * (everything), tokens and schedules need the scope of every name. */
 bool resource_covered(const struct identity *identity, const char *resource);
-/* The same of what a record is about. */
+/* The same of what a record is about; one without a resource is about every
+ * document that its sides name. */
 bool record_covered(const struct identity *identity, const json_t *record);
 
 /* An identity of the store as REST shows it (Token), without its hash. New

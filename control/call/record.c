@@ -66,10 +66,40 @@ bool resource_covered(const struct identity *identity, const char *resource)
     return identity_covers(identity, slash != NULL ? slash + 1 : resource);
 }
 
+/* Whether a side of a change names documents, and all are covered. */
+static bool side_covered(const struct identity *identity, const json_t *side,
+                         bool *names)
+{
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach(side, i, item) {
+        const char *document =
+            json_string_value(json_object_get(item, "document"));
+
+        if (document == NULL || !resource_covered(identity, document)) {
+            return false;
+        }
+        *names = true;
+    }
+    return true;
+}
+
 bool record_covered(const struct identity *identity, const json_t *record)
 {
-    return resource_covered(
-        identity, json_string_value(json_object_get(record, "resource")));
+    const char *resource =
+        json_string_value(json_object_get(record, "resource"));
+    bool names = false;
+
+    if (resource != NULL && resource[0] != '\0') {
+        return resource_covered(identity, resource);
+    }
+    /* Of several documents: seen by whoever may see each of them. */
+    return resource_covered(identity, resource) ||
+           (side_covered(identity, json_object_get(record, "before"),
+                         &names) &&
+            side_covered(identity, json_object_get(record, "after"), &names) &&
+            names);
 }
 
 static void moment_replace(json_t *value, const char *key)

@@ -152,6 +152,19 @@ static void test_records(void **state)
     assert_false(record_covered(&cart, record));
     json_object_set_new(record, "resource", json_string(""));
     assert_false(record_covered(&cart, record));
+    /* An apply of several documents: of those who may see each of them. */
+    json_object_set_new(record, "before", json_array());
+    json_object_set_new(record, "after", json_loads(
+        "[{\"document\":\"Release/cart-2\"},{\"document\":\"List/cart\"}]",
+        0, NULL));
+    assert_true(record_covered(&cart, record));
+    json_object_set_new(record, "before", json_loads(
+        "[{\"document\":\"Service/pay\"}]", 0, NULL));
+    assert_false(record_covered(&cart, record));
+    assert_true(record_covered(&all, record));
+    json_object_set_new(record, "after", json_loads("[{}]", 0, NULL));
+    json_object_set_new(record, "before", json_array());
+    assert_false(record_covered(&cart, record));
     json_object_del(record, "resource");
     assert_false(record_covered(&cart, record));
     assert_true(record_covered(&all, record));
