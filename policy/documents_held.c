@@ -53,13 +53,25 @@ int gray_documents_add_tree(struct gray_documents *docs, const char *name,
     return gray_documents_root(docs, text, 0, json_incref(tree));
 }
 
+/* json_copy() leaves out what it has no memory for, and says nothing. */
+static json_t *copy_whole(const json_t *map)
+{
+    json_t *copy = json_copy((json_t *)(uintptr_t)map);
+
+    if (copy != NULL && json_object_size(copy) != json_object_size(map)) {
+        json_decref(copy);
+        copy = NULL;
+    }
+    return copy;
+}
+
 /* A copy of the document whose own maps may be written to, and no deeper. */
 static json_t *held(const json_t *document, uint32_t share, uint32_t attempt)
 {
-    json_t *copy = json_copy((json_t *)(uintptr_t)document);
+    json_t *copy = copy_whole(document);
     const json_t *written = json_object_get(document, "admission");
     json_t *admission = json_is_object(written)
-                            ? json_copy((json_t *)(uintptr_t)written)
+                            ? copy_whole(written)
                             : json_object();
 
     /* What is wrong with it is said by the check, not papered over here. */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "control/audit/internal.h"
+#include "control/dump.h"
 #include "policy/utf8.h"
 
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
@@ -77,11 +78,11 @@ static int set_side(json_t *record, const char *key, const json_t *side)
     if (side == NULL) {
         return 0;
     }
-    text = json_dumps(side, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENCODE_ANY);
+    text = json_text(side, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENCODE_ANY,
+                     &length);
     if (text == NULL) {
         return -1;
     }
-    length = strlen(text);
     value = length > AUDIT_SIDE_MAX ? side_digest(text, length)
                                     : json_deep_copy(side);
     free(text);
@@ -124,12 +125,9 @@ char *audit_record_text(uint64_t sequence, const struct audit_entry *entry,
     char *text = NULL;
 
     if (record != NULL && fill(record, sequence, entry) == 0) {
-        text = json_dumps(record, JSON_SORT_KEYS | JSON_COMPACT);
+        text = json_text(record, JSON_SORT_KEYS | JSON_COMPACT, ret_length);
     }
     json_decref(record);
-    if (text != NULL) {
-        *ret_length = strlen(text);
-    }
     return text;
 }
 

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "control/change/apply.h"
+#include "control/dump.h"
 #include "control/hex.h"
 #include "policy/parse.h"
 
@@ -243,7 +244,7 @@ json_t *digest_changes(const json_t *changes, const struct world *world)
         const char *name = json_string_value(json_object_get(item, "name"));
         const json_t *tree = world_document(world, kind, name);
         char *text = tree != NULL
-                         ? json_dumps(tree, JSON_COMPACT | JSON_SORT_KEYS)
+                         ? json_text(tree, JSON_COMPACT | JSON_SORT_KEYS, NULL)
                          : NULL;
         uint8_t hash[SHA256_DIGEST_LENGTH];
         char digits[2 * SHA256_DIGEST_LENGTH + 1];

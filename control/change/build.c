@@ -50,6 +50,7 @@ static json_t *kept_documents(const struct world *world,
     json_t *names = json_object(), *kept = json_array();
     const char *kind, *name, *key;
     json_t *tree;
+    bool good = true;
 
     for (size_t i = 0; texts != NULL && i < gray_documents_count(texts);
          i++) {
@@ -57,15 +58,19 @@ static json_t *kept_documents(const struct world *world,
 
         gray_documents_at(texts, i, &kind, &name, &tree);
         if (kind != NULL && name != NULL && world_key(kind, name, text)) {
-            json_object_set_new(names, text, json_true());
+            good &= json_object_set_new(names, text, json_true()) == 0;
         }
     }
     json_object_foreach(world->documents, key, tree) {
         if (json_object_get(names, key) == NULL) {
-            json_array_append(kept, tree);
+            good &= json_array_append(kept, tree) == 0;
         }
     }
     json_decref(names);
+    if (!good) {
+        json_decref(kept);
+        kept = NULL;
+    }
     return kept;
 }
 
@@ -230,7 +235,10 @@ int build_apply(struct world *world, const struct gray_documents *texts,
         if (kind == NULL || name == NULL || !world_key(kind, name, key)) {
             continue; /* the check says so */
         }
-        json_object_set_new(wanted, key, json_true());
+        if (json_object_set_new(wanted, key, json_true()) != 0) {
+            status = -1;
+            break;
+        }
         old = json_object_get(before.documents, key);
         if (old != NULL && json_equal(old, tree)) {
             continue;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "control/change/internal.h"
+#include "control/dump.h"
 
 #define TEXT_FLAGS (JSON_COMPACT | JSON_SORT_KEYS)
 
@@ -102,7 +103,8 @@ int change_put(struct change *change, enum store_space space,
                const char *name, json_t *value)
 {
     struct store_put *put = room_for_put(change);
-    char *text = value != NULL ? json_dumps(value, TEXT_FLAGS) : NULL;
+    size_t length = 0;
+    char *text = value != NULL ? json_text(value, TEXT_FLAGS, &length) : NULL;
     char *copy = strdup(name);
 
     if (put == NULL || copy == NULL || (value != NULL && text == NULL)) {
@@ -115,7 +117,7 @@ int change_put(struct change *change, enum store_space space,
     json_decref(value);
     change->puts[change->put_count++] = (struct store_put) {
         .space = space, .name = copy, .text = text,
-        .length = text != NULL ? strlen(text) : 0,
+        .length = length,
     };
     return 0;
 }
@@ -157,6 +159,10 @@ void change_refuse_findings(const struct change *change, struct reply *reply)
 void change_refuse_move(const struct release_refusal *refusal,
                         struct reply *reply)
 {
+    if (refusal->code == NULL) {
+        reply_problem(reply, PROBLEM_INTERNAL, "Memory is at its end.");
+        return;
+    }
     reply_problem(reply, PROBLEM_REFUSED, "%s", refusal->sentence);
     reply_add(reply, "code", json_string(refusal->code));
     if (refusal->advice[0] != '\0') {

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "control/change/internal.h"
+#include "control/dump.h"
 #include "control/hex.h"
 
 #define HOUSEKEEPING_MS 5000
@@ -78,7 +79,7 @@ static bool policy_differs(const struct world *before,
                            const struct world *after)
 {
     json_t *changes = world_changes(before, after), *entry;
-    bool differs = json_array_size(changes) > 0;
+    bool differs = changes == NULL || json_array_size(changes) > 0;
     const char *name;
 
     json_decref(changes);
@@ -271,7 +272,7 @@ static int commit_change(struct change *change, const struct reply *reply,
     }
     if (error == 0 && call != NULL && call->key[0] != '\0') {
         snprintf(key, sizeof(key), "%s %s", call->identity.name, call->key);
-        body = json_dumps(reply->body, JSON_COMPACT);
+        body = json_text(reply->body, JSON_COMPACT, NULL);
         answer.body = body;
         memcpy(answer.request, call->request_hash, STORE_HASH);
         batch.answer = &answer;
@@ -299,9 +300,10 @@ void change_note(struct change *change)
         world_key(json_string_value(json_object_get(item, "kind")),
                   json_string_value(json_object_get(item, "name")), key);
         if (json_object_get(change->world.documents, key) != NULL) {
-            json_object_set_new(
+            change->failed |= json_object_set_new(
                 change->world.since, key,
-                json_integer((json_int_t)change->control->world.revision + 1));
+                json_integer((json_int_t)change->control->world.revision +
+                             1)) != 0;
         }
     }
     json_decref(changes);

@@ -183,32 +183,64 @@ void route_handle_DOCUMENT_DELETE(struct hand *hand, const struct call *call,
 
 /* ---- a list's ids ---------------------------------------------------------------- */
 
+/* Takes an id in, once. */
+static bool take_id(json_t *out, json_t *there, const json_t *id)
+{
+    const char *text = json_string_value(id);
+
+    return json_object_get(there, text) != NULL ||
+           (json_object_set_new(there, text, json_true()) == 0 &&
+            json_array_append(out, (json_t *)(uintptr_t)id) == 0);
+}
+
+/* NULL: out of memory. */
 static json_t *edited_ids(const json_t *ids, const json_t *add,
                           const json_t *remove)
 {
     json_t *gone = json_object(), *there = json_object(), *out = json_array();
     const json_t *id;
+    bool good = true;
     size_t i;
 
     json_array_foreach(remove, i, id) {
-        json_object_set_new(gone, json_string_value(id), json_true());
+        good &= json_object_set_new(gone, json_string_value(id),
+                                    json_true()) == 0;
     }
     json_array_foreach(ids, i, id) {
         if (json_is_string(id) &&
             json_object_get(gone, json_string_value(id)) == NULL) {
-            json_object_set_new(there, json_string_value(id), json_true());
-            json_array_append(out, (json_t *)(uintptr_t)id);
+            good &= take_id(out, there, id);
         }
     }
     json_array_foreach(add, i, id) {
-        if (json_object_get(there, json_string_value(id)) == NULL) {
-            json_object_set_new(there, json_string_value(id), json_true());
-            json_array_append(out, (json_t *)(uintptr_t)id);
-        }
+        good &= take_id(out, there, id);
     }
     json_decref(gone);
     json_decref(there);
+    if (!good) {
+        json_decref(out);
+        out = NULL;
+    }
     return out;
+}
+
+/* A document with one member changed, into the world; takes `value` over.
+ * False after having filled the reply. */
+static bool put_edited(struct change *change, const char *kind,
+                       const json_t *old, const char *key, json_t *value,
+                       struct reply *reply)
+{
+    json_t *copy = tree_copy(old);
+    bool good = json_object_set_new(copy, key, value) == 0 &&
+                (json_equal(copy, old) ||
+                 world_put(&change->world, kind, change->call->name,
+                           copy) == 0);
+
+    json_decref(copy);
+    if (!good) {
+        reply_problem(reply, PROBLEM_INTERNAL, "Memory is at its end.");
+    }
+    return good;
 }
 
 /* Every release: a list may stand in any of them. */
@@ -233,7 +265,6 @@ static void edit_list(struct change *change, const struct call *call,
     const json_t *old = world_document(&change->world, "List", call->name);
     const char *names[GRAY_RELEASES_MAX];
     struct gray_gate_options gates = { 0 };
-    json_t *copy;
 
     if (!version_is_current(change, call, "List", reply)) {
         return;
@@ -245,17 +276,13 @@ static void edit_list(struct change *change, const struct call *call,
         all_may_drop(&change->control->world, names, GRAY_RELEASES_MAX,
                      &gates);
     }
-    copy = json_copy((json_t *)(uintptr_t)old);
-    json_object_set_new(
-        copy, "ids",
-        edited_ids(json_object_get(old, "ids"),
-                   json_object_get(call->body, "add"),
-                   json_object_get(call->body, "remove")));
-    if (!json_equal(copy, old)) {
-        world_put(&change->world, "List", call->name, copy);
+    if (put_edited(change, "List", old, "ids",
+                   edited_ids(json_object_get(old, "ids"),
+                              json_object_get(call->body, "add"),
+                              json_object_get(call->body, "remove")),
+                   reply)) {
+        commit_documents(change, "list-ids", &gates, reply);
     }
-    json_decref(copy);
-    commit_documents(change, "list-ids", &gates, reply);
 }
 
 void route_handle_LIST_IDS(struct hand *hand, const struct call *call,
@@ -277,12 +304,9 @@ static void switch_lane(struct change *change, const struct call *call,
         !document_covered(call, old, reply)) {
         return;
     }
-    if (was != on) {
-        json_t *copy = json_copy((json_t *)(uintptr_t)old);
-
-        json_object_set_new(copy, "enabled", json_boolean(on));
-        world_put(&change->world, "Lane", call->name, copy);
-        json_decref(copy);
+    if (was != on && !put_edited(change, "Lane", old, "enabled",
+                                 json_boolean(on), reply)) {
+        return;
     }
     commit_documents(change, on ? "lane-enable" : "lane-disable",
                      &(struct gray_gate_options) { .prune = true }, reply);

@@ -108,13 +108,25 @@ void world_free(struct world *world)
     *world = (struct world) { 0 };
 }
 
+json_t *tree_copy(const json_t *tree)
+{
+    json_t *copy = json_copy((json_t *)(uintptr_t)tree);
+
+    if (copy != NULL && (json_object_size(copy) != json_object_size(tree) ||
+                         json_array_size(copy) != json_array_size(tree))) {
+        json_decref(copy);
+        copy = NULL;
+    }
+    return copy;
+}
+
 int world_copy(struct world *ret_copy, const struct world *world)
 {
     struct world copy = {
         .revision = world->revision,
-        .documents = json_copy(world->documents),
-        .since = json_copy(world->since),
-        .releases = json_copy(world->releases),
+        .documents = tree_copy(world->documents),
+        .since = tree_copy(world->since),
+        .releases = tree_copy(world->releases),
     };
 
     if (copy.documents == NULL || copy.since == NULL ||
@@ -190,11 +202,11 @@ int world_put_release(struct world *world, const char *name,
 
 /* ---- what changed -------------------------------------------------------- */
 
-static void add_change(json_t *changes, const char *key, const char *change)
+static int add_change(json_t *changes, const char *key, const char *change)
 {
     const char *slash = strchr(key, '/');
 
-    json_array_append_new(
+    return json_array_append_new(
         changes, json_pack("{s:s%,s:s,s:s}", "kind", key,
                            (size_t)(slash - key), "name", slash + 1, "change",
                            change));
@@ -205,20 +217,25 @@ json_t *world_changes(const struct world *before, const struct world *after)
     json_t *changes = json_array();
     const char *key;
     json_t *tree;
+    int status = 0;
 
     json_object_foreach(after->documents, key, tree) {
         json_t *old = json_object_get(before->documents, key);
 
         if (old == NULL) {
-            add_change(changes, key, "added");
+            status |= add_change(changes, key, "added");
         } else if (old != tree && !json_equal(old, tree)) {
-            add_change(changes, key, "changed");
+            status |= add_change(changes, key, "changed");
         }
     }
     json_object_foreach(before->documents, key, tree) {
         if (json_object_get(after->documents, key) == NULL) {
-            add_change(changes, key, "removed");
+            status |= add_change(changes, key, "removed");
         }
+    }
+    if (status != 0) {
+        json_decref(changes);
+        changes = NULL;
     }
     return changes;
 }

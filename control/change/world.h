@@ -28,6 +28,9 @@ int world_load(struct world *ret_world, struct store_reader *reader,
 /* What stood at a revision; 0: nothing. */
 int world_load_at(struct world *ret_world, struct store_reader *reader,
                   uint64_t revision, struct gray_problem *ret_problem);
+/* A shallow copy, whole or NULL: json_copy() leaves out what it has no memory
+ * for and says nothing. */
+json_t *tree_copy(const json_t *tree);
 /* 0, or -1: no memory. */
 int world_copy(struct world *ret_copy, const struct world *world);
 void world_free(struct world *world);
@@ -49,7 +52,8 @@ bool world_release(const struct world *world, const char *name,
 int world_put_release(struct world *world, const char *name,
                       const struct release_status *status);
 
-/* What changed between two worlds as [{"kind","name","change"}]. */
+/* What changed between two worlds as [{"kind","name","change"}]; all of it, or
+ * NULL. */
 json_t *world_changes(const struct world *before, const struct world *after);
 /* Where a release stands, for people: "Release" of schemas.json. NULL: there
  * is none. New references. */
