@@ -23,6 +23,15 @@ def actions(grayd):
     return [(r["actor"], r["action"]) for r in records]
 
 
+def remove(folder, other=None):
+    """In one step: grayd makes it again while somebody empties it. What is to
+    lie there instead comes a moment later."""
+    os.rename(folder, folder + ".gone")
+    if other is not None:
+        os.rename(other, folder)
+    shutil.rmtree(folder + ".gone")
+
+
 def runtime(build):
     with Grayd(build) as grayd:
         assert grayd.start()
@@ -38,22 +47,23 @@ def runtime(build):
             return os.path.exists(grayd.runtime + "/control") and \
                 grayd.in_folder().get("cart-2") == row and \
                 grayd.ask("GET", "/readyz").status == 200
-        shutil.rmtree(grayd.runtime)
+        remove(grayd.runtime)
         wait_until("the folder is there again", whole)
         status = grayd.ask("GET", "/v1/status").body
         assert status["bypass"] is True and status["revisionInForce"] == \
             grayd.ask("GET", "/v1/releases").body["revision"], status
         assert actions(grayd) == said, "nobody said anything"
         # A change that only sets a word finds the folder gone.
-        shutil.rmtree(grayd.runtime)
+        remove(grayd.runtime)
         thawed = grayd.verb("cart-2", "thaw")
         assert thawed.status == 200 and "inForce" in thawed.body, thawed.text
         now = grayd.in_folder()["cart-2"]
         assert now["word"] == "open" and now["share"] == row["share"], now
         # Where it cannot be made, that is said until it can.
-        shutil.rmtree(grayd.runtime)
-        os.mkdir(grayd.runtime, 0o777)
-        os.chmod(grayd.runtime, 0o777)  # refused: anybody may write there
+        other = grayd.runtime + ".other"
+        os.mkdir(other)
+        os.chmod(other, 0o777)  # refused: anybody may write there
+        remove(grayd.runtime, other)
         wait_until("it says that it is behind", lambda:
                    grayd.ask("GET", "/readyz").status == 503)
         paused = grayd.verb("cart-2", "resume")
@@ -67,7 +77,7 @@ def runtime(build):
 def empty_runtime(build):
     with Grayd(build) as grayd:
         assert grayd.start()
-        shutil.rmtree(grayd.runtime)
+        remove(grayd.runtime)
         wait_until("the folder is there again", lambda:
                    os.path.exists(grayd.runtime + "/control"))
         assert grayd.apply(SHOP).status == 200
