@@ -211,6 +211,7 @@ int command_context_list(const struct arguments *arguments)
     CLI_CLEANUP(json_freep) json_t *contexts = NULL;
     CLI_CLEANUP(json_freep) json_t *rows = NULL;
     CLI_CLEANUP(table_freep) struct table *table = table_new(4);
+    const char *said = getenv("GRAY_SERVER");
     json_t *row;
     size_t i;
     int status = contexts_read(&contexts);
@@ -238,6 +239,10 @@ int command_context_list(const struct arguments *arguments)
         printf("no context; gray context add NAME --server URL\n");
     } else {
         table_print(table, stdout);
+        if (said != NULL && *said != '\0') {
+            printf("$GRAY_SERVER is %s: commands go there without --context\n",
+                   said);
+        }
     }
     return CLI_EXIT_OK;
 }
@@ -338,11 +343,13 @@ int command_context_add(const struct arguments *arguments)
         return CLI_EXIT_USAGE;
     }
     json_array_append_new(list, context);
-    if (json_object_get(contexts, "current") == NULL) {
-        json_object_set_new(contexts, "current", json_string(name));
-    }
+    /* Nothing is sent elsewhere, and nobody becomes somebody else, by adding
+     * a name: on the host itself root goes on as root. */
     status = contexts_write(contexts);
-    return status != 0 ? status : say(arguments, contexts, "added");
+    return status != 0 ? status
+                       : say(arguments, contexts, "added; --context says it, "
+                                                  "gray context use makes it "
+                                                  "the one commands go to");
 }
 
 int command_context_remove(const struct arguments *arguments)

@@ -282,10 +282,15 @@ class Contexts(Case):
                      "--token-file", "-", stdin="secret-word\n")
         self.assertEqual(os.stat(self.file).st_mode & 0o777, 0o600)
         text = self.context("list").stdout
-        self.assertRegex(text, r"here +yes +unix:")
+        self.assertRegex(text, r"here +unix:")
         self.assertNotIn("secret-word", text +
                          self.context("list", "-o", "json").stdout)
-        # the first is the current one, and --server is stronger
+        # none is the current one before somebody says so
+        self.assertIn("[]", json.dumps([
+            c for c in json.loads(self.context(
+                "list", "-o", "json").stdout)["contexts"] if c["current"]]))
+        self.context("use", "here")
+        self.assertRegex(self.context("list").stdout, r"here +yes +unix:")
         self.assertIn("root at", self.gray(
             "whoami", env={"GRAY_SERVER": None}).stdout)
         self.context("use", "there")
