@@ -129,17 +129,45 @@ static void watch_free(struct watch *watch)
     free(watch->data);
 }
 
+/* "  Progressing 10 % -> Paused 10 %", or nothing for what is no move. */
+static char *move_text(const json_t *record)
+{
+    const char *const sides[] = { "before", "after" };
+    char *text = strdup("");
+
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *side = json_object_get(record, sides[i]);
+        char share[32], *longer = NULL;
+
+        if (*text_at(side, "state") == '\0' || text == NULL) {
+            break;
+        }
+        if (asprintf(&longer, "%s%s%s %s%s", text, i == 0 ? "  " : " -> ",
+                     text_at(side, "state"),
+                     percent_text(json_object_get(side, "percent"), share),
+                     json_is_true(json_object_get(side, "killed")) ? " killed"
+                                                                   : "") < 0) {
+            longer = NULL;
+        }
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
 static void print_event(struct watch *watch)
 {
     CLI_CLEANUP(json_freep) json_t *record = json_loads(watch->data, 0, NULL);
     CLI_CLEANUP(string_freep) char *text = NULL;
     CLI_CLEANUP(string_freep) char *resource = resource_text(record);
+    CLI_CLEANUP(string_freep) char *move = move_text(record);
 
     if (watch->json) {
         printf("%s\n", watch->data);
-    } else if (asprintf(&text, "%s  %s  %s %s%s%s", text_at(record, "at"),
+    } else if (asprintf(&text, "%s  %s  %s %s%s%s%s", text_at(record, "at"),
                         text_at(record, "actor"), text_at(record, "action"),
                         resource != NULL ? resource : "",
+                        move != NULL ? move : "",
                         *text_at(record, "reason") != '\0' ? "  " : "",
                         text_at(record, "reason")) >= 0) {
         printf("%s\n", text_clean(text));

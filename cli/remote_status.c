@@ -88,6 +88,25 @@ static void print_observed(const json_t *rows)
     }
 }
 
+/* What was said on the host and grayd could not take over yet: it is what
+ * users meet, whatever the state says. name NULL: of every release. */
+static void print_host_words(const json_t *status, const char *name)
+{
+    const json_t *item;
+    size_t i;
+
+    if (json_is_true(json_object_get(status, "storeFailed"))) {
+        printf("the store cannot be written: nothing can be changed but on "
+               "the host (gray stop NAME --local)\n");
+    }
+    json_array_foreach(json_object_get(status, "hostWords"), i, item) {
+        if (name == NULL || strcmp(name, text_at(item, "release")) == 0) {
+            printf("%s: the host says %s, and that is in force\n",
+                   text_at(item, "release"), text_at(item, "word"));
+        }
+    }
+}
+
 static void print_status(const struct remote *remote, const json_t *status)
 {
     const json_t *item;
@@ -102,15 +121,8 @@ static void print_status(const struct remote *remote, const json_t *status)
         printf("bypass is on: every request goes to the baseline "
                "(gray bypass off)\n");
     }
-    if (json_is_true(json_object_get(status, "storeFailed"))) {
-        printf("the store cannot be written: nothing can be changed but on "
-               "the host (gray stop NAME --local)\n");
-    }
     releases_say(json_object_get(status, "releases"));
-    json_array_foreach(json_object_get(status, "hostWords"), i, item) {
-        printf("%s: the host says %s\n", text_at(item, "release"),
-               text_at(item, "word"));
-    }
+    print_host_words(status, NULL);
     json_array_foreach(json_object_get(status, "pending"), i, item) {
         printf("waits to be done: %s\n", json_string_value(item));
     }
@@ -137,16 +149,21 @@ static int whole_status(struct remote *remote,
 
 /* ---- one release ------------------------------------------------------------------ */
 
-static int say_release(const struct arguments *arguments,
+static int say_release(struct remote *remote,
+                       const struct arguments *arguments,
                        const json_t *release)
 {
     CLI_CLEANUP(json_freep) json_t *rows = json_pack("[O]", release);
+    CLI_CLEANUP(json_freep) json_t *whole = NULL;
 
     if (arguments_json(arguments)) {
         return json_print(json_incref((json_t *)(uintptr_t)release),
                           JSON_INDENT(2));
     }
     releases_say(rows);
+    if (remote_get(remote, "/v1/status", &whole) == 0) {
+        print_host_words(whole, arguments->operands[0]);
+    }
     return CLI_EXIT_OK;
 }
 
@@ -192,7 +209,7 @@ static int release_status(struct remote *remote,
             port_sleep_ms(LOOK_EVERY_MS);
             continue;
         }
-        status = say_release(arguments, release);
+        status = say_release(remote, arguments, release);
         if (verdict == CLI_EXIT_REFUSED) {
             complain("%s is %s: it did not come to its end", name,
                      json_is_true(json_object_get(release, "killed"))

@@ -267,7 +267,10 @@ int server_choose(struct server *ret_server, const struct arguments *arguments)
         server.token = file != NULL ? secret_read(file) : trimmed(
                                                           said, strlen(said));
         if (server.token == NULL || !is_word(server.token)) {
-            complain("no token of one word");
+            if (server.token != NULL) {
+                complain("%s holds no token: gray_ID_SECRET, one word",
+                         file != NULL ? file : "$GRAY_TOKEN");
+            }
             status = CLI_EXIT_USAGE;
         }
     }

@@ -122,6 +122,8 @@ static int restore(const struct grayd_options *o)
 static void block_signals(sigset_t *ret_set)
 {
     signal(SIGPIPE, SIG_IGN);
+    /* A limit on the size of files is a full disk, and refused as one. */
+    signal(SIGXFSZ, SIG_IGN);
     sigemptyset(ret_set);
     sigaddset(ret_set, SIGTERM);
     sigaddset(ret_set, SIGINT);

@@ -8,6 +8,7 @@ typed or shown; none of it may pass in silence.
 usage: test_people.py GRAY GRAYD
 """
 import os
+import resource
 import subprocess
 
 from grayd_case import (Case, DENIED, LIMIT_S, OK, PROGRAMS, REFUSED, SYSTEM,
@@ -121,6 +122,42 @@ class People(Case):
         os.unlink(self.socket)
         done = self.gray("whoami", code=8)
         self.assertIn("No such file or directory", done.stderr)
+
+    def test_a_watcher_sees_how_far_it_went(self):
+        self.apply()
+        with subprocess.Popen(
+                [PROGRAMS["gray"], "watch", "-n", "1"], text=True,
+                stdout=subprocess.PIPE, env=self.env()) as watch:
+            self.wait_until("a watcher", lambda: "grayd_events_watchers 1" in
+                            self.metrics())
+            self.gray("start", "cart-2", "--reason", "go")
+            text, _ = watch.communicate(timeout=LIMIT_S)
+        self.assertIn("Release/cart-2  Initialized 0 % -> Progressing 1 %  go",
+                      text)
+
+    def metrics(self):
+        return subprocess.run(
+            ["curl", "-s", "--unix-socket", self.socket,
+             "http://localhost/metrics"], capture_output=True, text=True,
+            check=True, timeout=LIMIT_S).stdout
+
+    def test_what_the_host_says_is_seen_while_the_disk_is_full(self):
+        self.apply()
+        self.gray("start", "cart-2")
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (0, 0))
+        self.gray("set-weight", "cart-2", "20", code=SYSTEM)
+        self.gray("stop", "cart-2", "--local",
+                  env={"GRAY_RUNTIME": self.runtime})
+        text = self.gray("status", "cart-2").stdout
+        self.assertIn("cart-2: the host says stopped, and that is in force",
+                      text)
+
+    def test_no_token_is_said_once(self):
+        done = self.gray("whoami", "--token-file", self.dir + "/none",
+                         code=USAGE)
+        self.assertEqual(len(done.stderr.splitlines()), 1)
+        done = self.gray("whoami", env={"GRAY_TOKEN": "a b"}, code=USAGE)
+        self.assertIn("$GRAY_TOKEN holds no token", done.stderr)
 
 
 if __name__ == "__main__":
