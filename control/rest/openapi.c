@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "control/rest/internal.h"
+#include "policy/check.h"
 
 static const struct {
     int status;
@@ -135,6 +136,32 @@ static void add_parameter(json_t *list, const char *name, size_t length,
                         "string", "maxLength", most));
 }
 
+/* A client that is made from this must not need our sources for the words. */
+static void add_words(json_t *list, const char *name)
+{
+    static const char *const verbs[] = {
+#define RELEASE_VERB(NAME, word, right, reason, widens, summary) word,
+#include "control/release/release.def"
+    };
+    bool verb = strncmp(name, "verb}", 5) == 0;
+    const char *const *words = verb ? verbs : gray_kind_words;
+    size_t count = verb ? sizeof(verbs) / sizeof(verbs[0]) : KIND_COUNT;
+    json_t *all = json_array();
+    size_t i;
+
+    if (!verb && strncmp(name, "kind}", 5) != 0) {
+        json_decref(all);
+        return;
+    }
+    for (i = 0; i < count; i++) {
+        json_array_append_new(all, json_string(words[i]));
+    }
+    json_object_set_new(
+        json_object_get(json_array_get(list, json_array_size(list) - 1),
+                        "schema"),
+        "enum", all);
+}
+
 static json_t *route_parameters(const struct route *route)
 {
     json_t *list = json_array();
@@ -143,6 +170,7 @@ static json_t *route_parameters(const struct route *route)
     for (at = strchr(route->path, '{'); at != NULL; at = strchr(at, '{')) {
         at++;
         add_parameter(list, at, strcspn(at, "}"), "path", CALL_SEGMENT_MAX);
+        add_words(list, at);
     }
     for (at = route->query; *at != '\0'; at += strspn(at, " ")) {
         size_t length = strcspn(at, " ");

@@ -54,6 +54,16 @@ class Described(unittest.TestCase):
         self.assertEqual(seen, {(row[1], row[2]) for row in ROUTES})
         for name, schema in document["components"]["schemas"].items():
             self.schema(schema, name)
+        # the words of a path are there, for clients made from this
+        path = document["paths"]["/v1/releases/{name}/{verb}"]["post"]
+        verbs = {p["name"]: p["schema"].get("enum")
+                 for p in path["parameters"]}
+        self.assertIsNone(verbs["name"])
+        self.assertIn("set-weight", verbs["verb"])
+        self.assertEqual(len(verbs["verb"]), 14)
+        path = document["paths"]["/v1/documents/{kind}/{name}"]["get"]
+        self.assertIn(["Lane", "List", "Release", "Service"],
+                      [p["schema"].get("enum") for p in path["parameters"]])
         refs = self.references(document)
         self.assertGreater(len(refs), 100)
         for ref in refs:
