@@ -84,7 +84,9 @@ static int read_options(struct given *given, int argc, char **argv)
         case OPTION_ANY_FILESYSTEM: o->allow_any_filesystem = true; break;
         case OPTION_VERSION: puts("grayd " GRAY_VERSION); return 0;
         case OPTION_HELP: say_help(); return 0;
-        default: return 2;
+        default:
+            fputs("grayd --help says what there is\n", stderr);
+            return 2;
         }
     }
     if (optind < argc) {

@@ -146,6 +146,10 @@ static bool names_are_new(struct store_reader *reader, const json_t *changes,
                           "and records of it still are; take another name.",
                           name);
             reply_add(reply, "code", json_string("name-used"));
+            reply_add(reply, "advice",
+                      json_sprintf("take Release/%s out of the files, or "
+                                   "give it another name; nothing of them was "
+                                   "applied", name));
             return false;
         }
     }

@@ -11,8 +11,8 @@ import os
 import resource
 import subprocess
 
-from grayd_case import (Case, DENIED, LIMIT_S, OK, PROGRAMS, REFUSED, SYSTEM,
-                        USAGE, main)
+from grayd_case import (Case, DENIED, LIMIT_S, OK, PROGRAMS, REFUSED, SHOP,
+                        SYSTEM, USAGE, main)
 
 
 class People(Case):
@@ -107,6 +107,18 @@ class People(Case):
         done = self.gray("delete", "Release", "cart-2", code=REFUSED)
         self.assertNotIn("gray abort", done.stderr)
         self.assertIn("the baseline of its services first", done.stderr)
+        self.gray("apply", "-f", self.write(SHOP.replace(
+            "baseline: {version: v1}", "baseline: {version: v2}")))
+        self.gray("delete", "Release", "cart-2")
+        done = self.gray("apply", "-f", self.docs, code=REFUSED)
+        self.assertIn("take Release/cart-2 out of the files", done.stderr)
+
+    def test_a_wrong_word_to_grayd_leads_to_its_help(self):
+        done = subprocess.run([PROGRAMS["grayd"], "--lisen", "none"],
+                              capture_output=True, text=True, check=False,
+                              timeout=LIMIT_S)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("grayd --help", done.stderr)
 
     def test_changes_name_what_they_changed(self):
         self.apply()
