@@ -19,6 +19,7 @@
 #define CONNECTIONS_DEFAULT 12000u
 #define THREADS_DEFAULT 4u
 #define PLANNERS_DEFAULT 2u
+#define LOCAL_LEAST 1024u /* connections of the unix socket */
 #define FILES_BESIDE 256u /* descriptors for everything but connections */
 /* Of a connection: header fields, what is parsed of them, and an answer's
  * header; its pages are touched as they are used. */
@@ -98,6 +99,22 @@ static unsigned count_connections(const struct grayd *grayd)
         wanted = most;
     }
     return wanted;
+}
+
+/* The socket is open to every user of the host: whoever fills it must not shut
+ * root out, so it takes as many as the descriptors beside TCP's allow. */
+static unsigned local_most(unsigned connections)
+{
+    struct rlimit limit;
+    rlim_t beside = (rlim_t)connections + 2 * FILES_BESIDE;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+        limit.rlim_cur < beside + LOCAL_LEAST) {
+        return connections < LOCAL_LEAST ? connections : LOCAL_LEAST;
+    }
+    return limit.rlim_cur - beside < connections
+               ? (unsigned)(limit.rlim_cur - beside)
+               : connections;
 }
 
 /* ---- daemons ----------------------------------------------------------------------- */
@@ -197,8 +214,8 @@ static int open_doors(struct rest *rest, struct gray_problem *ret_problem)
         if (listen_local(rest, options->socket, &fd, ret_problem) != 0) {
             return -1;
         }
-        if (open_door(&rest->local, fd, threads,
-                      connections < 1024 ? connections : 1024) != 0) {
+        if (open_door(&rest->local, fd, threads, local_most(connections)) !=
+            0) {
             close(fd);
             rest_problem(ret_problem, "cannot-listen",
                          "%.90s: the server cannot be started.",

@@ -248,7 +248,7 @@ def malformed(grayd, seed):
     with Others(grayd, f"{MUTATIONS} mutated requests"):
         for _ in range(MUTATIONS):
             data = mutated(dice, auth)
-            s = connect(grayd, local=False)
+            s = connect(grayd, local=dice.random() < 0.5)
             try:
                 s.sendall(data)
                 s.shutdown(socket.SHUT_WR)
