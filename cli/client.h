@@ -16,6 +16,7 @@ struct remote {
     struct server server;
     bool json;   /* -o json: problems are printed too */
     bool hurry;  /* give up soon */
+    bool cannot_keep; /* it answered that its store takes nothing */
     time_t date; /* of the last answer; -1: none */
     char error[CURL_ERROR_SIZE];
 };

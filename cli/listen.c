@@ -192,10 +192,12 @@ void remote_hurry(struct remote *remote)
 
 bool remote_fall_back(const struct remote *remote, int status)
 {
-    if (status != CLI_EXIT_UNREACHABLE || remote->server.socket == NULL) {
+    if ((status != CLI_EXIT_UNREACHABLE && !remote->cannot_keep) ||
+        status == 0 || remote->server.socket == NULL) {
         return false;
     }
     complain("going on with the runtime folder; grayd takes it over when it "
-             "returns");
+             "%s",
+             remote->cannot_keep ? "can write again" : "returns");
     return true;
 }

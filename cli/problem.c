@@ -97,8 +97,7 @@ int problem_say(const json_t *problem, long status, const char *place)
         advice = "gray whoami says what this token may do and on which names; "
                  "an admin makes another one: gray token create.";
     } else if (*advice == '\0' && strcmp(code, "store-failed") == 0) {
-        advice = "In an emergency act on the folder of the host: gray stop "
-                 "NAME --local.";
+        advice = "On its own host gray stop, freeze and kill go on without it.";
     }
     if (*advice != '\0') {
         complain("%s", advice);

@@ -218,10 +218,14 @@ static void try_once(struct remote *remote, const struct remote_call *call,
     }
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, call->method);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT,
-                     (long)(remote->hurry        ? REMOTE_HURRY_SECONDS
-                            : call->seconds != 0 ? call->seconds
-                                                 : REMOTE_SECONDS));
+    if (remote->hurry || call->seconds != 0) {
+        curl_easy_setopt(curl, CURLOPT_TIMEOUT,
+                         (long)(remote->hurry ? REMOTE_HURRY_SECONDS
+                                              : call->seconds));
+    } else { /* a large answer may take its time, silence may not */
+        curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+        curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)REMOTE_SECONDS);
+    }
     if (body != NULL) {
         headers = client_header(headers, "Content-Type", "application/json");
         headers = curl_slist_append(headers, "Expect:");
@@ -373,6 +377,7 @@ static int read_answer(struct remote *remote, const struct remote_call *call,
         return 0;
     }
     status = problem_exit(answer->status);
+    remote->cannot_keep = strcmp(text_at(body, "code"), "store-failed") == 0;
     if (!call->quiet) {
         problem_say(body, answer->status, remote->server.place);
         if (remote->json && body != NULL) {

@@ -68,7 +68,7 @@ int remote_open(struct remote **ret_remote, const struct arguments *arguments);
 int remote_or_folder(struct remote **ret_remote,
                      const struct arguments *arguments, bool say);
 /* Whether a command whose call failed so goes on with the folder: grayd is of
- * this host and did not answer. Says it. */
+ * this host, and did not answer or cannot keep a change. Says it. */
 bool remote_fall_back(const struct remote *remote, int status);
 /* From now on a grayd of this host that hangs is given up soon: somebody wants
  * to stop something. */

@@ -158,8 +158,11 @@ static int commit_batch(struct control *control, struct store_batch *batch,
         if (error == -EIO || error == -EILSEQ) {
             atomic_store(&control->grayd->store_failed, true);
         }
+        atomic_store(&control->grayd->store_full,
+                     error == -ENOSPC || error == -EROFS);
         return error;
     }
+    atomic_store(&control->grayd->store_full, false);
     control->done_count = 0;
     for (size_t i = 0; i < batch->audit_count; i++) {
         took_record(control, &batch->audits[i]);
@@ -445,7 +448,9 @@ void commit_housekeeping(struct control *control, int64_t now)
     control->done_count = 0;
     if (store_read_pending(control->reader, forget_pending, control,
                            &problem) == 0 &&
-        control->done_count > 0) {
+        /* On a disk that was full an empty one, to see whether it still is. */
+        (control->done_count > 0 ||
+         atomic_load(&control->grayd->store_full))) {
         failpoint("before-effects-done");
         commit_batch(control, &batch, &problem);
     }

@@ -202,7 +202,8 @@ static void grayd_part(json_t *body, struct grayd *grayd)
     json_object_set_new(body, "auditSequence",
                         read_number(atomic_load(&grayd->audit_sequence)));
     json_object_set_new(body, "storeFailed",
-                        json_boolean(atomic_load(&grayd->store_failed)));
+                        json_boolean(atomic_load(&grayd->store_failed) ||
+                                     atomic_load(&grayd->store_full)));
     json_object_set_new(body, "instance", json_string(grayd->instance));
     json_object_set_new(body, "version", json_string(GRAY_VERSION));
     json_object_set_new(body, "started", read_moment(grayd->started));

@@ -23,7 +23,8 @@ void route_handle_READYZ(struct hand *hand, const struct call *call,
     const char *status = "ok";
 
     (void)call;
-    if (atomic_load(&grayd->store_failed)) {
+    if (atomic_load(&grayd->store_failed) ||
+        atomic_load(&grayd->store_full)) {
         status = "store-failed";
     } else if (hand->reader == NULL) {
         status = "starting";

@@ -193,7 +193,8 @@ static void add_state(struct text *text, struct rest *rest)
     one(text, "grayd_audit_sequence", "gauge", "newest record of the audit",
         atomic_load(&grayd->audit_sequence));
     one(text, "grayd_store_failed", "gauge", "1: nothing can be changed",
-        atomic_load(&grayd->store_failed));
+        atomic_load(&grayd->store_failed) ||
+            atomic_load(&grayd->store_full));
     one(text, "grayd_store_commits_total", "counter",
         "commits with a record of the audit, since the start",
         events_commits(rest->events));

@@ -164,6 +164,15 @@ class People(Case):
         self.assertIn("cart-2: the host says stopped, and that is in force",
                       text)
 
+    def test_the_one_button_works_while_the_disk_is_full(self):
+        self.apply()
+        self.gray("start", "cart-2")
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (0, 0))
+        done = self.gray("stop", "cart-2", "--server",
+                         "unix:" + self.socket, "--runtime", self.runtime)
+        self.assertIn("going on with the runtime folder", done.stderr)
+        self.assertIn("cart-2", done.stdout)
+
     def test_no_token_is_said_once(self):
         done = self.gray("whoami", "--token-file", self.dir + "/none",
                          code=USAGE)

@@ -53,6 +53,9 @@ def full_disk(build):
                 revision = reply.body["revision"]
             assert refused.status == 503, refused.text
             assert refused.body["code"] == "store-failed", refused.text
+            ready = grayd.ask("GET", "/readyz")
+            assert ready.status == 503, ready.text
+            assert ready.body["status"] == "store-failed", ready.text
             assert grayd.ask("GET", "/v1/releases").body["revision"] == revision
             assert policy_of(grayd) == before
             # Reading goes on, and so does the host's own emergency stop.
@@ -62,9 +65,11 @@ def full_disk(build):
             assert policy_of(grayd)["cart-2"][1] == "killed"
             os.unlink(grayd.state + "/ballast")
 
-            def taken():
-                return grayd.verb("cart-2", "unkill").status == 200
-            wait_until("the disk has room, and changes are taken", taken)
+            # Nobody changes anything, and it is found out all the same.
+            wait_until("the disk has room, and grayd is ready", lambda:
+                       grayd.ask("GET", "/readyz").status == 200)
+            wait_until("changes are taken", lambda:
+                       grayd.verb("cart-2", "unkill").status == 200)
             assert grayd.stop() == 0
             assert grayd.start()  # and all of it is sound
         finally:
