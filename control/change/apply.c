@@ -390,7 +390,11 @@ void route_handle_PLAN(struct hand *hand, const struct call *call,
     struct application a = { 0 };
     struct change change;
 
-    if (own == NULL || borrow_control(own, hand, reply) != 0) {
+    if (own == NULL) {
+        reply_problem(reply, PROBLEM_INTERNAL, "Memory is at its end.");
+        return;
+    }
+    if (borrow_control(own, hand, reply) != 0) {
         free(own);
         return;
     }

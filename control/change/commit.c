@@ -28,7 +28,7 @@ static int put_end(struct change *change, const char *name)
     char key[STORE_NAME_MAX + 1];
 
     if (world_release(&change->control->world, name, &status, &facts) &&
-        (status.started != 0 || status.share > 0)) {
+        (status.started != 0 || status.share > 0 || status.attempt > 1)) {
         snprintf(key, sizeof(key), "tombstone/%s", name);
         if (change_put(change, STORE_SETTING, key,
                        json_pack("{s:I}", "at",

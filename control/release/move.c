@@ -372,8 +372,7 @@ static int undo(struct move *move)
     }
     if (earlier->share == 0) {
         release_arrive(&move->next, move->facts, RELEASE_INITIALIZED, 0);
-        move->next.started = 0;
-        return 0;
+        return 0; /* it was started once: its name stays taken */
     }
     release_arrive(&move->next, move->facts, RELEASE_PAUSED, earlier->share);
     if (move->next.state == RELEASE_PROMOTED) {

@@ -56,6 +56,16 @@ def deleted(build):
                          "/v1/documents/Release/cart-2").status == 200
         assert grayd.apply(SHOP).body["code"] == "name-used"
         assert grayd.verb("cart-2", "kill", {"reason": "r"}).status == 404
+        # Taken back to before it began: somebody was in all the same.
+        other = SHOP.replace("cart-2", "cart-4")
+        first = grayd.apply(other).body["revision"]
+        assert grayd.verb("cart-4", "start").status == 200
+        undone = grayd.verb("cart-4", "undo", {"reason": "r",
+                                               "toRevision": first})
+        assert undone.body["release"]["state"] == "Initialized", undone.text
+        assert grayd.ask("DELETE",
+                         "/v1/documents/Release/cart-4").status == 200
+        assert grayd.apply(other).body["code"] == "name-used"
 
 
 def many(build):
