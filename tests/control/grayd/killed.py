@@ -51,7 +51,10 @@ STORY = [
     other("lane-enable", "POST", "/v1/lanes/red/enable", {}),
     other("bypass", "POST", "/v1/bypass", {"on": True, "reason": "test"}),
     other("bypass", "POST", "/v1/bypass", {"on": False, "reason": "test"}),
-    verb("stop"), verb("retry"), verb("promote", full=True), verb("finish"),
+    verb("stop"), verb("retry"), verb("abort", reason="bad"), verb("retry"),
+    # Revision 4 is the set-weight above: each change makes one.
+    verb("undo", reason="back", toRevision=4), verb("resume"),
+    verb("promote", full=True), verb("finish"),
 ]
 
 
