@@ -28,6 +28,9 @@ AT_START = """token-made token-written start-opened start-adopted before-publish
 policy-published words-loosened copy-filled copy-turned""".split()
 HOST = """host-word-seen store-written store-committed host-word-adopted
 after-publish""".split()
+TIGHTENS = {"freeze": "no-admit", "kill": "killed", "stop": "baseline",
+            "abort": "baseline"}
+TIGHTENED = "after-tighten before-publish words-tightened".split()
 LATE = "before-checkpoint after-checkpoint before-effects-done".split()
 
 
@@ -126,6 +129,10 @@ def step(grayd, number, action, ask, point, done):
         grayd.died()
     grayd.arm()
     if killed:
+        if action in TIGHTENS and point in TIGHTENED:
+            # Committed, not compiled yet: the word is in the folder already.
+            word = grayd.in_folder()["cart-2"]["word"]
+            assert word == TIGHTENS[action], (action, point, word)
         assert grayd.start(), grayd.errors()[-2000:]
     reply = ask(grayd, key)
     assert reply.status == 200, (action, point, reply.text)
