@@ -127,8 +127,8 @@ static void took_record(struct control *control,
     control->sequence = audit->sequence;
 }
 
-static int make_record(struct control *control, const uint8_t *chain,
-                       uint64_t sequence, const struct audit_entry *entry,
+static int make_record(const uint8_t *chain, uint64_t sequence,
+                       const struct audit_entry *entry,
                        struct store_audit *ret_audit)
 {
     ret_audit->sequence = sequence;
@@ -136,7 +136,6 @@ static int make_record(struct control *control, const uint8_t *chain,
     if (ret_audit->text == NULL) {
         return -1;
     }
-    (void)control;
     audit_chain(chain, ret_audit->text, ret_audit->length, ret_audit->hash);
     return 0;
 }
@@ -182,8 +181,7 @@ int commit_records(struct control *control, const struct audit_entry *entries,
     int error = audits != NULL ? 0 : -ENOMEM;
 
     for (size_t i = 0; error == 0 && i < count; i++) {
-        error = make_record(control,
-                            i == 0 ? control->chain : audits[i - 1].hash,
+        error = make_record(i == 0 ? control->chain : audits[i - 1].hash,
                             control->sequence + 1 + i, &entries[i],
                             &audits[i]);
         batch.audit_count += error == 0;
@@ -262,7 +260,7 @@ static int commit_change(struct change *change, const struct reply *reply,
     struct store_answer answer = { .key = key, .status = reply->status };
     struct gray_problem problem = { 0 };
     char *body = NULL;
-    int error = make_record(control, control->chain, control->sequence + 1,
+    int error = make_record(control->chain, control->sequence + 1,
                             &entry, &audit);
 
     if (publish) {
