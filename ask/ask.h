@@ -95,8 +95,8 @@ bool evidence_read(struct evidence *ret_evidence,
                    struct gray_runtime *runtime, const struct request *request,
                    int64_t now_ms);
 /* What gray_explain() asks, of a struct evidence. */
-struct gray_mark evidence_mark(void *context, uint32_t release,
-                               struct gray_str unit, enum gray_step step);
+struct gray_mark evidence_mark(void *context,
+                               const struct gray_mark_query *query);
 
 struct ask {
     const struct gray_view *view;

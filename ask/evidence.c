@@ -44,15 +44,17 @@ bool evidence_read(struct evidence *ret_evidence,
     return looked;
 }
 
-struct gray_mark evidence_mark(void *context, uint32_t release,
-                               struct gray_str unit, enum gray_step step)
+struct gray_mark evidence_mark(void *context,
+                               const struct gray_mark_query *query)
 {
     const struct evidence *evidence = context;
-    const struct gray_release *r = gray_release_at(evidence->policy, release);
+    const struct gray_release *r =
+        gray_release_at(evidence->policy, query->release);
 
-    return gray_cookie_mark(step == GRAY_STEP_EVIDENCE && evidence->good &&
+    return gray_cookie_mark(query->step == GRAY_STEP_EVIDENCE &&
+                                    evidence->good &&
                                     r != NULL
                                 ? &evidence->cookie
                                 : NULL,
-                            r != NULL ? r->scope : 0, unit);
+                            r != NULL ? r->scope : 0, query->unit);
 }

@@ -218,7 +218,7 @@ static void begin_colour(struct gray_colour *colour,
     colour->arm_count = 0;
     colour->reason = GRAY_REASON_NONE;
     colour->fresh = 0;
-    memset(colour->pad, 0, sizeof(colour->pad));
+    colour->hold = colour->pending = colour->record_count = 0;
     colour->lane = GRAY_NONE;
     colour->lane_rule = GRAY_NONE;
     colour->rule = GRAY_NONE;

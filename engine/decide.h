@@ -17,7 +17,10 @@
 
 enum gray_mark_state {
     GRAY_MARK_ABSENT, GRAY_MARK_IN, GRAY_MARK_OUT, GRAY_MARK_REVOKED,
-    GRAY_MARK_UNKNOWN, GRAY_MARK_HOLD
+    GRAY_MARK_UNKNOWN, GRAY_MARK_HOLD,
+    GRAY_MARK_PENDING, /* somebody's mark is not durable yet: to be waited for */
+    GRAY_MARK_CLOSED   /* there is none, and none can be made now: nobody new;
+                          `variant` is the enum gray_reason that says why */
 };
 struct gray_mark {
     uint8_t state;    /* enum gray_mark_state */
@@ -25,12 +28,19 @@ struct gray_mark {
     uint16_t attempt;
     uint32_t revision;
 };
-/* Asked lazily, at most once a step: `step` is GRAY_STEP_MARK (the table) or
- * GRAY_STEP_EVIDENCE (a signed cookie, asked only when the answer hangs on
- * it).  Must be pure for the length of one decision. */
-typedef struct gray_mark (*gray_mark_fn)(void *context, uint32_t release,
-                                         struct gray_str unit,
-                                         enum gray_step step);
+/* What a request is asked about: the unit, or the name that it had before. */
+struct gray_mark_query {
+    uint32_t release;
+    struct gray_str unit;
+    uint8_t step;  /* GRAY_STEP_MARK (the table) or GRAY_STEP_EVIDENCE (a
+                      signed cookie, asked only when the answer hangs on it) */
+    uint8_t space; /* gray_stage.space */
+    uint8_t alias; /* 1: `unit` is the earlier name */
+};
+/* Asked lazily, at most once a step and name.  Must be pure for the length of
+ * one decision. */
+typedef struct gray_mark (*gray_mark_fn)(void *context,
+                                         const struct gray_mark_query *query);
 
 /* ---- the decision ------------------------------------------------------- */
 
@@ -42,7 +52,20 @@ struct gray_verdict {
     uint8_t in;      /* 1: the new version */
     uint8_t reason;  /* enum gray_reason */
     uint8_t variant; /* number within the release */
-    uint8_t admit;   /* 1: an IN that a mark or cookie should record */
+    uint8_t admit;   /* 1: an IN that a cookie should record */
+    uint8_t record;  /* what a mark should record of the unit, GRAY_MARK_IN or
+                        GRAY_MARK_OUT; 0: nothing, or it stands already */
+    uint8_t stage;   /* number within the release; GRAY_STAGE_NONE */
+    uint8_t hold;    /* 1: neither version may serve (onUnknown: refuse) */
+    uint8_t pending; /* 1: a mark is not durable yet; wait, and decide again */
+};
+#define GRAY_STAGE_NONE 255u
+/* A mark that is to be made before the answer is given: gray_admit() of
+ * runtime/marks.h makes it. */
+struct gray_record {
+    uint32_t release;
+    uint8_t state; /* GRAY_MARK_IN, GRAY_MARK_OUT */
+    uint8_t variant, stage, space;
 };
 /* What the request carries from here on. */
 struct gray_colour {
@@ -57,8 +80,13 @@ struct gray_colour {
     uint32_t rule, bucket, release; /* belonging to `reason`; GRAY_NONE */
     uint8_t fresh;       /* 1: lane or arms are not just what came in: some
                             were decided here or taken away */
-    uint8_t pad[3];
+    uint8_t hold;        /* 1: a release asks that the request be refused:
+                            `reason` and `release` say which */
+    uint8_t pending;     /* 1: a mark is not durable yet */
+    uint8_t record_count; /* a policy has at most GRAY_ARMS_MAX `entity`
+                             releases an entrance, so none is left out */
     struct gray_verdict arms[GRAY_ARMS_MAX]; /* admitted, by priority */
+    struct gray_record records[GRAY_ARMS_MAX];
 };
 
 struct gray_trace;

@@ -41,6 +41,8 @@ struct gray_input {
     struct gray_str arms;  /* "cart-2,pay-7:b" */
     struct gray_str own_lane;  /* label `lane` of the own instance */
     struct gray_str anonymous; /* id issued to a client without a unit */
+    struct gray_str stage;     /* that the caller names; empty: by the
+                                  release's own rules */
     bool anonymous_used; /* out: a release took it; the answer must carry it */
     /* Values by slot & 63: whether there are any, the first one's number, and
      * what follows each, to GRAY_VALUES_MAX. */

@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-#define GRAY_LAYOUT 2u
+#define GRAY_LAYOUT 3u
 #define GRAY_NONE UINT32_MAX
 
 #define GRAY_MAGIC_POLICY "GRAYPOL"
@@ -22,6 +22,8 @@
 #define GRAY_MAGIC_CONTROL "GRAYCTL"
 #define GRAY_MAGIC_READER "GRAYRDR"
 #define GRAY_MAGIC_KEYS "GRAYKEY"
+#define GRAY_MAGIC_MARKS "GRAYMRK"
+#define GRAY_MAGIC_DRAINED "GRAYDRN"
 
 /* Limits (STYLE 11: each has a test at the limit and at limit + 1). */
 #define GRAY_VALUE_MAX 1024u      /* bytes of an attribute looked at */
@@ -35,6 +37,8 @@
 #define GRAY_UNIT_SLOTS 4u        /* places a unit may be looked for */
 #define GRAY_VARIANTS_MAX 256u    /* arms of one release */
 #define GRAY_SEGMENTS_MAX 64u     /* segments of a path looked at */
+#define GRAY_STAGES_MAX 16u       /* stages of one release */
+#define GRAY_ATTEMPT_MAX 255u     /* attempts of one release: as marks keep it */
 #define GRAY_HASH_MURMUR3 1u      /* the only gray_release.hash_version */
 
 /* First in every file of the runtime folder. 64 bytes. */
@@ -133,6 +137,9 @@ struct gray_scope_word {
     uint64_t scope; /* gray_release.scope; 0: free */
     uint32_t word;  /* enum gray_word | GRAY_WORD_HOST; atomic */
     uint32_t epoch; /* raised with every change; atomic */
+    uint32_t table; /* number of its mark table; 0: none here; atomic */
+    uint32_t next;  /* of the table that it grows into; 0: none; atomic */
+    uint64_t reserved;
 };
 
 enum gray_class { GRAY_CLASS_LIVE, GRAY_CLASS_SHADOW, GRAY_CLASS_LOAD,

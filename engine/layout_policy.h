@@ -27,6 +27,7 @@ struct gray_policy {
     struct gray_table numbers;     /* uint32_t: lists of rule numbers */
     struct gray_table releases;    /* gray_release, by descending priority */
     struct gray_table variants;    /* gray_variant */
+    struct gray_table stages;      /* gray_stage */
     struct gray_table services;    /* gray_service */
     struct gray_table routes;      /* gray_route */
     struct gray_table selectors;   /* gray_selector */
@@ -248,6 +249,12 @@ enum gray_step {
 };
 enum gray_stickiness { GRAY_STICKY_NONE, GRAY_STICKY_MONOTONIC,
                        GRAY_STICKY_ENTITY };
+enum gray_durability { GRAY_DURABLE_ASYNC, GRAY_DURABLE_STRICT };
+enum gray_on_unknown { GRAY_UNKNOWN_BASELINE, GRAY_UNKNOWN_REFUSE };
+enum gray_on_missing { GRAY_MISSING_BASELINE, GRAY_MISSING_BACKFILL };
+#define GRAY_MARKS_LEASE 1u  /* admits only while the host's lease runs */
+#define GRAY_MARKS_WIDE 2u   /* strictKey: 128: 32-byte slots */
+#define GRAY_MARKS_SHARED 4u /* first admissions are asked of Redis */
 enum gray_data_compat { GRAY_DATA_STATELESS, GRAY_DATA_REVERSIBLE,
                         GRAY_DATA_IRREVERSIBLE };
 enum gray_anonymous { GRAY_ANONYMOUS_BASELINE, GRAY_ANONYMOUS_COOKIE,
@@ -268,7 +275,15 @@ struct gray_release {
     uint32_t require_insn;                /* program; count 0: holds */
     uint32_t require_count;
     uint32_t deny, allow, match;          /* rulesets; GRAY_NONE: none */
-    uint32_t pad;
+    uint32_t stage_rules; /* ruleset whose action is a stage's number within
+                             the release; GRAY_NONE: none */
+    struct gray_span stages;   /* stages[], as declared; none: every request
+                                  may write */
+    uint32_t alias_slot;       /* where the unit's earlier name stands;
+                                  GRAY_NONE: none */
+    uint32_t strict_timeout;   /* ms that a request waits for its mark */
+    uint32_t admission_lease;  /* ms; 0 without GRAY_MARKS_LEASE */
+    uint8_t durability, on_unknown, mark_flags, pad;
     uint32_t salt_hash, salt_rest; /* gray_hash_salt(salt) */
     struct gray_span variants; /* variants[], at least one */
     struct gray_span routes;   /* numbers[] of routes: what it governs */
@@ -279,6 +294,18 @@ struct gray_variant {
     struct gray_ref name;
     uint32_t upto; /* cumulative weight in millionths; the last: 1,000,000 */
     uint32_t pad;
+};
+
+/* Which part of a unit's life a request belongs to (SEMANTICS 4): a stage that
+ * writes may record, the others only read. */
+struct gray_stage {
+    struct gray_ref name;
+    uint32_t share;     /* millionths; the release's own but for dimensions:
+                           everyone before the one that moves, nobody after */
+    uint8_t writes;     /* 1: stage create */
+    uint8_t on_missing; /* enum gray_on_missing: ABSENT where it only reads */
+    uint8_t on_unknown; /* enum gray_on_unknown */
+    uint8_t space;      /* its marks are apart from those of other spaces */
 };
 
 enum gray_route_kind { GRAY_ROUTE_BASELINE, GRAY_ROUTE_ARM, GRAY_ROUTE_LANE };

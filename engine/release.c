@@ -164,7 +164,10 @@ static bool step_allow(struct decision *d)
 
 static struct gray_mark ask_mark(const struct decision *d, enum gray_step step)
 {
-    return d->marks(d->marks_context, d->verdict->release, d->run.unit, step);
+    struct gray_mark_query query = { .release = d->verdict->release,
+                                     .unit = d->run.unit,
+                                     .step = (uint8_t)step };
+    return d->marks(d->marks_context, &query);
 }
 
 /* What was recorded stays true, variant included. */

@@ -124,6 +124,7 @@ static int put_release(struct build *build, const struct model_release *from,
                                              from->units[i].name)
                                 : GRAY_NONE;
     }
+    out.stage_rules = out.alias_slot = GRAY_NONE;
     if (put_rules(build, from, &out) != 0 ||
         put_variants(build, from, &out.variants) != 0) {
         return -1;

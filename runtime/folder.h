@@ -33,7 +33,8 @@ struct gray_control {
     uint32_t bypass;        /* 1: the modules are transparent */
     uint32_t word_count;    /* words in use, never falls */
     int64_t lease_deadline; /* CLOCK_BOOTTIME ns; 0: no lease */
-    uint64_t pad[8];
+    uint64_t marks_generation; /* raised when a word's table or next changes */
+    uint64_t pad[7];
     struct gray_scope_word words[GRAY_WORDS_MAX];
 };
 

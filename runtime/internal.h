@@ -165,6 +165,10 @@ struct gray_runtime_set {
     struct keys keys;
     uint64_t keys_generation;
     uint64_t named_policy, named_fleet; /* what control asked for */
+    /* Mark tables by release number; not mapped where a release has none. They
+     * are shared between sets that name the same ones. */
+    struct gray_marks *marks;
+    uint64_t marks_generation;
     /* Slots of counters by route and class, filled by swap. */
     struct gray_series **series;
     uint32_t route_count;
@@ -185,10 +189,12 @@ struct reader_file {
     uint32_t series_max;
     uint32_t series_size;
     uint64_t policy_generation, fleet_generation, word_epoch, keys_generation;
+    uint64_t marks_generation;
     char refusal[160];
     uint64_t reasons[256];
     uint64_t events[32];
     struct gray_series series[GRAY_SERIES_MAX];
+    struct gray_ring ring;
 };
 /* Name of a kind, as in readers/<kind>-<number>; NULL when unknown. */
 const char *runtime_reader_kind_word(uint32_t kind);

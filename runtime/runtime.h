@@ -19,7 +19,9 @@
  *   publish.lock        one publisher at a time (flock)
  *   grayd.lock          one grayd at a time (flock)             writer: grayd
  *   actions.log         who did what, for people (gray status)   writer: gray
- *   marks/              place of the mark tables
+ *   marks/<scope>.<n>   mark tables (marks.h)       writers: nginx, grayd
+ *   marks/drained       how far rings were taken (ring.h)      writer: grayd
+ *   marks/wake          FIFO that wakes grayd's marks thread   reader: grayd
  *
  * Errors: 0 or a negative errno-like code with *ret_problem filled.
  * Threads: a gray_folder belongs to one thread; a gray_runtime's current view
@@ -29,6 +31,7 @@
 #ifndef GRAY_RUNTIME_H
 #define GRAY_RUNTIME_H
 
+#include "runtime/admit.h"
 #include "runtime/counters.h"
 #include "runtime/folder.h"
 #include "runtime/publish.h"

@@ -75,8 +75,7 @@ ngx_http_gray_unit_hash(ngx_http_gray_evidence_t *evidence,
 /* The engine's question: was this unit told IN before? */
 
 struct gray_mark
-ngx_http_gray_evidence(void *context, uint32_t release, struct gray_str unit,
-    enum gray_step step)
+ngx_http_gray_evidence(void *context, const struct gray_mark_query *query)
 {
     ngx_http_gray_evidence_t  *evidence = context;
 
@@ -86,12 +85,12 @@ ngx_http_gray_evidence(void *context, uint32_t release, struct gray_str unit,
     cookie = NULL;
     r = NULL;
 
-    if (step == GRAY_STEP_EVIDENCE && evidence->value.len) {
+    if (query->step == GRAY_STEP_EVIDENCE && evidence->value.len) {
         cookie = ngx_http_gray_read_cookie(evidence);
-        r = gray_release_at(evidence->policy, release);
+        r = gray_release_at(evidence->policy, query->release);
     }
 
-    return gray_cookie_mark(r ? cookie : NULL, r ? r->scope : 0, unit);
+    return gray_cookie_mark(r ? cookie : NULL, r ? r->scope : 0, query->unit);
 }
 
 

@@ -108,8 +108,8 @@ ngx_int_t ngx_http_gray_rewrite(ngx_http_gray_decision_t *d);
 
 /* ngx_http_gray_cookie.c */
 
-struct gray_mark ngx_http_gray_evidence(void *context, uint32_t release,
-    struct gray_str unit, enum gray_step step);
+struct gray_mark ngx_http_gray_evidence(void *context,
+    const struct gray_mark_query *query);
 const struct gray_cookie *ngx_http_gray_read_cookie(
     ngx_http_gray_evidence_t *evidence);
 void ngx_http_gray_forget(ngx_http_gray_worker_t *w);

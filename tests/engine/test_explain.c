@@ -181,11 +181,11 @@ static void one_line_for_each_release(void **state)
 
 /* Whether a caller could look up marks does not show, what it found does. */
 static struct gray_mark one_mark;
-static struct gray_mark mark_fn(void *context, uint32_t release,
-                                struct gray_str unit, enum gray_step step)
+static struct gray_mark mark_fn(void *context,
+                                const struct gray_mark_query *query)
 {
-    (void)context, (void)release, (void)unit;
-    return step == GRAY_STEP_MARK ? one_mark : (struct gray_mark){ 0 };
+    (void)context;
+    return query->step == GRAY_STEP_MARK ? one_mark : (struct gray_mark){ 0 };
 }
 
 static void marks_show_when_there_are_any(void **state)

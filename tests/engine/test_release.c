@@ -29,13 +29,12 @@ static struct gray_mark mark, evidence;
 static uint32_t asked_mark, asked_evidence;
 static uint32_t unit_slot;
 
-static struct gray_mark ask(void *context, uint32_t number,
-                            struct gray_str unit, enum gray_step step)
+static struct gray_mark ask(void *context, const struct gray_mark_query *query)
 {
     assert_ptr_equal(context, &mark);
-    assert_int_equal(number, 0);
-    assert_true(unit.length > 0);
-    if (step == GRAY_STEP_EVIDENCE) {
+    assert_int_equal(query->release, 0);
+    assert_true(query->unit.length > 0);
+    if (query->step == GRAY_STEP_EVIDENCE) {
         asked_evidence++;
         return evidence;
     }

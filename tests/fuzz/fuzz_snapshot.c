@@ -48,14 +48,14 @@ static void fill(struct gray_input *in, const struct gray_snapshot *policy,
                       craft_str(requests[i].arms), GRAY_CLASS_LIVE);
 }
 
-static struct gray_mark mark_of(void *context, uint32_t release,
-                                struct gray_str unit, enum gray_step step)
+static struct gray_mark mark_of(void *context,
+                                const struct gray_mark_query *query)
 {
     const uint32_t *turn = context;
 
-    (void)step;
-    return (struct gray_mark){(uint8_t)((release + unit.length + *turn) % 6),
-                              (uint8_t)*turn, 0, 0};
+    return (struct gray_mark){
+        (uint8_t)((query->release + query->unit.length + *turn) % 8),
+        (uint8_t)*turn, 0, 0};
 }
 
 static void decide(const struct gray_view *view, uint32_t entrance, uint32_t i)

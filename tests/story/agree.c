@@ -55,12 +55,12 @@ static struct gray_mark recorded(uint32_t release, const char *unit,
     return mark;
 }
 
-static struct gray_mark engine_mark(void *context, uint32_t release,
-                                    struct gray_str unit, enum gray_step step)
+static struct gray_mark engine_mark(void *context,
+                                    const struct gray_mark_query *query)
 {
     (void)context;
-    return recorded(release, unit.data, unit.length,
-                    step == GRAY_STEP_EVIDENCE);
+    return recorded(query->release, query->unit.data, query->unit.length,
+                    query->step == GRAY_STEP_EVIDENCE);
 }
 
 static struct gray_mark brute_recorded(const void *context, uint32_t release,

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ring.h - a reader's admissions on their way to the journal.
+ *
+ * Why: a mark that others can see must be found by grayd whoever dies, so its
+ * record lies in the reader's own file before its slot is taken.  Only the
+ * reader writes its ring; grayd reads it by pread, believes nothing, and says
+ * in marks/drained how far it came.
+ *
+ *   readers/<kind>-<n>: struct gray_ring at its end       writer: that reader
+ *   marks/drained: struct gray_drained, mapped by everyone   writer: grayd
+ *   marks/wake: a FIFO that wakes grayd's marks thread
+ *
+ * Threads: gray_ring_push() of one ring by one thread at a time (a process
+ * with several locks before it).
+ * Read next: ring.c, admit.c (who pushes), control/marks/drain.c (who takes).
+ */
+#ifndef GRAY_RUNTIME_RING_H
+#define GRAY_RUNTIME_RING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/engine.h"
+#include "runtime/folder.h"
+#include "runtime/reader.h"
+
+#define GRAY_RING_SIZE 262144u /* bytes; power of two */
+#define GRAY_RING_RECORD_MAX 1280u /* bytes of one record */
+
+enum gray_ring_kind {
+    GRAY_RING_MARKED = 1, /* the reader takes the slot itself */
+    GRAY_RING_ASKED = 2   /* the reader may not write: grayd takes it */
+};
+/* A record: this, then the unit, then padding to 8 bytes.  `size` counts all;
+ * a record never wraps: a `size` of 0, or less than 64 bytes to the end, means
+ * go on at the beginning. */
+struct gray_ring_record {
+    uint32_t size;
+    uint8_t kind, state; /* enum gray_ring_kind; GRAY_SLOT_IN or _OUT */
+    uint8_t stage, space;
+    uint64_t sequence;   /* head before this record; a jump is refused */
+    uint64_t scope;
+    uint64_t key[2];
+    uint64_t value;      /* as it was, or would be, put into the slot */
+    int64_t now;         /* ms since the epoch */
+    uint32_t revision;
+    uint32_t word_epoch; /* of the scope, when the reader decided */
+    uint16_t unit_length;
+    uint8_t variant, attempt;
+    uint32_t entrance;   /* gray_hash_name() of its name */
+    uint32_t reason;     /* enum gray_reason */
+    uint32_t pad;
+};
+struct gray_ring {
+    uint64_t instance; /* random, new with each owner of the file */
+    uint64_t head;     /* bytes ever written; atomic, released last */
+    uint64_t lost;     /* records that found no room; atomic */
+    uint64_t pad[5];
+    uint8_t bytes[GRAY_RING_SIZE];
+};
+/* marks/drained. */
+struct gray_drained {
+    struct gray_file_header header;
+    uint64_t beat;    /* CLOCK_BOOTTIME ns of the writer's last round; 0: there
+                         is none, and never was; atomic */
+    uint32_t sleeping; /* 1: the writer waits for its FIFO; atomic */
+    uint32_t state;   /* enum gray_writer_state; atomic */
+    uint64_t pad[6];
+    struct gray_drained_ring {
+        uint64_t instance; /* of the ring that `tail` counts in; atomic */
+        uint64_t tail;     /* bytes taken; atomic */
+    } rings[2 * GRAY_READERS_MAX]; /* nginx-<n> at n, library-<n> behind */
+};
+enum gray_writer_state {
+    GRAY_WRITER_NONE,   /* `gray publish` alone: nothing is ever durable */
+    GRAY_WRITER_OK,
+    GRAY_WRITER_FULL,   /* the disk has no room: retried */
+    GRAY_WRITER_FAILED  /* an I/O or sync error: until grayd is started anew */
+};
+#define GRAY_WRITER_DEAD_NS 1000000000 /* without a beat so long: dead */
+
+/* Pushes one record (its size and sequence are filled here) and wakes a writer
+ * that sleeps.  0; -ENOBUFS: no room; -ENOENT: this reader has no file. */
+int gray_ring_push(struct gray_runtime *runtime,
+                   const struct gray_ring_record *record,
+                   struct gray_str unit);
+/* Whether the writer can make marks durable now; `now_ns` is CLOCK_BOOTTIME. */
+enum gray_writer_state gray_writer_now(const struct gray_runtime *runtime,
+                                       int64_t now_ns, bool *ret_alive);
+/* Has grayd taken everything that this reader pushed up to `head`? */
+bool gray_ring_taken(const struct gray_runtime *runtime, uint64_t head);
+uint64_t gray_ring_head(const struct gray_runtime *runtime);
+
+#endif
