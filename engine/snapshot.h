@@ -110,6 +110,7 @@ int gray_link_build(struct gray_link *ret_link,
                     const struct gray_snapshot *policy,
                     const struct gray_fleet *fleet, void *memory, size_t size);
 
+struct gray_marks;
 /* Everything a decision reads besides the request.  Immutable but `words`,
  * which is read with relaxed atomic loads. */
 struct gray_view {
@@ -120,6 +121,8 @@ struct gray_view {
     uint32_t list_count;
     const struct gray_scope_word *words; /* NULL: all open */
     uint32_t word_count;
+    const struct gray_marks *marks; /* runtime/marks.h, by release number; not
+                                       read here; NULL: none are mapped */
 };
 
 #endif
