@@ -201,6 +201,7 @@ const char *runtime_reader_kind_word(uint32_t kind);
 /* Takes a reader's file and its FIFO; fd holds the lock. */
 struct reader_slot {
     int fd, wake_fd, dirfd;
+    uint32_t number; /* <id> is <kind>-<number> */
     char id[64];
     struct reader_file *file;
 };
@@ -212,6 +213,12 @@ void runtime_reader_slot_close(struct reader_slot *slot);
 bool runtime_reader_alive(int fd);
 /* Every string ends, every number lies in its range. */
 bool runtime_reader_file_sound(const struct reader_file *file);
+
+/* ---- ring.c -------------------------------------------------------------- */
+
+/* Whoever owns the file now pushes into its ring: a new one gets its identity,
+ * a dead one's goes on. */
+void runtime_ring_begin(struct gray_ring *ring);
 
 /* ---- counters.c ---------------------------------------------------------- */
 
@@ -246,6 +253,7 @@ struct gray_runtime {
     const struct gray_problem *refusal; /* atomic */
     struct series_index index;
     uint32_t free_from; /* no free place of series below this one */
+    const struct gray_drained *drained; /* marks/drained; NULL: there is none */
 };
 /* Like gray_runtime_swap(), but hands the old set back. */
 struct gray_runtime_set *runtime_exchange(struct gray_runtime *runtime,

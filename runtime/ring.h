@@ -8,7 +8,7 @@
  *
  *   readers/<kind>-<n>: struct gray_ring at its end       writer: that reader
  *   marks/drained: struct gray_drained, mapped by everyone   writer: grayd
- *   marks/wake: a FIFO that wakes grayd's marks thread
+ *   marks/wake: a FIFO (mode 0666) that wakes grayd's marks thread
  *
  * Threads: gray_ring_push() of one ring by one thread at a time (a process
  * with several locks before it).
@@ -33,13 +33,13 @@ enum gray_ring_kind {
     GRAY_RING_ASKED = 2   /* the reader may not write: grayd takes it */
 };
 /* A record: this, then the unit, then padding to 8 bytes.  `size` counts all;
- * a record never wraps: a `size` of 0, or less than 64 bytes to the end, means
- * go on at the beginning. */
+ * a record never wraps: a `size` of 0, or less than these bytes to the end,
+ * means go on at the beginning. */
 struct gray_ring_record {
     uint32_t size;
     uint8_t kind, state; /* enum gray_ring_kind; GRAY_SLOT_IN or _OUT */
     uint8_t stage, space;
-    uint64_t sequence;   /* head before this record; a jump is refused */
+    uint64_t sequence;   /* where it begins, as head counts; a jump is refused */
     uint64_t scope;
     uint64_t key[2];
     uint64_t value;      /* as it was, or would be, put into the slot */
@@ -53,7 +53,8 @@ struct gray_ring_record {
     uint32_t pad;
 };
 struct gray_ring {
-    uint64_t instance; /* random, new with each owner of the file */
+    uint64_t instance; /* random, new with each file; never 0.  Who takes over
+                          a dead one's file goes on behind its records */
     uint64_t head;     /* bytes ever written; atomic, released last */
     uint64_t lost;     /* records that found no room; atomic */
     uint64_t pad[5];
@@ -80,8 +81,12 @@ enum gray_writer_state {
 };
 #define GRAY_WRITER_DEAD_NS 1000000000 /* without a beat so long: dead */
 
-/* Pushes one record (its size and sequence are filled here) and wakes a writer
- * that sleeps.  0; -ENOBUFS: no room; -ENOENT: this reader has no file. */
+/* ---- who pushes ----------------------------------------------------------- */
+
+/* Pushes one record (its size, sequence and unit_length are filled here) and
+ * wakes a writer that sleeps, the only system calls here.  0; -ENOBUFS: no
+ * room (counted as lost); -EMSGSIZE: a unit longer than GRAY_VALUE_MAX, or
+ * none; -ENOENT: this reader has no file. */
 int gray_ring_push(struct gray_runtime *runtime,
                    const struct gray_ring_record *record,
                    struct gray_str unit);
@@ -91,5 +96,30 @@ enum gray_writer_state gray_writer_now(const struct gray_runtime *runtime,
 /* Has grayd taken everything that this reader pushed up to `head`? */
 bool gray_ring_taken(const struct gray_runtime *runtime, uint64_t head);
 uint64_t gray_ring_head(const struct gray_runtime *runtime);
+
+/* ---- who takes ------------------------------------------------------------ */
+
+/* Number of a reader in gray_drained.rings, by its file's kind (enum
+ * gray_reader_kind) and number; GRAY_NONE: it has no ring. */
+uint32_t gray_ring_number(uint32_t kind, uint32_t number);
+/* How much of a ring to copy, having taken it up to `tail`: the bytes from
+ * offset tail % GRAY_RING_SIZE on, as many as this says; the rest of what
+ * there is follows from the beginning, in another call.  0: there is nothing.
+ * -EBADMSG: more was written than the ring holds, or less than was taken:
+ * records are lost, go on at `head`. */
+int64_t gray_ring_span(uint64_t tail, uint64_t head);
+/* A part of a ring as it was copied by pread: believed in nothing. */
+struct gray_ring_copy {
+    const uint8_t *bytes;
+    uint64_t at, end; /* bytes[0] stands for `at`, as head counts; both in one
+                         lap of the ring, as gray_ring_span() says */
+};
+/* The next record: 1 with *ret_record (size, sequence, kind, states, lengths
+ * and reason hold; scope, key, stage and space are the caller's to check) and
+ * *ret_unit, which points into the bytes; 0: all was read, `at` is `end`.
+ * -EBADMSG: not a record; go on at the ring's head.  Pure. */
+int gray_ring_read(struct gray_ring_copy *copy,
+                   struct gray_ring_record *ret_record,
+                   struct gray_str *ret_unit);
 
 #endif

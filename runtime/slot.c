@@ -227,6 +227,7 @@ int runtime_reader_slot_take(struct reader_slot *ret_slot, int dirfd,
     for (i = 0; word != NULL && i < GRAY_READERS_MAX; i++) {
         int taken;
 
+        slot.number = i;
         snprintf(slot.id, sizeof(slot.id), "%s-%u", word, i);
         taken = slot_revive(&slot, kind);
         if (taken < 0) {
@@ -238,6 +239,7 @@ int runtime_reader_slot_take(struct reader_slot *ret_slot, int dirfd,
             error = slot_fifo(&slot);
             if (error == 0) {
                 slot.file->pid = (int32_t)getpid();
+                runtime_ring_begin(&slot.file->ring);
                 *ret_slot = slot;
                 return 0;
             }
