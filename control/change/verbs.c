@@ -65,6 +65,8 @@ static bool read_event(const struct call *call, struct release_event *event,
         .by = call->identity.name,
         .reason = json_string_value(json_object_get(call->body, "reason")),
         .now = call->now,
+        .may_override = identity_has(&call->identity, RIGHT_OVERRIDE),
+        .breaks = RELEASE_UNSAID,
     };
     if (release_verb_parse(call->verb, &event->verb) != 0) {
         reply_problem(reply, PROBLEM_NOT_FOUND,
@@ -313,6 +315,7 @@ static json_t *stop_all(struct change *change, const struct call *call,
         .by = call->identity.name,
         .reason = json_string_value(json_object_get(call->body, "reason")),
         .now = call->now,
+        .breaks = RELEASE_UNSAID,
     };
 
     json_object_foreach(change->control->world.releases, name, entry) {

@@ -69,7 +69,12 @@ static json_t *verbs_allowed(const struct release_status *status,
             .verb = (enum release_verb)i,
             .share = i == VERB_SET_WEIGHT && status->share < GRAY_SHARE_ALL
                          ? status->share + 1
+                     : i == VERB_RETREAT && status->share > 1
+                         ? status->share - 1
                          : RELEASE_NO_SHARE,
+            .cohort = RELEASE_COHORT_SHARE,
+            .may_override = true,
+            .breaks = RELEASE_UNSAID,
             .reason = "?",
             .by = "",
             .earlier = &earlier,

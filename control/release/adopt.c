@@ -38,7 +38,7 @@ static void adopt_open(struct release_status *next)
         break;
     case RELEASE_ABORTED:
         next->state = RELEASE_INITIALIZED;
-        next->keep = false;
+        next->keep = next->retreated = false;
         next->started = 0;
         next->completion[0] = '\0';
         if (next->attempt < RELEASE_ATTEMPT_MAX) {
@@ -56,6 +56,7 @@ static void adopt_no_admit(struct release_status *next)
     case RELEASE_FROZEN:
         break;
     case RELEASE_ABORTED:
+        next->retreated |= !next->keep; /* their marks were taken back */
         next->keep = true;
         break;
     case RELEASE_COMPLETED:

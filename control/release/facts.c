@@ -114,6 +114,35 @@ static int read_admission(const json_t *admission, struct release_facts *facts)
     return 0;
 }
 
+/* How long a reader may admit without a word of grayd, and what moves apart. */
+static int read_marks(const json_t *document, struct release_facts *facts)
+{
+    static const char *const durable[] = {"async", "strict"};
+    const json_t *lease = json_object_get(document, "admissionLease");
+    const json_t *dimensions = json_object_get(document, "dimensions");
+    int64_t ms = 0;
+    uint8_t strict = 0;
+
+    if (word_of(document, "durability", durable, 2, 0, &strict) != 0 ||
+        (dimensions != NULL && !json_is_array(dimensions)) ||
+        json_array_size(dimensions) > GRAY_STAGES_MAX) {
+        return -1;
+    }
+    facts->strict = strict == 1;
+    facts->dimensions = (uint32_t)json_array_size(dimensions);
+    if (lease == NULL) {
+        ms = facts->strict || facts->stickiness == GRAY_STICKY_ENTITY
+                 ? RELEASE_LEASE_MS
+                 : 0;
+    } else if (json_string_value(lease) == NULL ||
+               !gray_parse_duration(json_string_value(lease), &ms) || ms < 0 ||
+               ms > UINT32_MAX) {
+        return -1;
+    }
+    facts->lease_ms = (uint32_t)ms;
+    return 0;
+}
+
 int release_facts_read(const json_t *document, struct release_facts *ret_facts)
 {
     static const char *const sticky[] = {"none", "monotonic", "entity"};
@@ -131,6 +160,7 @@ int release_facts_read(const json_t *document, struct release_facts *ret_facts)
                 facts.stickiness == GRAY_STICKY_ENTITY ? GRAY_DATA_IRREVERSIBLE
                                                        : GRAY_DATA_STATELESS,
                 &facts.data_compat) != 0 ||
+        read_marks(document, &facts) != 0 ||
         read_admission(json_object_get(document, "admission"), &facts) != 0 ||
         read_strategy(json_object_get(document, "strategy"), &facts) != 0) {
         return -1;
@@ -156,12 +186,30 @@ uint32_t release_step_at(const struct release_facts *facts, uint32_t share)
     return step;
 }
 
+bool release_more_dimensions(const struct release_status *status,
+                             const struct release_facts *facts)
+{
+    return status->dimension + 1 < facts->dimensions;
+}
+
+uint32_t release_first_share(const struct release_facts *facts)
+{
+    return facts->weight_count > 0 ? facts->weights[0].share
+                                   : facts->declared_share;
+}
+
 uint32_t release_next_share(const struct release_status *status,
                             const struct release_facts *facts)
 {
     if (status->state != RELEASE_PROGRESSING &&
         status->state != RELEASE_PAUSED) {
         return RELEASE_NO_SHARE;
+    }
+    if (status->share >= release_share_all(facts)) { /* of one dimension */
+        return release_more_dimensions(status, facts) &&
+                       release_first_share(facts) > 0
+                   ? release_first_share(facts)
+                   : RELEASE_NO_SHARE;
     }
     for (size_t i = 0; i < facts->weight_count; i++) {
         if (facts->weights[i].share > status->share) {

@@ -62,8 +62,13 @@ void release_arrive(struct release_status *status,
                     const struct release_facts *facts,
                     enum release_state_number state, uint32_t share)
 {
-    bool all = share >= release_share_all(facts);
+    bool all = share >= release_share_all(facts) &&
+               !release_more_dimensions(status, facts);
 
+    if (status->retreated && share > status->share) {
+        status->retreated = false;
+        status->attempt += status->attempt < RELEASE_ATTEMPT_MAX;
+    }
     status->state = all ? RELEASE_PROMOTED : state;
     status->share = share;
     status->step = release_step_at(facts, share);
@@ -80,8 +85,10 @@ void release_end(struct release_status *status, bool keep)
     }
     status->share = 0;
     status->step = 0;
+    status->dimension = 0;
     status->keep = keep;
     status->frozen_promoted = false;
+    status->retreated &= keep;
     release_text(status->completion, sizeof(status->completion), "Aborted");
 }
 
@@ -156,12 +163,30 @@ int release_refuse_killed(const struct release_facts *facts, const char *what,
                           what);
 }
 
-static int refuse_unmarked(struct move *move, const char *advice)
+int release_refuse_unmarked(const struct release_facts *facts,
+                            const char *advice,
+                            struct release_refusal *ret_refusal)
 {
-    return release_refuse(move->refusal, "no-marks", advice,
+    return release_refuse(ret_refusal, "no-marks", advice,
                           "%s keeps no marks (stickiness: none), so nobody is "
                           "known to be in.",
-                          move->facts->name);
+                          facts->name);
+}
+
+/* What was taken back may look as if it was in, until it is done. */
+static int refuse_busy(struct move *move)
+{
+    char advice[300];
+
+    snprintf(advice, sizeof(advice),
+             "gray status %s says how many are left; then gray %s %s again",
+             move->facts->name, release_verb_word(move->event->verb),
+             move->facts->name);
+    return release_refuse(move->refusal, "still-revoking", advice,
+                          "Marks of %s are still being revoked: %s would let "
+                          "units in again meanwhile.",
+                          move->facts->name,
+                          release_verb_word(move->event->verb));
 }
 
 int release_may_set(const struct release_status *now,
@@ -170,7 +195,7 @@ int release_may_set(const struct release_status *now,
 {
     const char *name = facts->name;
     char wanted[RELEASE_PERCENT_MAX], other[RELEASE_PERCENT_MAX];
-    char advice[300];
+    char advice[400];
 
     if (share > release_share_all(facts)) {
         snprintf(advice, sizeof(advice),
@@ -185,10 +210,19 @@ int release_may_set(const struct release_status *now,
     if (share == now->share && share > 0) {
         return 1;
     }
-    snprintf(advice, sizeof(advice),
-             "gray freeze %s lets nobody new in, gray abort %s sends everyone "
-             "to the baseline",
-             name, name);
+    if (share < now->share && now->share >= release_share_all(facts) &&
+        release_more_dimensions(now, facts)) {
+        snprintf(advice, sizeof(advice),
+                 "gray promote %s opens the next dimension, gray retreat %s "
+                 "--to %s takes units out again",
+                 name, name, release_percent(share, wanted));
+    } else {
+        snprintf(advice, sizeof(advice),
+                 "gray freeze %s lets nobody new in, gray retreat %s takes "
+                 "units out again, gray abort %s sends everyone to the "
+                 "baseline",
+                 name, name, name);
+    }
     if (share == 0) {
         return release_refuse(ret_refusal, "zero-weight", advice,
                               "A weight of 0 admits nobody new and leaves "
@@ -216,10 +250,8 @@ static int first_share(struct move *move, uint32_t *ret_share)
 
     if (move->event->share != RELEASE_NO_SHARE) {
         *ret_share = move->event->share;
-    } else if (facts->weight_count > 0) {
-        *ret_share = facts->weights[0].share;
     } else {
-        *ret_share = facts->declared_share;
+        *ret_share = release_first_share(facts);
     }
     if (*ret_share > 0 || move->event->share == 0) {
         return release_may_set(move->now, facts, *ret_share, move->refusal);
@@ -244,13 +276,10 @@ static int begin(struct move *move, enum release_state_number to)
 
     if (move->event->verb == VERB_RETRY) {
         if (next->attempt >= RELEASE_ATTEMPT_MAX) {
-            return release_refuse(move->refusal, "too-many-attempts",
-                                  "a new change needs a release of another "
-                                  "name",
-                                  "%s was tried %u times, the most there is.",
-                                  move->facts->name, next->attempt);
+            return release_refuse_attempts(move->facts, next, move->refusal);
         }
         next->attempt++;
+        next->retreated = false;
     }
     if (first_share(move, &share) != 0) {
         return -1;
@@ -289,6 +318,12 @@ static int promote(struct move *move, enum release_state_number to)
     if (move->event->full) {
         share = release_share_all(facts);
     }
+    if (share != RELEASE_NO_SHARE &&
+        move->now->share >= release_share_all(facts) &&
+        release_more_dimensions(move->now, facts)) {
+        move->next.dimension++; /* one at a time, each from its beginning */
+        move->next.share = 0;
+    }
     if (share == RELEASE_NO_SHARE) {
         snprintf(advice, sizeof(advice),
                  "gray set-weight %s PERCENT, or gray promote %s --full",
@@ -314,7 +349,7 @@ static int freeze(struct move *move)
         snprintf(advice, sizeof(advice),
                  "gray stop %s sends everyone to the baseline",
                  move->facts->name);
-        return refuse_unmarked(move, advice);
+        return release_refuse_unmarked(move->facts, advice, move->refusal);
     }
     release_freeze(&move->next);
     return 0;
@@ -330,7 +365,7 @@ static int abort_it(struct move *move)
         snprintf(advice, sizeof(advice),
                  "gray abort %s sends everyone to the baseline",
                  move->facts->name);
-        return refuse_unmarked(move, advice);
+        return release_refuse_unmarked(move->facts, advice, move->refusal);
     }
     release_end(&move->next,
                 marks && (asked == 1 ||
@@ -360,26 +395,10 @@ static int stop(struct move *move)
 
 static int undo(struct move *move)
 {
-    const struct release_status *earlier = move->event->earlier;
-
-    if (move->now->state == RELEASE_COMPLETED) {
-        return refuse_here(move);
-    }
-    if (earlier == NULL) {
-        return release_refuse(move->refusal, "no-earlier", NULL,
-                              "%s did not exist at that revision.",
-                              move->facts->name);
-    }
-    if (earlier->share == 0) {
-        release_arrive(&move->next, move->facts, RELEASE_INITIALIZED, 0);
-        return 0; /* it was started once: its name stays taken */
-    }
-    release_arrive(&move->next, move->facts, RELEASE_PAUSED, earlier->share);
-    if (move->next.state == RELEASE_PROMOTED) {
-        release_text(move->next.completion, sizeof(move->next.completion),
-                     "RolledBack");
-    }
-    return 0;
+    return move->now->state == RELEASE_COMPLETED
+               ? refuse_here(move)
+               : release_undo(move->now, move->facts, move->event, &move->next,
+                              move->refusal);
 }
 
 static int switch_killed(struct move *move, bool killed)
@@ -447,6 +466,7 @@ static bool nothing_to_do(const struct move *move)
     case VERB_UNDO:
     case VERB_KILL:
     case VERB_UNKILL:
+    case VERB_RETREAT:
         return false; /* each says so itself */
     default:
         return release_leads_to(event->verb, now->state);
@@ -472,6 +492,9 @@ static int go(struct move *move, enum release_state_number to)
         return abort_it(move);
     case VERB_STOP:
         return stop(move);
+    case VERB_RETREAT:
+        return release_retreat(move->now, move->facts, move->event,
+                               &move->next, move->refusal);
     default:
         move->next.state = to;
         return 0;
@@ -494,6 +517,10 @@ static int decide(struct move *move)
     }
     if (nothing_to_do(move)) {
         return 1;
+    }
+    if (verb->widens && move->event->busy &&
+        move->now->state != RELEASE_COMPLETED) {
+        return refuse_busy(move);
     }
     if (check_reason(move) != 0) {
         return -1;
@@ -525,6 +552,10 @@ int release_move(const struct release_status *now,
                                                        : &ignored};
     int result = decide(&move);
 
+    if (result == 0) {
+        result = release_harm_allowed(now, facts, event, &move.next,
+                                      move.refusal);
+    }
     if (result == 0) {
         move.next.since = event->now;
         release_text(move.next.by, sizeof(move.next.by), event->by);

@@ -68,8 +68,13 @@ int release_reapplied(const struct release_status *now,
     if (asks && (after->declared_share > 0 || now->share > 0)) {
         result = redeclare(now, after, &next, moment, ret_refusal);
     }
+    if (after->dimensions <= next.dimension && next.dimension > 0) {
+        next.dimension = after->dimensions > 0 ? after->dimensions - 1 : 0;
+        result = 0;
+    }
     if (result == 1 && now->state == RELEASE_PROMOTED &&
-        now->share < release_share_all(after)) {
+        (now->share < release_share_all(after) ||
+         release_more_dimensions(now, after))) {
         /* Less is held back than before; nobody comes in by that alone. */
         release_arrive(&next, after, RELEASE_PAUSED, now->share);
         result = 0;

@@ -22,7 +22,9 @@
 #define RELEASE_STEPS_MAX GRAY_STEPS_MAX
 #define RELEASE_REASON_MAX 400u /* bytes of a reason */
 #define RELEASE_NO_SHARE UINT32_MAX
-#define RELEASE_ATTEMPT_MAX UINT16_MAX /* as marks keep it */
+#define RELEASE_ATTEMPT_MAX GRAY_ATTEMPT_MAX
+#define RELEASE_LEASE_MS 10000u /* admissionLease, where it is not written */
+#define RELEASE_UNSAID UINT64_MAX /* a number of marks that nobody said */
 
 enum release_state_number {
 #define RELEASE_STATE(NAME, word, phase, doc) RELEASE_##NAME,
@@ -47,6 +49,9 @@ struct release_facts {
                                         those that add nothing left out */
     size_t weight_count;
     uint32_t step_count;
+    bool strict;         /* durability: strict */
+    uint32_t lease_ms;   /* admissionLease; 0: none */
+    uint32_t dimensions; /* how many; 0: none are declared */
 };
 /* Reads them from a document (as stored). 0, or -1: not a release's, or it has
  * more weights than RELEASE_STEPS_MAX. */
@@ -58,8 +63,11 @@ struct release_status {
     uint32_t share;      /* in force, millionths */
     uint32_t step;       /* of the strategy, whose weight is in force */
     uint32_t attempt;    /* from 1 */
+    uint32_t dimension;  /* that moves; those before it are at 100 % */
     bool killed;
     bool keep;           /* Aborted, and those in stay in */
+    bool retreated;      /* units were taken out one by one: a larger share is
+                            a new attempt, so that it may let them in again */
     bool frozen_promoted; /* Frozen, and was Promoted before */
     char completion[20]; /* "", Promoted FastPromoted Aborted RolledBack */
     int64_t since, started; /* of the last move, of this attempt: ms since the
@@ -77,12 +85,20 @@ json_t *release_status_json(const struct release_status *status);
 int release_status_parse(const json_t *value,
                          struct release_status *ret_status);
 
+/* Who is taken out by retreat. */
+enum release_cohort { RELEASE_COHORT_NONE, RELEASE_COHORT_SHARE,
+                      RELEASE_COHORT_NEWEST, RELEASE_COHORT_LISTED };
 struct release_event {
     enum release_verb verb;
-    uint32_t share;        /* set-weight, start, retry; RELEASE_NO_SHARE: not
-                              given */
+    uint32_t share;        /* set-weight, start, retry, retreat to a share;
+                              RELEASE_NO_SHARE: not given */
     bool full;             /* promote */
     int on_abort;          /* 0 by the document, 1 keep, 2 leave */
+    enum release_cohort cohort; /* retreat */
+    bool may_override;     /* who asks has the right to */
+    bool busy;             /* marks are still being revoked */
+    uint64_t breaks;       /* marks that it breaks, as said; RELEASE_UNSAID */
+    uint64_t marks;        /* and as it is; RELEASE_UNSAID: nobody knows */
     const struct release_status *earlier; /* undo: where it stood then */
     const char *by, *reason; /* reason NULL: none */
     int64_t now;
@@ -91,7 +107,7 @@ struct release_refusal {
     const char *code;    /* static: "not-in-this-state", "would-shrink",
                             "reason-missing", "killed", "no-marks", ... */
     char sentence[300];
-    char advice[300];    /* what to do instead, as commands */
+    char advice[400];    /* what to do instead, as commands */
 };
 /* 0 and *ret_next, or -1 and *ret_refusal. A verb that finds nothing to do
  * (pause of a paused one, kill of a killed one) is 1 with *ret_next unchanged:
@@ -108,6 +124,20 @@ int release_reapplied(const struct release_status *now,
                       const struct release_facts *after, int64_t moment,
                       const char *by, struct release_status *ret_next,
                       struct release_refusal *ret_refusal);
+/* Whether data that the old version cannot read would be left behind by this
+ * move: then it needs a person who may override, and the count of marks. */
+bool release_harms(const struct release_status *before,
+                   const struct release_facts *facts,
+                   const struct release_event *event,
+                   const struct release_status *after);
+/* Which marks a move takes back, in the words of control/marks. */
+enum release_revokes { RELEASE_REVOKES_NONE, RELEASE_REVOKES_ALL,
+                       RELEASE_REVOKES_ABOVE, /* the share of `after` */
+                       RELEASE_REVOKES_COHORT /* newest or listed */ };
+enum release_revokes release_revokes(const struct release_status *before,
+                                     const struct release_facts *facts,
+                                     const struct release_event *event,
+                                     const struct release_status *after);
 /* Where promote leads; RELEASE_NO_SHARE: nowhere. */
 uint32_t release_next_share(const struct release_status *status,
                             const struct release_facts *facts);

@@ -58,7 +58,7 @@ static inline struct release_event event_of(enum release_verb verb)
 {
     return (struct release_event) {
         .verb = verb, .share = RELEASE_NO_SHARE, .by = "ann",
-        .reason = "because", .now = 2000,
+        .reason = "because", .now = 2000, .breaks = RELEASE_UNSAID,
     };
 }
 

@@ -77,6 +77,9 @@ static void check_pair(const struct release_facts *facts,
     event.earlier = &earlier;
     if (verb == VERB_SET_WEIGHT) {
         event.share = 30 * PERCENT;
+    } else if (verb == VERB_RETREAT) {
+        event.cohort = RELEASE_COHORT_SHARE;
+        event.share = PERCENT / 2;
     }
     result = release_move(&now, facts, &event, &next, &refusal);
     if (across(verb)) {
