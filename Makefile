@@ -8,12 +8,13 @@ PREFIX  ?= /usr/local
 MODULES ?= /usr/lib/nginx/modules
 export DESTDIR PREFIX MODULES
 
-.PHONY: help run test bench build build-asan fuzz fuzz-build habit clean \
+.PHONY: help run test chaos bench build build-asan fuzz fuzz-build habit clean \
         install uninstall
 
 help:
 	@echo "make run          install what is missing, build, show a gray release; ONCE=1 ends by itself"
 	@echo "make test         the same, then every test"
+	@echo "make chaos        long (an hour): 10,000 kills while a release ramps; KILLS=n"
 	@echo "make bench        figures, one a line: name value unit"
 	@echo "make build        only build: build/bin/gray, build/lib/"
 	@echo "make fuzz         every libFuzzer target for 60 seconds each (SECONDS=n)"
@@ -34,6 +35,12 @@ test: build
 	@tools/build $(BUILD) test
 	@tools/build build-asan asan
 	@tools/run-tests $(BUILD) build-asan
+
+chaos: build
+	@tools/setup run test
+	@tools/build $(BUILD) test
+	@STORY_KILLS=$(or $(KILLS),10000) PYTHONDONTWRITEBYTECODE=1 \
+	 python3 tests/story/nobody_flips_under_kill_9.py $(BUILD)
 
 habit: build
 	@tests/habit/habit.py $(BUILD)

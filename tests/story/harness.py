@@ -386,8 +386,9 @@ http {{
     def master(self):
         return self.nginx_process.pid
 
-    def workers(self):
-        """Pids of the master's living workers."""
+    def workers(self, master=None):
+        """Pids of the living workers of a master, by default this story's."""
+        master = master or self.master()
         found = []
         for entry in os.listdir("/proc"):
             if not entry.isdigit():
@@ -399,7 +400,7 @@ http {{
                     title = f.read()
             except OSError:
                 continue
-            if int(parent) == self.master() and state != "Z" and \
+            if int(parent) == master and state != "Z" and \
                     b"worker process" in title:
                 found.append(int(entry))
         return sorted(found)

@@ -1,0 +1,293 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""test_marks.py - the oracle of marks sees each fault that it is there for.
+
+Why: an oracle that never objects is worse than none, and one that objects to
+what is right is soon switched off.  A million answers of a whole ramp (1, 10,
+50, back to 10 by retreat, 50, freeze, thaw, abort, retry) and of orders that
+are decided once must pass, in any overlap; the same story with one fault
+planted must be refused in the right words.
+"""
+import random
+import sys
+import time
+
+import marks
+from marks import FAILED, NEW, OLD, REFUSED, Act, Answer, Record, Scope
+
+MS = 1_000_000
+STEP = 1000 * MS
+USERS = 4000
+PER_STEP = 100_000
+STEPS = [("1", 1), ("10", 10), ("50", 50), ("retreat", 10), ("again", 50),
+         ("freeze", 50), ("thaw", 100), ("abort", 0), ("retry", 10)]
+
+
+class Story:
+    """A good history: bucket of a user = its number, of USERS."""
+
+    def __init__(self, per_step=PER_STEP, seed=4):
+        self.dice = random.Random(seed)
+        self.per_step = per_step
+        self.now, self.sequence, self.attempt = STEP, 0, 1
+        self.rows, self.acts, self.records = [], [], []
+        self.inside = {}  # unit: attempt
+        self.share, self.closed, self.word = 0, False, "open"
+
+    def record(self, unit, state, actor=""):
+        self.sequence += 1
+        self.records.append(Record(self.sequence, unit, state, self.attempt,
+                                   self.now, actor))
+
+    def act(self, what, took=5 * MS):
+        called = self.now
+        self.now += took
+        kept = frozenset(self.inside) if what == "freeze" else None
+        self.acts.append(Act(what, called, self.now, kept, self.sequence))
+        self.now += MS
+
+    def asked(self, unit):
+        """The truth at this moment, recorded as Graylane would."""
+        if self.word == "baseline":
+            return OLD
+        if unit not in self.inside:
+            if self.closed or unit >= self.share * USERS // 100:
+                return OLD
+            self.inside[unit] = self.attempt
+            self.record(unit, "in")
+        return NEW
+
+    def answers(self):
+        """Each is decided at `now`, between its sending and its answer."""
+        for _ in range(self.per_step):
+            self.now += STEP // self.per_step
+            unit = self.dice.randrange(USERS)
+            said = self.asked(unit)
+            fate = self.dice.random()
+            if fate < 0.01:
+                said = FAILED if fate < 0.005 else REFUSED
+            self.rows.append(Answer(
+                self.now - self.dice.randrange(10 * MS),
+                self.now + self.dice.randrange(10 * MS), unit, said,
+                self.dice.randrange(3)))
+
+    def step(self, name, share):
+        if name == "freeze":
+            self.now += 20 * MS  # what is under way is drained
+            self.closed = True
+        if name == "thaw":
+            self.act("thaw")
+            self.closed = False
+        if name == "abort":
+            self.now += 20 * MS
+            self.word = "baseline"
+        if name in ("retreat", "abort"):
+            for unit in [u for u in self.inside
+                         if u >= share * USERS // 100]:
+                self.record(unit, "revoked", "root")
+                del self.inside[unit]
+        if name == "retry":
+            self.act("retry")
+            self.word = "open"
+        if name in ("retreat", "retry"):
+            self.attempt += 1
+        self.share = share
+        if name not in ("thaw", "retry"):
+            self.act({"1": "start", "10": "set-weight", "50": "set-weight",
+                      "again": "set-weight"}.get(name, name))
+            # An act is in force some time before it returns.
+        self.answers()
+        self.now += 20 * MS
+
+    def whole(self):
+        for name, share in STEPS:
+            self.step(name, share)
+        self.rows.sort(key=lambda row: row.answered)
+        return self
+
+    def judge(self, scope=Scope("users", settled=True)):
+        return marks.judge(scope, self.rows, self.acts, self.records)
+
+
+def orders(count=30_000, each=5):
+    """Orders are created inside or outside, and updated; a freeze in between;
+    a tenth of them are inside in the end."""
+    story = Story()
+    for unit in range(count):
+        if unit == count // 2:
+            story.now += 20 * MS
+            story.closed = True
+            story.act("freeze")
+        if unit == count * 3 // 4:
+            story.act("thaw")
+            story.closed = False
+        inside = unit % 10 == 0 and not story.closed
+        story.record(unit, "in" if inside else "out")
+        if inside:
+            story.inside[unit] = 1
+        for n in range(each):
+            story.now += 20_000
+            story.rows.append(Answer(story.now - 5000, story.now + 5000, unit,
+                                     NEW if inside else OLD, n % 3, n))
+    return story
+
+
+ORDERS = Scope("orders", entity=True, strict=True)
+
+# ---- faults ----------------------------------------------------------------
+
+
+def at_step(story, number, wanted):
+    """Index of a row in the middle of that step."""
+    begin = STEP + number * (STEP + 26 * MS) + STEP // 3
+    return next(i for i, row in enumerate(story.rows)
+                if row.answered > begin and wanted(row))
+
+
+def say(story, i, said):
+    story.rows[i] = story.rows[i]._replace(said=said)
+
+
+def drop(story, wanted):
+    story.records = [r for r in story.records if not wanted(r)]
+
+
+def one_falls_out(story):
+    say(story, at_step(story, 2, lambda r: r.said == NEW and r.unit < 300),
+        OLD)
+
+
+def falls_out_after_it_came_back(story):
+    say(story, at_step(story, 4, lambda r: r.said == NEW and
+                       500 < r.unit < 1900 and r.answered > 6 * STEP),
+        OLD)
+
+
+def retreat_leaves_no_record(story):
+    drop(story, lambda r: r.state == "revoked" and r.unit == 1000)
+
+
+def two_in_of_an_attempt(story):
+    first = next(r for r in story.records if r.unit == 7)
+    story.records.append(first._replace(sequence=story.sequence + 1))
+
+
+def a_sequence_twice(story):
+    story.records.insert(50, story.records[50])
+
+
+def lost_from_the_journal(story):
+    drop(story, lambda r: r.unit == 123)
+
+
+def void_after_it_was_told(story):
+    unit = next(row.unit for row in reversed(story.rows) if row.said == NEW)
+    story.records.append(Record(story.sequence + 1, unit, "void", 2,
+                                story.now))
+
+
+def comes_in_while_frozen(story):
+    say(story, at_step(story, 5, lambda r: r.said == OLD), NEW)
+
+
+def durable_while_frozen(story):
+    frozen = next(a for a in story.acts if a.what == "freeze")
+    i = next(i for i, r in enumerate(story.records) if r.at > frozen.returned)
+    story.records[i] = story.records[i]._replace(at=frozen.called - MS)
+
+
+def new_although_aborted(story):
+    say(story, at_step(story, 7, lambda r: r.said == OLD), NEW)
+
+
+def in_and_out(story):
+    story.records.append(Record(story.sequence + 1, 11, "in", 1, story.now))
+
+
+def order_comes_in(story):
+    i = next(i for i, r in enumerate(story.rows)
+             if r.unit == 12345 and r.stage == 3)
+    say(story, i, NEW)
+
+
+def order_falls_out(story):
+    i = next(i for i, r in enumerate(story.rows)
+             if r.unit == 1230 and r.stage == 3)
+    say(story, i, OLD)
+
+
+def order_created_frozen_comes_in(story):
+    unit = 30_000 * 5 // 8
+    drop(story, lambda r: r.unit == unit)
+    for i, row in enumerate(story.rows):
+        if row.unit == unit:
+            say(story, i, NEW)
+
+
+def strict_order_not_kept(story):
+    drop(story, lambda r: r.unit == 1230)
+
+
+def told_old_and_kept_in(story):
+    for i, record in enumerate(story.records):
+        if record.unit == 12345:
+            story.records[i] = record._replace(state="in")
+
+
+USER_FAULTS = [
+    (one_falls_out, "flips"), (falls_out_after_it_came_back, "flips"),
+    (retreat_leaves_no_record, "flips"), (two_in_of_an_attempt, "doubles"),
+    (a_sequence_twice, "doubles"), (lost_from_the_journal, "lost"),
+    (void_after_it_was_told, "lost"), (comes_in_while_frozen, "late"),
+    (durable_while_frozen, "late"), (new_although_aborted, "deaf")]
+ORDER_FAULTS = [
+    (in_and_out, "doubles"), (order_comes_in, "flips"),
+    (order_falls_out, "flips"), (order_created_frozen_comes_in, "late"),
+    (strict_order_not_kept, "lost"), (told_old_and_kept_in, "flips")]
+
+
+def copied(story):
+    other = Story()
+    other.__dict__.update(story.__dict__)
+    other.rows, other.acts, other.records = map(
+        list, (story.rows, story.acts, story.records))
+    return other
+
+
+def good(wrong, story, scope):
+    begun = time.monotonic()
+    verdict = story.judge(scope)
+    print(f"{scope.name}: {len(story.rows)} answers, {len(story.records)} "
+          f"records judged in {time.monotonic() - begun:.1f} s: "
+          f"{verdict.counts}")
+    wrong += [f"{scope.name}: false alarm: {line}"
+              for line in verdict.sentences()]
+
+
+def planted(wrong, make, scope, faults):
+    story = make()
+    for plant, kind in faults:
+        spoilt = copied(story)
+        plant(spoilt)
+        found = spoilt.judge(scope).violations
+        if kind not in found:
+            wrong.append(f"{plant.__name__}: {kind} is not seen: {found}")
+
+
+def main():
+    wrong = []
+    users = Scope("users", settled=True)
+    good(wrong, Story().whole(), users)
+    good(wrong, orders(), ORDERS)
+    planted(wrong, lambda: Story(per_step=20_000).whole(), users, USER_FAULTS)
+    planted(wrong, orders, ORDERS, ORDER_FAULTS)
+    for line in wrong:
+        print(line)
+    count = len(USER_FAULTS) + len(ORDER_FAULTS)
+    print(f"{count} faults planted, {len(wrong)} sentences too many or "
+          "missing")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
