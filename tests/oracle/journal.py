@@ -21,6 +21,7 @@ SCOPES = "scopes"  # that of scopes, which have names
 # checksum key_check unit_check scope key[2] value at revision reader entrance
 # reason_code unit_length reason_length kind stage space actor_length pad[2]
 HEAD = struct.Struct("<QIIQQQQqIIIHHHBBBBxx")
+NAME_AT = 88  # of a scope's value: behind its numbers
 STATES = {1: "pending", 2: "in", 3: "out", 4: "revoked", 5: "hold", 6: "void"}
 ADMIT, REVOKE, REPAIR, IMPORT, VOID = 1, 2, 3, 4, 5
 
@@ -66,15 +67,11 @@ def record(key, value, skew):
     name = value[HEAD.size + unit:HEAD.size + unit + actor].decode(
         errors="replace")
     return scope, marks.Record(
-        sequence=sequence_of(key),
+        sequence=int.from_bytes(key, "little"),
         unit=int(text) if text.isdigit() else text,
         state="void" if kind == VOID else STATES[slot & 7],
         attempt=slot >> 8 & 0xff, at=at * 1_000_000 - skew,
         actor=name if kind != ADMIT else "", space=space)
-
-
-def sequence_of(key):
-    return int.from_bytes(key, "big")
 
 
 def read(folder, release=None, skew=None):
@@ -94,7 +91,7 @@ def read(folder, release=None, skew=None):
 def scope_of(rows, release):
     """The scope that the journal has under this name; None: it has none."""
     for key, value in rows:
-        if value.partition(release.encode() + b"\0")[1]:
+        if value[NAME_AT:].split(b"\0")[0] == release.encode():
             return int.from_bytes(key, "little")
     return None
 

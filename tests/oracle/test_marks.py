@@ -9,9 +9,13 @@ are decided once must pass, in any overlap; the same story with one fault
 planted must be refused in the right words.
 """
 import random
+import struct
+import subprocess
 import sys
+import tempfile
 import time
 
+import journal
 import marks
 from marks import FAILED, NEW, OLD, REFUSED, Act, Answer, Record, Scope
 
@@ -274,8 +278,64 @@ def planted(wrong, make, scope, faults):
             wrong.append(f"{plant.__name__}: {kind} is not seen: {found}")
 
 
+# ---- the journal of a real LMDB --------------------------------------------
+
+SCOPE, OTHER = 0xfeedfacecafebeef, 7
+
+
+def packed(scope, unit, slot, at, kind, actor="", reason=""):
+    texts = [text.encode() for text in (unit, actor, reason)]
+    return journal.HEAD.pack(
+        1, 2, 3, scope, 4, 5, slot, at, 6, 7, 8, 9, len(texts[0]),
+        len(texts[2]), kind, 0, 0, len(texts[1])) + b"".join(texts)
+
+
+def loaded(folder, databases):
+    """Makes an LMDB with mdb_load, as anybody can."""
+    text = ""
+    for name, rows in databases.items():
+        text += (f"VERSION=3\nformat=bytevalue\ndatabase={name}\n"
+                 "type=btree\nmapsize=1048576\nmaxreaders=126\n"
+                 "integerkey=1\nHEADER=END\n")
+        for key, value in rows:
+            text += f" {struct.pack('<Q', key).hex()}\n {value.hex()}\n"
+        text += "DATA=END\n"
+    subprocess.run(["mdb_load", folder], input=text.encode(), check=True)
+
+
+def journal_is_read(wrong):
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        loaded(folder, {
+            journal.LOG: [
+                (1, packed(SCOPE, "17", 2 | 1 << 8, 1000, journal.ADMIT)),
+                (2, packed(OTHER, "17", 3 | 1 << 8, 1001, journal.ADMIT)),
+                (300, packed(SCOPE, "\u00e9ve", 3, 1002, journal.ADMIT)),
+                (70000, packed(SCOPE, "17", 4 | 1 << 8, 2000, journal.REVOKE,
+                               "root", "a reason")),
+                (70001, packed(SCOPE, "x", 2, 2001, journal.VOID))],
+            journal.SCOPES: [(SCOPE, b"\1" * 88 + b"order-2\0\0\0"),
+                             (OTHER, b"\1" * 88 + b"cart-2\0\0\0")]})
+        wanted = [Record(1, 17, "in", 1, 1000 * MS - 5),
+                  Record(300, "\u00e9ve", "out", 0, 1002 * MS - 5),
+                  Record(70000, 17, "revoked", 1, 2000 * MS - 5, "root"),
+                  Record(70001, "x", "void", 0, 2001 * MS - 5)]
+        found = journal.read(folder, "order-2", 5)
+        if found != wanted:
+            wrong.append(f"the journal is read as {found}")
+        if len(journal.read(folder)) != 5 or journal.read(folder, "web-2"):
+            wrong.append("scopes are mixed up")
+        with open(folder + "/data.mdb", "r+b") as f:
+            f.write(b"\xa5" * 8192)
+        try:
+            journal.read(folder)
+            wrong.append("a damaged journal is read")
+        except journal.Damaged:
+            pass
+
+
 def main():
     wrong = []
+    journal_is_read(wrong)
     users = Scope("users", settled=True)
     good(wrong, Story().whole(), users)
     good(wrong, orders(), ORDERS)

@@ -266,8 +266,8 @@ class Host(Story):
 
     def judge(self, kind, release, **more):
         """The oracle's verdict on one release."""
-        scope = marks.Scope(release, entity=kind == "orders",
-                            strict=kind == "orders", **more)
+        more.setdefault("strict", kind == "orders")
+        scope = marks.Scope(release, entity=kind == "orders", **more)
         verdict = marks.judge(scope, self.answers(kind),
                               self.acts.get(release, ()),
                               self.journal(release))
