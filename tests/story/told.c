@@ -11,6 +11,7 @@
  * Ends by a signal only; leaves its socket behind, as a killed one does.
  */
 #include <gray.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,8 +57,9 @@ static void *poll_changes(void *argument)
 {
     (void)argument;
     for (;;) {
+        struct pollfd changed = {gray_client_fd(client), POLLIN, 0};
+        poll(&changed, 1, 100);
         gray_client_poll(client);
-        usleep(2000);
     }
     return NULL;
 }
