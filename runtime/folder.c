@@ -218,6 +218,21 @@ static int folder_check_tmpfs(int dirfd, const char *path,
     return 0;
 }
 
+static int marks_make(int dirfd, struct gray_problem *ret_problem)
+{
+    CLEANUP_FD int fd = -1;
+    int error = subfolder_make(dirfd, "marks", 0755, ret_problem);
+
+    if (error != 0) {
+        return error;
+    }
+    fd =
+        openat(dirfd, "marks", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd >= 0 ? runtime_marks_folder_make(fd, ret_problem)
+                   : runtime_problem_set(ret_problem, errno, "io",
+                                         "marks/: %s.", strerror(errno));
+}
+
 static int folder_fill(struct gray_folder *folder, uid_t owner,
                        struct gray_problem *ret_problem)
 {
@@ -231,7 +246,7 @@ static int folder_fill(struct gray_folder *folder, uid_t owner,
         error = subfolder_make(folder->dirfd, "lists", 0755, ret_problem);
     }
     if (error == 0) {
-        error = subfolder_make(folder->dirfd, "marks", 0755, ret_problem);
+        error = marks_make(folder->dirfd, ret_problem);
     }
     if (error == 0) {
         error = control_make(folder, ret_problem);

@@ -58,6 +58,7 @@ static void exchange(struct gray_runtime *runtime, struct gray_runtime *other)
 
     runtime->dirfd = other->dirfd;
     runtime->lists_fd = other->lists_fd;
+    runtime->marks_fd = other->marks_fd;
     runtime->owner = other->owner;
     runtime->control_dev = other->control_dev;
     runtime->control_ino = other->control_ino;
@@ -65,11 +66,13 @@ static void exchange(struct gray_runtime *runtime, struct gray_runtime *other)
     runtime->index = other->index;
     runtime->free_from = other->free_from;
     __atomic_store_n(&runtime->control, other->control, __ATOMIC_RELEASE);
+    __atomic_store_n(&runtime->drained, other->drained, __ATOMIC_RELEASE);
     __atomic_store_n(&runtime->tried_policy, other->tried_policy,
                      __ATOMIC_RELEASE);
     __atomic_store_n(&runtime->tried_fleet, other->tried_fleet,
                      __ATOMIC_RELEASE);
-    __atomic_store_n(&runtime->tried_keys, other->tried_keys,
+    __atomic_store_n(&runtime->tried_keys, other->tried_keys, __ATOMIC_RELEASE);
+    __atomic_store_n(&runtime->tried_marks, other->tried_marks,
                      __ATOMIC_RELEASE);
     __atomic_store_n(&runtime->set, other->set, __ATOMIC_SEQ_CST);
     __atomic_store_n(&runtime->epoch, kept.epoch + 1, __ATOMIC_RELEASE);
@@ -123,10 +126,12 @@ void gray_runtime_retire(struct gray_runtime *old)
     }
     forget_pages(old->slot.file, sizeof(*old->slot.file));
     forget_pages(old->control, sizeof(*old->control));
+    forget_pages((void *)(uintptr_t)old->drained, sizeof(*old->drained));
     runtime_fd_close(&old->slot.wake_fd);
     runtime_fd_close(&old->slot.fd);
     runtime_fd_close(&old->slot.dirfd);
     old->slot.file = NULL;
     old->control = NULL;
+    old->drained = NULL;
     gray_runtime_close(old);
 }

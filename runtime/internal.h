@@ -165,9 +165,11 @@ struct gray_runtime_set {
     struct keys keys;
     uint64_t keys_generation;
     uint64_t named_policy, named_fleet; /* what control asked for */
-    /* Mark tables by release number; not mapped where a release has none. They
-     * are shared between sets that name the same ones. */
+    /* Mark tables by release number; not mapped where a release has none.
+     * They belong to parts, which sets that name the same ones share. */
     struct gray_marks *marks;
+    struct marks_part **mark_parts;
+    uint32_t mark_part_count;
     uint64_t marks_generation;
     /* Slots of counters by route and class, filled by swap. */
     struct gray_series **series;
@@ -179,6 +181,36 @@ int runtime_set_complete(struct gray_runtime_set *set, int lists_fd,
                          uid_t owner, const struct gray_runtime_set *old,
                          const struct gray_control *control,
                          struct gray_problem *ret_problem);
+
+/* ---- mark_map.c ------------------------------------------------------------ */
+
+/* One mapped table. */
+struct marks_part {
+    uint32_t refs; /* atomic */
+    dev_t dev;     /* the very file: numbers may come again */
+    ino_t ino;
+    struct gray_mark_table table;
+};
+/* Maps what `control` names for every release of the set's policy that has
+ * marks.  What is missing or refused stays unmapped (UNKNOWN) and is no reason
+ * to refuse the set: 0, or what was wrong with the first one refused. */
+int runtime_set_marks(struct gray_runtime_set *set, int marks_fd, uid_t owner,
+                      bool writable, const struct gray_runtime_set *old,
+                      const struct gray_control *control,
+                      struct gray_problem *ret_problem);
+void runtime_set_marks_free(struct gray_runtime_set *set);
+/* The numbers of one scope's tables, from one moment; 0: none. */
+void runtime_word_tables(const struct gray_scope_word *word,
+                         uint32_t *ret_table, uint32_t *ret_next);
+/* Maps marks/drained; NULL: it is not there, or not to be believed. */
+const struct gray_drained *runtime_drained_map(int marks_fd, uid_t owner);
+/* As gray_mark_table_open(), and which file it was. */
+int runtime_mark_table_open(struct gray_mark_table *ret_table, int marks_fd,
+                            uint64_t scope, uint32_t number, uid_t owner,
+                            bool writable, struct stat *ret_status,
+                            struct gray_problem *ret_problem);
+/* Makes what lies in marks/ besides tables: `drained` and the FIFO `wake`. */
+int runtime_marks_folder_make(int marks_fd, struct gray_problem *ret_problem);
 
 /* ---- reader's file ------------------------------------------------------- */
 
@@ -237,7 +269,7 @@ extern const uint32_t runtime_latency_floor[GRAY_LATENCY_BUCKETS + 1];
 
 struct gray_runtime {
     char *path;
-    int dirfd, lists_fd;
+    int dirfd, lists_fd, marks_fd;
     uid_t owner;
     enum gray_reader_kind kind;
     bool counted; /* wants to be */
@@ -248,7 +280,7 @@ struct gray_runtime {
     struct gray_runtime_set *set;
     uint64_t epoch;
     /* What control named when we last tried; atomic. */
-    uint64_t tried_policy, tried_fleet, tried_keys;
+    uint64_t tried_policy, tried_fleet, tried_keys, tried_marks;
     struct gray_problem refusals[2];
     const struct gray_problem *refusal; /* atomic */
     struct series_index index;

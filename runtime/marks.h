@@ -4,13 +4,14 @@
  * Why: docs/marks.md.  One table a release scope, mapped by every process of
  * the host; no lock, no allocation, no system call on a look-up or an insert.
  * Three layers: a slot's value (inline below), a table and its successor
- * (mark_table.c, mark_grow.c), and one reader's way to ask and to admit
- * (mark_ask.c, admit.c), which gateway and libgray share.
+ * (mark_table.c the file, mark_slot.c its slots, mark_grow.c), and one
+ * reader's way to ask and to admit (mark_ask.c, admit.c), which gateway and
+ * libgray share.
  *
  * Errors: 0 or a negative errno-like code with *ret_problem filled.
  * Threads: a mapped table may be used by any number of threads and processes
  * at once; mapping, growing and closing belong to their one caller.
- * Read next: mark_moves.def, mark_table.c, admit.c.
+ * Read next: mark_moves.def, mark_slot.c, mark_table.c, admit.c.
  */
 #ifndef GRAY_RUNTIME_MARKS_H
 #define GRAY_RUNTIME_MARKS_H
@@ -38,9 +39,18 @@ enum gray_slot_state { /* bits 0 to 2 of a value; numbers never change */
 #define GRAY_SLOT_REVISION_MAX 0xfffffu /* "this one or later" */
 #define GRAY_SLOT_MINUTE_MAX 0xfffffu
 
+#define GRAY_SLOT_RESERVED (UINT64_C(7) << 5) /* bits that are never set */
+
+/* What nobody ever writes reads HOLD: it is damaged, not a miss. */
 static inline enum gray_slot_state gray_slot_state(uint64_t value)
 {
-    return (enum gray_slot_state)(value & 7);
+    uint64_t state = value & 7;
+
+    if (state > GRAY_SLOT_VOID || (value & GRAY_SLOT_RESERVED) != 0 ||
+        (state == GRAY_SLOT_EMPTY && (value & ~GRAY_SLOT_MOVED) != 0)) {
+        return GRAY_SLOT_HOLD;
+    }
+    return (enum gray_slot_state)state;
 }
 static inline uint8_t gray_slot_attempt(uint64_t value)
 {
@@ -57,7 +67,10 @@ static inline uint8_t gray_slot_variant(uint64_t value)
 #define GRAY_MARKS_FIRST 65536u    /* marks that a new table has room for */
 #define GRAY_MARKS_MAX (UINT64_C(1) << 32)
 #define GRAY_MARKS_FULL_PERCENT 85u /* of its slots; above, nothing is put */
-#define GRAY_MARKS_GROW_PERCENT 70u /* of its slots; above, a writer grows it */
+#define GRAY_MARKS_GROW_PERCENT 75u /* of its slots; above, it should grow */
+/* A key lies at most so many buckets behind its own first one: the bound of
+ * every look-up, far beyond what a table that is not full ever needs. */
+#define GRAY_MARKS_REACH 1024u
 
 enum gray_table_state { /* atomic, in the file */
     GRAY_TABLE_REBUILDING = 1, /* from the journal: every look-up is UNKNOWN */
@@ -71,19 +84,28 @@ struct gray_marks_file {
     struct gray_file_header header;
     uint64_t scope;
     uint64_t instance;   /* random; the same in the journal, or it is not its */
-    uint64_t sip_key[2]; /* of texts; kept through growth and rebuild */
+    uint64_t sip_key[2]; /* of texts, and of where a key lies; kept through
+                            growth and rebuild */
     int64_t began;       /* ms since the epoch: minute 0 */
-    uint64_t buckets;    /* any number: bucket = key * buckets >> 64 */
+    uint64_t buckets;    /* any number: bucket = mix(key ^ sip_key[0]) *
+                            buckets >> 64 */
     uint32_t slot_size;  /* 16 or 32 */
     uint32_t state;      /* enum gray_table_state; atomic */
-    uint64_t used;       /* keys claimed; atomic */
     char name[GRAY_NAME_MAX + 1]; /* of the release, for people */
-    uint8_t pad[4096 - 64 - 9 * 8 - GRAY_NAME_MAX - 1];
+    uint8_t pad[4096 - 64 - 184];
+    uint64_t used;       /* keys claimed; atomic; in a cache line of its own */
+    uint64_t tail[7];
 };
+/* Whoever may write the file may write anything into it at any time: so what
+ * a look-up goes by is copied once, and checked, when the table is opened. */
 struct gray_mark_table {
-    struct gray_marks_file *file; /* NULL: not mapped */
-    uint8_t *buckets;
-    uint64_t size;  /* of the mapping */
+    const struct gray_marks_file *file; /* our copy, as of the opening, good for
+                            all but `state` and `used`; NULL: not mapped */
+    struct gray_marks_file *live; /* the mapping: for `state` and `used` */
+    uint8_t *slots;
+    uint64_t buckets, secret; /* as in file */
+    uint64_t size;      /* of the mapping */
+    uint32_t slot_size; /* as in file */
     bool writable;
 };
 struct gray_mark_table_options {
@@ -102,22 +124,31 @@ int gray_mark_table_make(int marks_fd,
                          struct gray_problem *ret_problem);
 /* Maps one.  Writable where asked for and permitted (else *ret_table says it
  * is not, without an error).  Refused: another owner than `owner`, another
- * layout, a size that does not fit. */
+ * layout, a size that does not fit. -ENOENT: there is none. */
 int gray_mark_table_open(struct gray_mark_table *ret_table, int marks_fd,
                          uint64_t scope, uint32_t number, uid_t owner,
                          bool writable, struct gray_problem *ret_problem);
 void gray_mark_table_close(struct gray_mark_table *table);
+/* Keys claimed, slots, and the state as they stand now; 0 where none is
+ * mapped. */
+uint64_t gray_mark_table_used(const struct gray_mark_table *table);
+uint64_t gray_mark_table_room(const struct gray_mark_table *table);
+enum gray_table_state gray_mark_table_state(const struct gray_mark_table *table);
+/* -EPERM: not writable. */
+int gray_mark_table_state_set(const struct gray_mark_table *table,
+                              enum gray_table_state state);
 
 /* ---- keys -------------------------------------------------------------------- */
 
 struct gray_mark_key {
     uint64_t k[2]; /* k[1] matters in wide tables only */
 };
-/* The key of a unit in a space (gray_stage.space) of this table. */
+/* The key of a unit in a space (gray_stage.space) of this table.  `file` is
+ * gray_mark_table.file, or anything with its sip_key and slot_size. */
 struct gray_mark_key gray_mark_key(const struct gray_marks_file *file,
                                    uint8_t space, struct gray_str unit);
 /* The unit of a key of space 0, where it was a decimal number: 0 and
- * *ret_number; -1: it was a text. */
+ * *ret_number; -1: it was a text, or of another space. */
 int gray_mark_key_number(struct gray_mark_key key, uint64_t *ret_number);
 
 /* ---- look up, take, move --------------------------------------------------- */
@@ -134,20 +165,32 @@ enum gray_mark_found {
 enum gray_mark_found gray_mark_find(const struct gray_marks *marks,
                                    struct gray_mark_key key,
                                    uint64_t *ret_value);
-/* Takes the unit's slot: it must be ABSENT, or REVOKED with an earlier attempt
- * than `value`'s.  0: `value` stands there now; 1: somebody was faster, or it
- * was not to be had: *ret_found is what stands there, to be obeyed; -EAGAIN:
- * UNKNOWN; -ENOSPC: the table is full; -EPERM: not writable. */
+/* Has the processor fetch what the next look-up of this key will need. */
+void gray_mark_prefetch(const struct gray_marks *marks,
+                        struct gray_mark_key key);
+
+enum gray_mark_by { GRAY_BY_READER = 1, GRAY_BY_WRITER = 2, GRAY_BY_ANY = 3 };
+/* May `by` make this move?  The one place where mark_moves.def is asked, and:
+ * durable is never undone, is put by the writer alone, and forbids VOID; a
+ * reader's REVOKED -> IN, PENDING is of a later attempt. */
+bool gray_mark_may_move(uint64_t from, uint64_t to, enum gray_mark_by by);
+/* A reader takes the unit's slot: it must be ABSENT, or REVOKED with an
+ * earlier attempt than `value`'s.  0: `value` stands there now; 1: somebody
+ * was faster, or it was not to be had: *ret_found is what stands there, to be
+ * obeyed; -EAGAIN: UNKNOWN; -ENOSPC: the table is full; -EPERM: not writable;
+ * -EINVAL: no value that a reader may put (a durable one, say). */
 int gray_mark_take(const struct gray_marks *marks, struct gray_mark_key key,
                    uint64_t value, uint64_t *ret_found);
-enum gray_mark_by { GRAY_BY_READER = 1, GRAY_BY_WRITER = 2 };
-/* Moves the unit's mark from exactly `from` to `to`, if mark_moves.def lets
- * `by` do that.  0; 1: something else stood there, *ret_found; -EINVAL: no
- * such move; -ENOENT, -EAGAIN, -EPERM as above. */
+/* Moves the unit's mark from exactly `from` to `to`, if `by` may do that; from
+ * 0 it claims the slot of a unit that has none.  The writer works in a table of
+ * any state, so this is how one is rebuilt.  0; 1: something else stood there,
+ * *ret_found (0: nothing, or VOID as it is); -EINVAL: no such move; -ENOENT:
+ * the unit has no slot; -EAGAIN, -ENOSPC, -EPERM as above. */
 int gray_mark_move(const struct gray_marks *marks, struct gray_mark_key key,
                    uint64_t from, uint64_t to, enum gray_mark_by by,
                    uint64_t *ret_found);
-/* A value as of now; revision and moment in what a table counts them. */
+/* A value as of now; revision and moment in what a table counts them; each
+ * number that is too large for its bits becomes the largest. */
 uint64_t gray_mark_value(const struct gray_marks_file *file,
                          enum gray_slot_state state, uint32_t attempt,
                          uint32_t variant, uint64_t revision, int64_t now_ms);
@@ -156,9 +199,10 @@ struct gray_mark gray_mark_of(const struct gray_marks_file *file,
                               uint64_t value);
 int64_t gray_mark_moment(const struct gray_marks_file *file, uint64_t value);
 
-/* Visits every slot with a value, in the order of the table, each in its one
- * true place; others may write meanwhile.  Stops when the visit returns not
- * 0, and returns that. */
+/* Visits every slot with a value (VOID as well), in the order of the table,
+ * each in its one true place, whatever the table's state; others may write
+ * meanwhile, but who copies beside it sees some twice.  Stops when the visit
+ * returns not 0, and returns that. */
 typedef int gray_mark_visit(void *context, struct gray_mark_key key,
                             uint64_t value);
 int gray_marks_each(const struct gray_marks *marks, gray_mark_visit *visit,
@@ -166,15 +210,21 @@ int gray_marks_each(const struct gray_marks *marks, gray_mark_visit *visit,
 
 /* ---- growth: the owner of the folder, one at a time (mark_grow.c) ------------- */
 
-/* Should the table grow (GRAY_MARKS_GROW_PERCENT)? */
+/* Should the table grow (GRAY_MARKS_GROW_PERCENT)?  False while it does. */
 bool gray_marks_crowded(const struct gray_marks *marks);
-/* Announces: makes table `number` + 1 with room for `marks` and names it as
- * `next` in `control`; wakes everyone. */
+/* Announces: makes the next table, in the state of the one before, with room
+ * for `marks` (0: as much more as is reasonable) and names it as `next` in
+ * `control`; wakes everyone.  0; 1: it grows already; -ENOENT: no table. */
 int gray_marks_announce(struct gray_folder *folder, uint64_t scope,
                         uint64_t marks, gid_t group,
                         struct gray_problem *ret_problem);
+/* How many live readers have not acknowledged that `control` names other
+ * tables: who copies waits for them, for a second at most. */
+uint32_t gray_marks_behind(const struct gray_folder *folder);
 /* Copies up to `buckets` buckets from *at on (0 to begin; kept by the caller):
- * 1 when all is moved, 0 when there is more. */
+ * 1 when all is moved, 0 when there is more.  -ENOSPC: the next table is full;
+ * what was not moved stays where it is.  What is VOID is left behind.  One at
+ * a time; after one that died the next begins at 0. */
 int gray_marks_copy(const struct gray_marks *marks, uint64_t *at,
                     uint64_t buckets, struct gray_problem *ret_problem);
 /* Switches `table` to `next`, wakes everyone.  The old file is unlinked by
@@ -185,9 +235,14 @@ int gray_marks_switch(struct gray_folder *folder, uint64_t scope,
  * those too, and the scope word forgets them. */
 int gray_marks_drop(struct gray_folder *folder, uint64_t scope, bool all,
                     struct gray_problem *ret_problem);
+/* Names table `number`, which was made, as the table of a scope that has none;
+ * wakes everyone.  -EEXIST: it has one. */
+int gray_marks_name(struct gray_folder *folder, uint64_t scope,
+                    uint32_t number, struct gray_problem *ret_problem);
 /* Makes the first table of a scope and names it, where there is none; for who
  * publishes without grayd (its instance and key are new).  0; 1: it has one.
- * A crowded one is grown, whole, before this returns. */
+ * A crowded one is grown, whole, before this returns, unless a grayd lives,
+ * which does that. */
 int gray_marks_ensure(struct gray_folder *folder, uint64_t scope,
                       const char *name, uint32_t slot_size, uint64_t revision,
                       int64_t now_ms, gid_t group,

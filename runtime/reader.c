@@ -50,11 +50,14 @@ static int runtime_attach(struct gray_runtime *runtime, const char *folder,
     }
     runtime->lists_fd = openat(runtime->dirfd, "lists",
                                O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    runtime->marks_fd = openat(runtime->dirfd, "marks",
+                               O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    runtime->drained = runtime_drained_map(runtime->marks_fd, runtime->owner);
     error = runtime_control_map(runtime->dirfd, runtime->owner, false,
                                 &runtime->control, ret_problem);
     /* Within one folder it is never replaced. */
-    if (error == 0 && fstatat(runtime->dirfd, "control", &status,
-                              AT_SYMLINK_NOFOLLOW) == 0) {
+    if (error == 0 &&
+        fstatat(runtime->dirfd, "control", &status, AT_SYMLINK_NOFOLLOW) == 0) {
         runtime->control_dev = status.st_dev;
         runtime->control_ino = status.st_ino;
     }
@@ -74,7 +77,7 @@ int gray_runtime_open(struct gray_runtime **ret_runtime, const char *folder,
         return runtime_problem_set(ret_problem, ENOMEM, "memory",
                                    "Out of memory.");
     }
-    runtime->dirfd = runtime->lists_fd = -1;
+    runtime->dirfd = runtime->lists_fd = runtime->marks_fd = -1;
     runtime->slot.fd = runtime->slot.wake_fd = runtime->slot.dirfd = -1;
     runtime->kind = kind;
     runtime->counted = counted;
@@ -112,6 +115,10 @@ void gray_runtime_close(struct gray_runtime *runtime)
     if (runtime->control != NULL) {
         munmap(runtime->control, sizeof(*runtime->control));
     }
+    if (runtime->drained != NULL) {
+        munmap((void *)(uintptr_t)runtime->drained, sizeof(*runtime->drained));
+    }
+    runtime_fd_close(&runtime->marks_fd);
     runtime_fd_close(&runtime->lists_fd);
     runtime_fd_close(&runtime->dirfd);
     free(runtime->path);
@@ -143,6 +150,8 @@ static void acknowledge(struct gray_runtime *runtime)
                          __ATOMIC_RELEASE);
         __atomic_store_n(&file->keys_generation, set->keys_generation,
                          __ATOMIC_RELEASE);
+        __atomic_store_n(&file->marks_generation, set->marks_generation,
+                         __ATOMIC_RELEASE);
     }
     /* Words are read from `control` itself, so that whoever has read the epoch
      * decides by the words that were set before it was raised. */
@@ -169,7 +178,9 @@ bool gray_runtime_stale(const struct gray_runtime *runtime)
            load_u64(&control->fleet_generation) !=
                load_u64(&runtime->tried_fleet) ||
            load_u64(&control->keys_generation) !=
-               load_u64(&runtime->tried_keys);
+               load_u64(&runtime->tried_keys) ||
+           load_u64(&control->marks_generation) !=
+               load_u64(&runtime->tried_marks);
 }
 
 /* ---- load ------------------------------------------------------------------
@@ -221,6 +232,7 @@ static bool build(struct gray_runtime *runtime, struct gray_runtime_set *set,
                             &set->fleet, refused ? &second : ret_problem)) {
         refused = true;
     }
+    set->marks_generation = load_u64(&control->marks_generation);
     set->keys_generation = load_u64(&control->keys_generation);
     if (set->keys_generation != 0) {
         runtime_keys_read(runtime->dirfd, runtime->owner, &set->keys);
@@ -233,7 +245,24 @@ static bool nothing_new(const struct gray_runtime_set *old,
 {
     return old != NULL && old->policy == set->policy &&
            old->fleet == set->fleet &&
-           old->keys_generation == set->keys_generation;
+           old->keys_generation == set->keys_generation &&
+           old->marks_generation == set->marks_generation;
+}
+
+/* Without a table its release knows nobody, and the set is good all the same;
+ * what is wrong with one is said when nothing else is. */
+static void map_marks(struct gray_runtime *runtime,
+                      struct gray_runtime_set *set,
+                      struct gray_problem *ret_problem)
+{
+    struct gray_problem problem;
+
+    if (runtime_set_marks(set, runtime->marks_fd, runtime->owner,
+                          runtime->kind == GRAY_READER_NGINX, runtime->set,
+                          runtime->control, &problem) != 0 &&
+        ret_problem->code == NULL) {
+        *ret_problem = problem;
+    }
 }
 
 /* One try. *ret_set NULL: out of memory, or a policy that must be avoided. */
@@ -261,6 +290,8 @@ static bool try_load(struct gray_runtime *runtime, uint64_t avoid,
         *ret_avoid = set->policy->generation;
         gray_runtime_set_free(set);
         set = NULL;
+    } else if (!nothing_new(runtime->set, set)) {
+        map_marks(runtime, set, ret_problem);
     }
     *ret_set = set;
     return refused;
@@ -282,7 +313,8 @@ int gray_runtime_load(struct gray_runtime *runtime,
     const struct gray_control *control = runtime->control;
     struct gray_problem problem = {NULL, "", 0}, first = problem;
     struct gray_runtime_set *set = NULL;
-    uint64_t policy = 0, fleet = 0, keys = 0, avoid = 0, next_avoid = 0;
+    uint64_t policy = 0, fleet = 0, keys = 0, marks = 0;
+    uint64_t avoid = 0, next_avoid = 0;
     uint32_t tries;
     bool refused = false;
 
@@ -290,6 +322,7 @@ int gray_runtime_load(struct gray_runtime *runtime,
         policy = load_u64(&control->policy_generation);
         fleet = load_u64(&control->fleet_generation);
         keys = load_u64(&control->keys_generation);
+        marks = load_u64(&control->marks_generation);
         problem.code = NULL;
         refused = try_load(runtime, avoid, &set, &next_avoid, &problem);
         if (refused && overtaken(runtime, policy, fleet)) {
@@ -309,6 +342,7 @@ int gray_runtime_load(struct gray_runtime *runtime,
     __atomic_store_n(&runtime->tried_policy, policy, __ATOMIC_RELEASE);
     __atomic_store_n(&runtime->tried_fleet, fleet, __ATOMIC_RELEASE);
     __atomic_store_n(&runtime->tried_keys, keys, __ATOMIC_RELEASE);
+    __atomic_store_n(&runtime->tried_marks, marks, __ATOMIC_RELEASE);
     if (refused || runtime->refusal->code != NULL) {
         refuse(runtime, &first);
     }
