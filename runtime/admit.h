@@ -24,17 +24,19 @@
 
 enum gray_marked_now { GRAY_MARKED_DECIDED, GRAY_MARKED_WAIT };
 
-/* What this request itself did about one release. */
+/* What this request itself did about one unit's mark in one release. */
 struct gray_marked_scope {
     uint64_t scope;
     uint64_t key[2];
-    uint64_t value;   /* that we put, or found and wait for */
-    uint64_t head;    /* of our ring, behind its record */
-    uint8_t did;      /* enum in admit.c: took, asked, waits, closed */
-    uint8_t reason;   /* when closed */
-    uint8_t state;    /* what was to be recorded: GRAY_MARK_IN, GRAY_MARK_OUT */
-    uint8_t space;
+    uint64_t value;   /* that we put, asked for, or found and wait for */
+    uint64_t head;    /* of our ring, behind the record that asks */
+    uint32_t release; /* its number when we saw it last */
+    uint8_t did;      /* enum marked_did of internal.h */
+    uint8_t reason;   /* when closed: enum gray_reason */
+    uint8_t waits;    /* 1: it is not settled yet */
+    uint8_t seen;     /* 1: the last decision says the same as our mark */
 };
+#define GRAY_MARKED_SCOPES (2 * GRAY_ARMS_MAX) /* by both of its names */
 struct gray_marked {
     struct gray_runtime *runtime;
     const struct gray_view *view;
@@ -42,17 +44,27 @@ struct gray_marked {
     void *evidence_context;
     uint32_t entrance_name;    /* gray_hash_name() of the entrance */
     int64_t now_ms;
-    int64_t deadline;          /* CLOCK_MONOTONIC ns; 0: nothing is waited for */
-    bool read_only;            /* explain: ask, never record, never wait */
+    int64_t deadline;          /* set with WAIT: CLOCK_MONOTONIC ns; 0: nothing
+                                  was waited for yet */
+    int64_t since;             /* when it began to wait, the same clock */
+    bool read_only;            /* explain: ask, never record, never wait; a
+                                  mark that could not be made reads CLOSED */
     uint32_t scope_count;
-    struct gray_marked_scope scopes[GRAY_ARMS_MAX];
+    struct gray_marked_scope scopes[GRAY_MARKED_SCOPES];
 };
-/* Begins one request.  `runtime` may be NULL (no folder: nothing is marked). */
+#define GRAY_MARKED_WAIT_MS 50u /* at least, for a release without
+                                   strictTimeout, and where grayd is asked */
+/* Begins one request.  `runtime` may be NULL, and a view may have no tables
+ * (compiled documents): then nothing is marked.  Evidence, entrance_name and
+ * read_only are set by the caller afterwards. */
 void gray_marked_begin(struct gray_marked *marked,
                        struct gray_runtime *runtime,
                        const struct gray_view *view, int64_t now_ms);
 /* The whole decision, as gray_decide(), with marks read and made.  Never
- * fails; a mark that cannot be made admits nobody. */
+ * fails; a mark that cannot be made admits nobody, but for two cases that are
+ * counted (marks-unkept): an async `monotonic` one in a full table, or where
+ * there never was a writer and this reader may not write.  What the request
+ * itself recorded is answered with the reason of its first decision. */
 enum gray_marked_now gray_decide_marked(struct gray_marked *marked,
                                         uint32_t entrance,
                                         struct gray_input *in,

@@ -252,6 +252,42 @@ bool runtime_reader_file_sound(const struct reader_file *file);
  * a dead one's goes on. */
 void runtime_ring_begin(struct gray_ring *ring);
 
+/* ---- mark_ask.c, admit.c --------------------------------------------------- */
+
+enum marked_did {
+    DID_NOTHING, /* or it was overtaken: what stands there is told */
+    DID_TOOK,    /* the slot is ours: told as if nothing stood there, so that
+                    the request hears the reason of its own admission */
+    DID_STANDS,  /* it was ours, and rules say otherwise since: told as it is */
+    DID_ASKED,   /* a record asks grayd to take the slot */
+    DID_UNKEPT,  /* goes on without a mark */
+    DID_CLOSED,  /* none can be made: `reason` */
+    DID_UNKNOWN, /* the table could not be believed */
+    DID_HOLD     /* it may be made yet, and nobody knows which way */
+};
+/* The tables of a release that keeps marks; NULL: there is nobody to ask. */
+const struct gray_marks *runtime_marked_tables(const struct gray_marked *marked,
+                                               uint32_t release);
+/* Where `scope` and `key` are kept; NULL: not at all. */
+struct gray_marked_scope *runtime_marked_find(struct gray_marked *marked,
+                                              uint64_t scope,
+                                              struct gray_mark_key key);
+/* The same, made where there is none; NULL: no more fit. */
+struct gray_marked_scope *runtime_marked_keep(struct gray_marked *marked,
+                                              uint64_t scope, uint32_t release,
+                                              struct gray_mark_key key);
+/* Is a mark of this value to be waited for: PENDING, or IN that is not durable
+ * while the word of a scope with a lease, or of a strict one, is not open? */
+bool runtime_marked_waits(const struct gray_view *view,
+                          const struct gray_release *release, uint64_t value);
+/* Why none can be made of a release at `now_ns` (CLOCK_BOOTTIME); NONE: it
+ * can.  `in`: an IN, which needs the lease. */
+enum gray_reason runtime_marked_closed(const struct gray_marked *marked,
+                                       const struct gray_release *release,
+                                       const struct gray_marks *marks, bool in,
+                                       int64_t now_ns);
+int64_t runtime_clock_ns(int clock);
+
 /* ---- counters.c ---------------------------------------------------------- */
 
 #define SERIES_INDEX 2048u /* power of two, above 2 * GRAY_SERIES_MAX - 1 */
@@ -285,6 +321,7 @@ struct gray_runtime {
     const struct gray_problem *refusal; /* atomic */
     struct series_index index;
     uint32_t free_from; /* no free place of series below this one */
+    uint32_t ring_locked; /* by a thread of an application; atomic */
     const struct gray_drained *drained; /* marks/drained; NULL: there is none */
 };
 /* Like gray_runtime_swap(), but hands the old set back. */

@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -110,25 +111,17 @@ static void wake_writer(const struct gray_runtime *runtime)
     }
 }
 
-int gray_ring_push(struct gray_runtime *runtime,
-                   const struct gray_ring_record *record, struct gray_str unit)
+static int write_record(struct gray_runtime *runtime,
+                        const struct gray_ring_record *record,
+                        struct gray_str unit)
 {
-    uint64_t head, at, left;
+    struct gray_ring *ring = &runtime->slot.file->ring;
+    uint64_t head = ring->head; /* ours alone */
+    uint32_t size = size_with(unit.length);
+    uint64_t left = lap_left(head);
+    uint64_t at = left < size ? head + left : head;
     struct gray_ring_record whole;
-    struct gray_ring *ring;
-    uint32_t size;
 
-    if (runtime->slot.file == NULL || runtime->kind == GRAY_READER_CLI) {
-        return -ENOENT;
-    }
-    if (unit.length == 0 || unit.length > GRAY_VALUE_MAX) {
-        return -EMSGSIZE;
-    }
-    ring = &runtime->slot.file->ring;
-    head = ring->head; /* ours alone */
-    size = size_with(unit.length);
-    left = lap_left(head);
-    at = left < size ? head + left : head;
     if (!has_room(runtime, head, at + size - head)) {
         __atomic_store_n(&ring->lost, ring->lost + 1, __ATOMIC_RELAXED);
         return -ENOBUFS;
@@ -148,6 +141,41 @@ int gray_ring_push(struct gray_runtime *runtime,
     /* Before `sleeping` is read: either the writer sees this head when it has
      * said that it sleeps, or we see that it sleeps. */
     __atomic_store_n(&ring->head, at + size, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
+/* An application has many threads and one ring; what is guarded are a few
+ * hundred instructions. */
+static void ring_lock(struct gray_runtime *runtime)
+{
+    while (runtime->kind == GRAY_READER_LIBRARY &&
+           __atomic_exchange_n(&runtime->ring_locked, 1, __ATOMIC_ACQUIRE)) {
+        sched_yield();
+    }
+}
+
+static void ring_unlock(struct gray_runtime *runtime)
+{
+    __atomic_store_n(&runtime->ring_locked, 0, __ATOMIC_RELEASE);
+}
+
+int gray_ring_push(struct gray_runtime *runtime,
+                   const struct gray_ring_record *record, struct gray_str unit)
+{
+    int error;
+
+    if (runtime->slot.file == NULL || runtime->kind == GRAY_READER_CLI) {
+        return -ENOENT;
+    }
+    if (unit.length == 0 || unit.length > GRAY_VALUE_MAX) {
+        return -EMSGSIZE;
+    }
+    ring_lock(runtime);
+    error = write_record(runtime, record, unit);
+    ring_unlock(runtime);
+    if (error != 0) {
+        return error;
+    }
     if (runtime->drained != NULL &&
         __atomic_load_n(&runtime->drained->sleeping, __ATOMIC_SEQ_CST) != 0) {
         wake_writer(runtime);

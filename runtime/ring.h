@@ -10,8 +10,8 @@
  *   marks/drained: struct gray_drained, mapped by everyone   writer: grayd
  *   marks/wake: a FIFO (mode 0666) that wakes grayd's marks thread
  *
- * Threads: gray_ring_push() of one ring by one thread at a time (a process
- * with several locks before it).
+ * Threads: gray_ring_push() of one ring by any thread of an application; by
+ * the one thread of an nginx worker without a lock.
  * Read next: ring.c, admit.c (who pushes), control/marks/drain.c (who takes).
  */
 #ifndef GRAY_RUNTIME_RING_H
@@ -70,7 +70,7 @@ struct gray_drained {
     uint64_t pad[6];
     struct gray_drained_ring {
         uint64_t instance; /* of the ring that `tail` counts in; atomic */
-        uint64_t tail;     /* bytes taken; atomic */
+        uint64_t tail;     /* bytes taken, and whose slots say so; atomic */
     } rings[2 * GRAY_READERS_MAX]; /* nginx-<n> at n, library-<n> behind */
 };
 enum gray_writer_state {

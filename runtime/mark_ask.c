@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mark_ask.c - what the engine is told when it asks for a mark.
+ *
+ * Why: between the slot and the engine stand this request's own doings: its
+ * own fresh mark must not turn the reason of its admission into "mark", and
+ * what it could not make must not be tried for ever.  Here nothing is
+ * written; admit.c does that between two decisions.
+ * Read next: admit.c, docs/marks.md.
+ */
+#include <string.h>
+#include <time.h>
+
+#include "engine/release.h"
+#include "runtime/internal.h"
+
+int64_t runtime_clock_ns(int clock)
+{
+    struct timespec now;
+
+    clock_gettime((clockid_t)clock, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+void gray_marked_begin(struct gray_marked *marked, struct gray_runtime *runtime,
+                       const struct gray_view *view, int64_t now_ms)
+{
+    marked->runtime = runtime;
+    marked->view = view;
+    marked->evidence = NULL;
+    marked->evidence_context = NULL;
+    marked->entrance_name = 0;
+    marked->now_ms = now_ms;
+    marked->deadline = marked->since = 0;
+    marked->read_only = false;
+    marked->scope_count = 0;
+}
+
+const struct gray_marks *runtime_marked_tables(const struct gray_marked *marked,
+                                               uint32_t release)
+{
+    return marked->runtime != NULL && marked->view->marks != NULL
+               ? &marked->view->marks[release]
+               : NULL;
+}
+
+struct gray_marked_scope *runtime_marked_find(struct gray_marked *marked,
+                                              uint64_t scope,
+                                              struct gray_mark_key key)
+{
+    uint32_t i;
+
+    for (i = 0; i < marked->scope_count; i++) {
+        struct gray_marked_scope *s = &marked->scopes[i];
+
+        if (s->scope == scope && s->key[0] == key.k[0] &&
+            s->key[1] == key.k[1]) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+struct gray_marked_scope *runtime_marked_keep(struct gray_marked *marked,
+                                              uint64_t scope, uint32_t release,
+                                              struct gray_mark_key key)
+{
+    struct gray_marked_scope *s = runtime_marked_find(marked, scope, key);
+
+    if (s == NULL && marked->scope_count < GRAY_MARKED_SCOPES) {
+        s = &marked->scopes[marked->scope_count++];
+        memset(s, 0, sizeof(*s));
+        s->scope = scope;
+        s->key[0] = key.k[0];
+        s->key[1] = key.k[1];
+        s->did = DID_NOTHING;
+    }
+    if (s != NULL) {
+        s->release = release;
+    }
+    return s;
+}
+
+static bool is_careful(const struct gray_release *release)
+{
+    return release->durability == GRAY_DURABLE_STRICT ||
+           (release->mark_flags & GRAY_MARKS_LEASE) != 0;
+}
+
+bool runtime_marked_waits(const struct gray_view *view,
+                          const struct gray_release *release, uint64_t value)
+{
+    switch (gray_slot_state(value)) {
+    case GRAY_SLOT_PENDING:
+        return true;
+    case GRAY_SLOT_IN:
+        return (value & GRAY_SLOT_DURABLE) == 0 && is_careful(release) &&
+               gray_release_word(view, release) != GRAY_WORD_OPEN;
+    default:
+        return false;
+    }
+}
+
+static bool is_full(const struct gray_marks *marks)
+{
+    const struct gray_mark_table *table =
+        marks->next.file != NULL ? &marks->next : &marks->table;
+
+    return gray_mark_table_used(table) * 100 >=
+           gray_mark_table_room(table) * GRAY_MARKS_FULL_PERCENT;
+}
+
+enum gray_reason runtime_marked_closed(const struct gray_marked *marked,
+                                       const struct gray_release *release,
+                                       const struct gray_marks *marks, bool in,
+                                       int64_t now_ns)
+{
+    bool strict = release->durability == GRAY_DURABLE_STRICT, alive = false;
+    enum gray_writer_state writer =
+        gray_writer_now(marked->runtime, now_ns, &alive);
+    int64_t lease = __atomic_load_n(&marked->runtime->control->lease_deadline,
+                                    __ATOMIC_ACQUIRE);
+
+    if (in && (release->mark_flags & GRAY_MARKS_LEASE) != 0 &&
+        (lease != 0 || writer != GRAY_WRITER_NONE) && now_ns >= lease) {
+        return GRAY_REASON_LEASE_OVER;
+    }
+    if ((strict && (writer != GRAY_WRITER_OK || !alive)) ||
+        ((strict || release->stickiness == GRAY_STICKY_ENTITY) &&
+         is_full(marks))) {
+        return GRAY_REASON_MARKS_CLOSED;
+    }
+    return GRAY_REASON_NONE;
+}
+
+static struct gray_mark plain(enum gray_mark_state state)
+{
+    return (struct gray_mark){.state = (uint8_t)state};
+}
+
+static struct gray_mark closed(enum gray_reason reason)
+{
+    return (struct gray_mark){.state = GRAY_MARK_CLOSED,
+                              .variant = (uint8_t)reason};
+}
+
+/* The mark is what we put, or asked for, whatever became of it since. */
+static bool is_ours(const struct gray_marked_scope *s, uint64_t value)
+{
+    const uint64_t same = ~(UINT64_C(7) | GRAY_SLOT_DURABLE | GRAY_SLOT_MOVED);
+    enum gray_slot_state state = gray_slot_state(value);
+
+    return ((value ^ s->value) & same) == 0 &&
+           (state == GRAY_SLOT_PENDING || state == GRAY_SLOT_IN ||
+            state == GRAY_SLOT_OUT);
+}
+
+static struct gray_mark
+answer_found(struct gray_marked *marked, const struct gray_mark_query *query,
+             const struct gray_marks *marks, struct gray_mark_key key,
+             struct gray_marked_scope *s, uint64_t value)
+{
+    const struct gray_release *release =
+        gray_release_at(marked->view->policy, query->release);
+    bool ours = s != NULL && (s->did == DID_TOOK || s->did == DID_ASKED) &&
+                is_ours(s, value);
+
+    if (s != NULL && s->did == DID_UNKNOWN) {
+        return plain(GRAY_MARK_UNKNOWN);
+    }
+    if (runtime_marked_waits(marked->view, release, value)) {
+        if (marked->read_only) {
+            return plain(GRAY_MARK_PENDING);
+        }
+        s = runtime_marked_keep(marked, release->scope, query->release, key);
+        if (s == NULL) {
+            return plain(GRAY_MARK_UNKNOWN);
+        }
+        if (s->did == DID_CLOSED || s->did == DID_HOLD) {
+            /* This request has waited long enough. */
+            return s->did == DID_HOLD ? plain(GRAY_MARK_HOLD)
+                                      : closed((enum gray_reason)s->reason);
+        }
+        s->did = ours ? DID_TOOK : DID_NOTHING;
+        s->value = value;
+        s->waits = 1;
+        return plain(GRAY_MARK_PENDING);
+    }
+    if (ours) {
+        s->did = DID_TOOK;
+        s->value = value;
+        return plain(GRAY_MARK_ABSENT);
+    }
+    if (s != NULL && (s->did == DID_TOOK || s->did == DID_ASKED)) {
+        s->did = DID_NOTHING; /* somebody else's stands there */
+    }
+    return gray_mark_of(marks->table.file, value);
+}
+
+static struct gray_mark answer_absent(struct gray_marked *marked,
+                                      const struct gray_mark_query *query,
+                                      const struct gray_marks *marks,
+                                      struct gray_marked_scope *s, bool taken)
+{
+    const struct gray_release *release =
+        gray_release_at(marked->view->policy, query->release);
+    enum gray_reason reason;
+
+    if (marked->read_only && !query->alias) {
+        reason = runtime_marked_closed(marked, release, marks, true,
+                                       runtime_clock_ns(CLOCK_BOOTTIME));
+        return reason != GRAY_REASON_NONE ? closed(reason)
+                                          : plain(GRAY_MARK_ABSENT);
+    }
+    switch (s != NULL ? (enum marked_did)s->did : DID_NOTHING) {
+    case DID_ASKED:
+        if (!taken) {
+            s->waits = 1;
+            return plain(GRAY_MARK_PENDING);
+        }
+        s->did = DID_CLOSED; /* grayd would not */
+        s->reason = GRAY_REASON_MARKS_CLOSED;
+        return closed(GRAY_REASON_MARKS_CLOSED);
+    case DID_CLOSED:
+        return closed((enum gray_reason)s->reason);
+    case DID_UNKNOWN:
+        return plain(GRAY_MARK_UNKNOWN);
+    case DID_HOLD:
+        return plain(GRAY_MARK_HOLD);
+    case DID_TOOK:
+    case DID_STANDS:
+        s->did = DID_NOTHING; /* somebody made ours void */
+        return plain(GRAY_MARK_ABSENT);
+    default:
+        return plain(GRAY_MARK_ABSENT);
+    }
+}
+
+struct gray_mark gray_marked_ask(void *context,
+                                 const struct gray_mark_query *query)
+{
+    struct gray_marked *marked = context;
+    const struct gray_release *release =
+        gray_release_at(marked->view->policy, query->release);
+    const struct gray_marks *marks;
+    struct gray_marked_scope *s;
+    struct gray_mark_key key;
+    uint64_t value = 0;
+    bool taken;
+
+    if (query->step == GRAY_STEP_EVIDENCE) {
+        return marked->evidence != NULL
+                   ? marked->evidence(marked->evidence_context, query)
+                   : plain(GRAY_MARK_ABSENT);
+    }
+    marks =
+        release != NULL ? runtime_marked_tables(marked, query->release) : NULL;
+    if (marks == NULL) {
+        return plain(GRAY_MARK_ABSENT);
+    }
+    if (marks->table.file == NULL) {
+        return plain(GRAY_MARK_UNKNOWN);
+    }
+    key = gray_mark_key(marks->table.file, query->space, query->unit);
+    s = runtime_marked_find(marked, release->scope, key);
+    /* First, for grayd fills the slot before it says that it took the ring. */
+    taken = s != NULL && s->did == DID_ASKED &&
+            gray_ring_taken(marked->runtime, s->head);
+    switch (gray_mark_find(marks, key, &value)) {
+    case GRAY_FIND_FOUND:
+        return answer_found(marked, query, marks, key, s, value);
+    case GRAY_FIND_ABSENT:
+        return answer_absent(marked, query, marks, s, taken);
+    default:
+        return plain(GRAY_MARK_UNKNOWN);
+    }
+}
+
+/* ---- for who was woken ------------------------------------------------------
+ */
+
+static bool is_settled(const struct gray_marked *marked,
+                       const struct gray_marked_scope *s)
+{
+    const struct gray_release *release =
+        gray_release_at(marked->view->policy, s->release);
+    const struct gray_marks *marks =
+        release != NULL && release->scope == s->scope
+            ? runtime_marked_tables(marked, s->release)
+            : NULL;
+    uint64_t value = 0;
+    bool taken;
+
+    if (marks == NULL) {
+        return true; /* another policy: decide afresh */
+    }
+    taken = s->did == DID_ASKED && gray_ring_taken(marked->runtime, s->head);
+    switch (gray_mark_find(
+        marks, (struct gray_mark_key){{s->key[0], s->key[1]}}, &value)) {
+    case GRAY_FIND_FOUND:
+        return !runtime_marked_waits(marked->view, release, value);
+    case GRAY_FIND_ABSENT:
+        return s->did != DID_ASKED || taken;
+    default:
+        return true;
+    }
+}
+
+bool gray_marked_settled(const struct gray_marked *marked, int64_t monotonic_ns)
+{
+    uint32_t i;
+
+    if (monotonic_ns >= marked->deadline) {
+        return true;
+    }
+    for (i = 0; i < marked->scope_count; i++) {
+        if (marked->scopes[i].waits &&
+            !is_settled(marked, &marked->scopes[i])) {
+            return false;
+        }
+    }
+    return true;
+}
