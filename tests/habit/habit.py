@@ -70,6 +70,9 @@ def check_arrows(root):
             if kind == '"' and "/" in name:
                 if name.split("/")[0] not in ARROWS[part]:
                     yield f"{path}: {part} may not include {name}"
+            if kind == "<" and part == "examples" and \
+                    name.split("/")[0] in ARROWS:
+                yield f"{path}: an example sees <gray.h> and not <{name}>"
             if kind == "<" and part == "engine" and name not in ENGINE_SYSTEM:
                 yield f"{path}: the engine may not include <{name}>"
 
@@ -228,6 +231,7 @@ OFFENCES = [
     (check_arrows, "engine/a.c", '#include "runtime/runtime.h"\n'),
     (check_arrows, "engine/a.c", "#include <time.h>\n"),
     (check_arrows, "policy/a.c", '#include "runtime/runtime.h"\n'),
+    (check_arrows, "examples/a.c", "#include <runtime/runtime.h>\n"),
     (check_heads, "engine/a.c", None),
     (check_sizes, "engine/a.c", "int a;\n" * (FILE_LINES + 1)),
     (check_sizes, "engine/a.c",

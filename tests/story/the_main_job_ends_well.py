@@ -23,6 +23,7 @@ import sys
 import tempfile
 
 from harness import free_port, wait_until
+import orders  # tests/oracle/orders.py, found by the harness
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 # actor, action, outcome, reason: the whole story, in its order
@@ -30,6 +31,7 @@ STORY = [
     ("first-admin", "token-make", "done", "for ci"),
     ("first-admin", "token-make", "done", "for alice"),
     ("first-admin", "token-make", "done", "for order-ci"),
+    ("first-admin", "token-make", "done", "for olga"),
     ("ci", "apply", "done", "the cart that gives a discount"),
     ("alice", "start", "done", "testers are happy"),
     ("alice", "promote", "done", None),
@@ -40,8 +42,13 @@ STORY = [
     ("alice", "promote", "done", None),
     ("alice", "kill", "done", "prices look wrong"),
     ("alice", "unkill", "done", "it was the price list"),
+    ("olga", "start", "done", "taxes in columns of their own"),
+    ("olga", "promote", "done", None),
+    ("olga", "freeze", "done", "the books are being closed"),
+    ("olga", "thaw", "done", "they are closed"),
+    ("olga", "promote", "done", None),
 ]
-SHARES = {"start": [1], "promote": [10, 50, 100]}
+SHARES = {"start": [1, 10], "promote": [10, 50, 100, 50, 100]}
 
 
 def grayd_harness():
@@ -108,6 +115,28 @@ def check_audit(build):
         assert seen == shares, (verb, seen)
 
 
+def check_orders(build):
+    """The rows that `make run` left, by the judge of orders."""
+    path = os.path.join(build, "shop-run", "orders.db")
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
+        db.row_factory = sqlite3.Row
+        rows = {table: [dict(row) for row in db.execute(
+            f"SELECT * FROM {table}")] for table in ("orders", "ledger")}
+    for row in rows["orders"]:
+        row["mark"] = row["mark"].hex()
+    wrong = []
+    found, done = orders.judge_rows(rows, wrong.append)
+    assert not wrong, wrong
+    assert len(found) == 300 and len(done) == 300, (len(found), len(done))
+    logics = {name: logic for name, (_, (logic,)) in found.items()}
+    for prefix, wanted in (("before", {"old"}), ("at-10", {"old", "new"}),
+                           ("at-50", {"old", "new"}), ("frozen", {"old"}),
+                           ("at-100", {"new"})):
+        met = {logic for name, logic in logics.items()
+               if name.startswith(prefix + "-")}
+        assert met == wanted, (prefix, met)
+
+
 def ends_well(build, folder):
     code, said = run(build, folder, [free_port() for _ in range(4)])
     assert code == 0, f"exit code {code}"
@@ -120,6 +149,7 @@ def ends_well(build, folder):
             f"the audit does not show {action} by {actor}"
     nothing_left(folder)
     check_audit(build)
+    check_orders(build)
 
 
 def names_a_taken_port(build, folder):
