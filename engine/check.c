@@ -321,11 +321,12 @@ int check_rules(struct check *check)
         const struct gray_rule *rule = VIEW_AT(check->s, rules, gray_rule, i);
         if (!check_ref(check, rule->name) ||
             (rule->action != GRAY_NONE &&
-             rule->action >= check->policy->lanes.count) ||
+             rule->action >= check->policy->lanes.count &&
+             rule->action >= GRAY_STAGES_MAX) ||
             (rule->flags & ~GRAY_RULE_WRITES) != 0) {
             return check_refuse(check, "bad-rule",
                                 "A rule has no name, an unknown flag, or "
-                                "leads to no lane.",
+                                "leads to no lane and no stage.",
                                 rule);
         }
         if (check_program(check, rule->first_insn, rule->insn_count) != 0) {

@@ -24,6 +24,15 @@ static bool order_is_right(const uint8_t order[8])
     return false;
 }
 
+/* An attribute that a unit may stand in. */
+static bool is_place(const struct check *check, uint32_t number)
+{
+    const struct gray_slot *slot =
+        VIEW_AT(check->s, slots, gray_slot, number);
+    return slot != NULL && slot->source != GRAY_SOURCE_UNIT &&
+           slot->source != GRAY_SOURCE_TIME;
+}
+
 static bool units_are_right(const struct check *check,
                             const struct gray_release *release)
 {
@@ -31,15 +40,13 @@ static bool units_are_right(const struct check *check,
         if (release->unit_slots[i] == GRAY_NONE) {
             continue;
         }
-        const struct gray_slot *slot =
-            VIEW_AT(check->s, slots, gray_slot, release->unit_slots[i]);
-        if (slot == NULL || slot->source == GRAY_SOURCE_UNIT ||
-            slot->source == GRAY_SOURCE_TIME ||
+        if (!is_place(check, release->unit_slots[i]) ||
             (i > 0 && release->unit_slots[i - 1] == GRAY_NONE)) {
             return false;
         }
     }
-    return true;
+    return release->alias_slot == GRAY_NONE ||
+           is_place(check, release->alias_slot);
 }
 
 static bool set_is_there(const struct check *check, uint32_t set)
@@ -101,6 +108,86 @@ static bool release_routes_are_right(struct check *check,
     return true;
 }
 
+/* The kinds that this version knows, and what they ask of each other. */
+static bool kinds_are_right(const struct gray_release *release)
+{
+    const uint32_t flags =
+        GRAY_MARKS_LEASE | GRAY_MARKS_WIDE | GRAY_MARKS_SHARED;
+    return release->stickiness <= GRAY_STICKY_ENTITY &&
+           release->data_compat <= GRAY_DATA_IRREVERSIBLE &&
+           release->anonymous <= GRAY_ANONYMOUS_RANDOM &&
+           release->hash_version == GRAY_HASH_MURMUR3 &&
+           release->attempt <= GRAY_ATTEMPT_MAX &&
+           release->durability <= GRAY_DURABLE_STRICT &&
+           release->on_unknown <= GRAY_UNKNOWN_REFUSE &&
+           (release->mark_flags & ~flags) == 0 &&
+           (release->admission_lease == 0 ||
+            (release->mark_flags & GRAY_MARKS_LEASE) != 0);
+}
+
+static bool stage_is_right(struct check *check,
+                           const struct gray_release *release,
+                           const struct gray_stage *stage)
+{
+    return stage->name.length != 0 && stage->name.length <= GRAY_NAME_MAX &&
+           check_ref(check, stage->name) && stage->writes <= 1 &&
+           stage->share <= GRAY_SHARE_ALL - release->holdback &&
+           stage->on_missing <= GRAY_MISSING_BACKFILL &&
+           stage->on_unknown <= GRAY_UNKNOWN_REFUSE &&
+           stage->space <= GRAY_STAGES_MAX &&
+           (stage->on_missing == GRAY_MISSING_BASELINE ||
+            release->stickiness != GRAY_STICKY_ENTITY);
+}
+
+/* Who only reads is kept from the rules by the mark step alone. */
+static bool asks_marks_first(const uint8_t order[8])
+{
+    for (int i = 0; i < 8 && order[i] != GRAY_STEP_RULES; i++) {
+        if (order[i] == GRAY_STEP_MARK) {
+            return true;
+        }
+        if (order[i] == GRAY_STEP_END) {
+            break;
+        }
+    }
+    return false;
+}
+
+/* Stages, and the rules that lead to them and nowhere else. */
+static bool stages_are_right(struct check *check,
+                             const struct gray_release *release)
+{
+    struct gray_span span = release->stages;
+    const struct gray_ruleset *set =
+        VIEW_AT(check->s, rulesets, gray_ruleset, release->stage_rules);
+    if (span.count == 0) {
+        return release->stage_rules == GRAY_NONE;
+    }
+    if (span.count > GRAY_STAGES_MAX ||
+        !span_fits(span, check->policy->stages.count) ||
+        release->stickiness == GRAY_STICKY_NONE ||
+        !asks_marks_first(release->order) ||
+        (set == NULL && release->stage_rules != GRAY_NONE) ||
+        check_spend(check, span.count + (set == NULL ? 0 : set->rules.count)) !=
+            0) {
+        return false;
+    }
+    for (uint32_t i = 0; i < span.count; i++) {
+        if (!stage_is_right(check, release,
+                            VIEW_AT(check->s, stages, gray_stage,
+                                    span.first + i))) {
+            return false;
+        }
+    }
+    for (uint32_t i = 0; set != NULL && i < set->rules.count; i++) {
+        if (VIEW_AT(check->s, rules, gray_rule, set->rules.first + i)->action >=
+            span.count) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static int check_release(struct check *check,
                          const struct gray_release *release, uint32_t number)
 {
@@ -133,13 +220,17 @@ static int check_release(struct check *check,
                             "twice, or no end.",
                             release);
     }
-    if (release->stickiness > GRAY_STICKY_ENTITY ||
-        release->data_compat > GRAY_DATA_IRREVERSIBLE ||
-        release->anonymous > GRAY_ANONYMOUS_RANDOM ||
-        release->hash_version != GRAY_HASH_MURMUR3) {
+    if (!kinds_are_right(release)) {
         return check_refuse(check, "bad-release",
                             "A release has a hash, a stickiness or another "
                             "kind that this version does not know.",
+                            release);
+    }
+    if (!stages_are_right(check, release)) {
+        return check_refuse(check, "bad-stage",
+                            "A release's stages are not its own, of a kind "
+                            "that its stickiness forbids, or asked for too "
+                            "late.",
                             release);
     }
     if (!units_are_right(check, release) ||
@@ -329,8 +420,8 @@ static bool entrance_is_right(struct check *check,
         return false;
     }
     for (uint32_t i = 0; i < set->rules.count; i++) {
-        if (VIEW_AT(check->s, rules, gray_rule, set->rules.first + i)->action ==
-            GRAY_NONE) {
+        if (VIEW_AT(check->s, rules, gray_rule, set->rules.first + i)->action >=
+            check->policy->lanes.count) {
             return false;
         }
     }

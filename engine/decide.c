@@ -53,6 +53,15 @@ static void note_refusal(struct gray_verdict *refusal,
     }
 }
 
+static void give_reason(struct gray_colour *colour,
+                        const struct gray_verdict *from)
+{
+    colour->reason = from->reason;
+    colour->rule = from->rule;
+    colour->bucket = from->bucket;
+    colour->release = from->release;
+}
+
 static inline bool is_blank(char c)
 {
     return c == ' ' || c == '\t';
@@ -119,6 +128,7 @@ static void carry_arms(const struct gray_view *view,
                                         .rule = GRAY_NONE,
                                         .bucket = GRAY_NONE,
                                         .reason = GRAY_REASON_COLOUR,
+                                        .stage = GRAY_STAGE_NONE,
                                         .in = 1 };
         struct gray_str text = { at, (uint32_t)(stop - at) };
         at = stop + 1;
@@ -143,6 +153,76 @@ static void carry_arms(const struct gray_view *view,
     }
 }
 
+/* ---- what is to be recorded ------------------------------------------------ */
+
+static bool add_record(const struct gray_snapshot *s,
+                       struct gray_colour *colour,
+                       const struct gray_verdict *verdict)
+{
+    const struct gray_release *release =
+        VIEW_AT(s, releases, gray_release, verdict->release);
+    const struct gray_stage *stage =
+        release == NULL || verdict->stage >= release->stages.count
+            ? NULL
+            : VIEW_AT(s, stages, gray_stage,
+                      release->stages.first + verdict->stage);
+    if (colour->record_count == GRAY_ARMS_MAX) {
+        return false;
+    }
+    colour->records[colour->record_count++] = (struct gray_record){
+        .release = verdict->release,
+        .state = verdict->record,
+        .variant = verdict->variant,
+        .stage = verdict->stage,
+        .space = stage == NULL ? 0 : stage->space,
+    };
+    return true;
+}
+
+static bool is_entity(const struct gray_snapshot *s, uint32_t release)
+{
+    const struct gray_release *record =
+        VIEW_AT(s, releases, gray_release, release);
+    return record != NULL && record->stickiness == GRAY_STICKY_ENTITY;
+}
+
+/* The arms that are new.  One request makes at most GRAY_ARMS_MAX marks,
+ * entities first: an arm whose mark finds no room is left to the next
+ * request, for whoever is let in unrecorded may fall out again. */
+static __attribute__((noinline)) void
+record_arms(const struct gray_snapshot *s, struct gray_colour *colour)
+{
+    for (int entity = 1; entity >= 0; entity--) {
+        uint32_t kept = 0;
+        for (uint32_t i = 0; i < colour->arm_count; i++) {
+            const struct gray_verdict *arm = &colour->arms[i];
+            if (arm->record != GRAY_MARK_IN ||
+                is_entity(s, arm->release) != (entity == 1) ||
+                add_record(s, colour, arm)) {
+                colour->arms[kept++] = *arm;
+            }
+        }
+        colour->arm_count = (uint8_t)kept;
+    }
+}
+
+/* ---- arms ------------------------------------------------------------------- */
+
+/* A refusal that asks for more than a reason. */
+static void heed_refusal(const struct gray_snapshot *s,
+                         struct gray_colour *colour,
+                         const struct gray_verdict *verdict)
+{
+    colour->pending |= verdict->pending;
+    if (verdict->record != 0) {
+        add_record(s, colour, verdict);
+    }
+    if (verdict->hold && !colour->hold) { /* by priority: the first one */
+        colour->hold = 1;
+        give_reason(colour, verdict);
+    }
+}
+
 /* The releases of this entrance that the request is not in yet. */
 static inline void decide_arms(struct decision *d,
                                const struct gray_entrance *entrance,
@@ -154,6 +234,7 @@ static inline void decide_arms(struct decision *d,
     if (releases == NULL) {
         return;
     }
+    uint32_t recorded = 0;
     for (uint32_t i = 0; i < entrance->releases.count; i++) {
         struct gray_verdict verdict;
         if (colour->arm_count != 0 && carries(colour, releases[i])) {
@@ -163,9 +244,16 @@ static inline void decide_arms(struct decision *d,
         if (verdict.in) {
             insert_arm(colour, &verdict);
             colour->fresh = 1;
+            recorded |= verdict.record;
         } else {
             note_refusal(refusal, &verdict);
+            if (verdict.record | verdict.hold | verdict.pending) {
+                heed_refusal(d->run.policy, colour, &verdict);
+            }
         }
+    }
+    if (recorded != 0) {
+        record_arms(d->run.policy, colour);
     }
 }
 
@@ -200,15 +288,6 @@ static inline void decide_lane(struct decision *d,
             colour->fresh = 1;
         }
     }
-}
-
-static void give_reason(struct gray_colour *colour,
-                        const struct gray_verdict *from)
-{
-    colour->reason = from->reason;
-    colour->rule = from->rule;
-    colour->bucket = from->bucket;
-    colour->release = from->release;
 }
 
 static void begin_colour(struct gray_colour *colour,
@@ -251,6 +330,9 @@ void gray_decide(const struct gray_view *view, uint32_t entrance,
     }
     if (own != NULL) {
         decide_arms(&d, own, ret_colour, &refusal);
+    }
+    if (ret_colour->hold) {
+        return; /* it has said why */
     }
     if (ret_colour->arm_count != 0) {
         give_reason(ret_colour, &ret_colour->arms[0]);

@@ -71,7 +71,7 @@ void trace_condition(const struct program *run, uint32_t insn, bool result)
 }
 
 void trace_step(struct gray_trace *trace, uint32_t release, uint32_t rule,
-                enum gray_step taken, bool ended, enum gray_mark_state mark,
+                enum gray_step taken, bool ended, uint32_t mark,
                 struct gray_str unit)
 {
     struct gray_trace_step *step = add_step(trace);
@@ -212,12 +212,16 @@ static const char *scope_word(enum gray_word word)
 static const char *step_word(const struct gray_trace_step *step)
 {
     static const char *const words[GRAY_STEP_COUNT] = {
+        [GRAY_STEP_END] = "stage", /* before the first step */
         [GRAY_STEP_DENY] = "deny",   [GRAY_STEP_ALLOW] = "allow",
         [GRAY_STEP_MARK] = "mark",   [GRAY_STEP_RULES] = "rules",
         [GRAY_STEP_EVIDENCE] = "evidence",
     };
     if (step->release == GRAY_NONE) {
         return "lane";
+    }
+    if ((step->mark & GRAY_TRACE_ALIAS) != 0) {
+        return "alias";
     }
     return step->step < GRAY_STEP_COUNT && words[step->step] != NULL
                ? words[step->step]
@@ -226,9 +230,11 @@ static const char *step_word(const struct gray_trace_step *step)
 
 static const char *mark_word(uint32_t state)
 {
-    static const char *const words[] = { "", "in", "out", "revoked", "unknown",
-                                         "hold" };
-    return state <= GRAY_MARK_HOLD ? words[state] : "?";
+    static const char *const words[] = {
+        "", "in", "out", "revoked", "unknown", "hold", "pending", "closed",
+    };
+    state &= ~GRAY_TRACE_ALIAS;
+    return state <= GRAY_MARK_CLOSED ? words[state] : "?";
 }
 
 /* Does a release of this entrance, or one that the request carries, govern
@@ -301,6 +307,17 @@ static void put_versions(struct line *line)
     text_byte(&line->text, '}');
 }
 
+/* The stage of a verdict; NULL: none. */
+static const struct gray_stage *stage_of(const struct line *line,
+                                         const struct gray_release *release,
+                                         uint32_t number)
+{
+    return release == NULL || number >= release->stages.count
+               ? NULL
+               : VIEW_AT(line->s, stages, gray_stage,
+                         release->stages.first + number);
+}
+
 static void put_verdict(struct line *line, const struct gray_verdict *verdict)
 {
     const struct gray_release *release =
@@ -310,6 +327,7 @@ static void put_verdict(struct line *line, const struct gray_verdict *verdict)
             ? NULL
             : VIEW_AT(line->s, variants, gray_variant,
                       release->variants.first + verdict->variant);
+    const struct gray_stage *stage = stage_of(line, release, verdict->stage);
     struct gray_str unit = gray_unit(line->view, verdict->release, line->in);
     text_byte(&line->text, '{');
     put_string(line, "release", release_name(line, verdict->release));
@@ -321,9 +339,16 @@ static void put_verdict(struct line *line, const struct gray_verdict *verdict)
              gray_reason_code((enum gray_reason)verdict->reason));
     put_string(line, "rule", rule_name(line, verdict->rule));
     put_bucket(line, verdict->bucket);
-    put_number(line, "share", release == NULL ? 0 : release->share);
+    put_number(line, "share", stage != NULL     ? stage->share
+                                : release != NULL ? release->share
+                                                  : 0);
     put_value(line, "unit", true, unit);
     put_word(line, "word", scope_word(gray_release_word(line->view, release)));
+    put_string(line, "stage", stage == NULL ? (struct gray_str){ NULL, 0 }
+                                            : view_text(line->s, stage->name));
+    put_word(line, "record", mark_word(verdict->record));
+    put_bool(line, "hold", verdict->hold);
+    put_bool(line, "pending", verdict->pending);
     text_byte(&line->text, '}');
 }
 

@@ -15,6 +15,7 @@
 
 #define GRAY_TRACE_STEPS 96u
 #define GRAY_TRACE_VERDICTS 32u
+#define GRAY_TRACE_ALIAS 0x80u
 /* One condition or step that was tried. */
 struct gray_trace_step {
     uint32_t release;        /* GRAY_NONE: a lane rule */
@@ -23,7 +24,8 @@ struct gray_trace_step {
     uint8_t step;            /* enum gray_step */
     uint8_t result;          /* 0, 1; a step: 0 went on, 1 ended here */
     uint8_t value_known;
-    uint8_t mark;            /* enum gray_mark_state; MARK, EVIDENCE only */
+    uint8_t mark;            /* enum gray_mark_state; MARK, EVIDENCE only;
+                                with GRAY_TRACE_ALIAS: of the earlier name */
     struct gray_str value;   /* the first value looked at; a step: the unit */
 };
 struct gray_trace {

@@ -36,6 +36,7 @@ void gray_input_begin(struct gray_input *in, const struct gray_snapshot *policy,
     in->arms = (struct gray_str){ NULL, 0 };
     in->own_lane = (struct gray_str){ NULL, 0 };
     in->anonymous = (struct gray_str){ NULL, 0 };
+    in->stage = (struct gray_str){ NULL, 0 };
     in->anonymous_used = false;
     in->present = 0;
 }

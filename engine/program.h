@@ -43,10 +43,11 @@ bool window_holds(const struct gray_operand_time *window,
                   const struct gray_zone_step *steps, uint32_t step_count,
                   int64_t now_ms);
 
-/* Adds to a trace, NULL allowed. (explain.c) */
+/* Adds to a trace, NULL allowed; `mark` is enum gray_mark_state, with
+ * GRAY_TRACE_ALIAS where `unit` is the earlier name. (explain.c) */
 void trace_condition(const struct program *run, uint32_t insn, bool result);
 void trace_step(struct gray_trace *trace, uint32_t release, uint32_t rule,
-                enum gray_step step, bool ended, enum gray_mark_state mark,
+                enum gray_step step, bool ended, uint32_t mark,
                 struct gray_str unit);
 void trace_verdict(struct gray_trace *trace,
                    const struct gray_verdict *verdict);

@@ -7,7 +7,7 @@
  *
  *   word -> [deny] [allow] [mark] [rules] [evidence] -> the last refusal
  *
- * Read next: program.c, ruleset.c.
+ * Read next: mark.c, program.c, ruleset.c.
  */
 #include "engine/hash.h"
 #include "engine/program.h"
@@ -105,17 +105,25 @@ static uint8_t pick_variant(const struct decision *d)
     return (uint8_t)(span.count - 1);
 }
 
-/* The unit is in. True: the step has answered. */
+/* The unit is in. True: the step has answered.  `admit`: as of now, so a
+ * cookie and a mark should say so; a variant that was told stays. */
 static bool let_in(struct decision *d, enum gray_reason reason, uint32_t rule,
                    bool admit)
 {
     d->verdict->in = 1;
     d->verdict->reason = (uint8_t)reason;
     d->verdict->rule = rule;
-    d->verdict->variant = pick_variant(d);
-    d->verdict->admit = admit && d->run.unit.length != 0 &&
+    d->verdict->variant = d->is.mark.state == GRAY_MARK_IN &&
+                                  d->is.mark.variant < d->release->variants.count
+                              ? d->is.mark.variant
+                              : pick_variant(d);
+    d->verdict->admit = admit && d->decides && d->run.unit.length != 0 &&
                         d->release->stickiness != GRAY_STICKY_NONE &&
                         d->in->traffic_class == GRAY_CLASS_LIVE;
+    if (admit && d->is.refuse == GRAY_REASON_NONE &&
+        mark_may_record(d, GRAY_MARK_IN)) {
+        d->verdict->record = GRAY_MARK_IN;
+    }
     return true;
 }
 
@@ -132,10 +140,24 @@ static bool keep_out(struct decision *d, enum gray_reason reason, uint32_t rule)
  * for a freeze says more than what a later step finds. */
 static bool pass_on(struct decision *d, enum gray_reason reason, uint32_t rule)
 {
-    if (d->verdict->reason != GRAY_REASON_NO_ADMIT) {
+    if (d->is.refuse == GRAY_REASON_NONE || d->verdict->reason != d->is.refuse) {
         keep_out(d, reason, rule);
     }
     return false;
+}
+
+/* Somebody new: wherever the order has the mark, it is looked at before. */
+static inline bool come_in(struct decision *d, enum gray_reason reason,
+                           uint32_t rule, bool admit)
+{
+    mark_look(d);
+    if (d->is.mark.state > GRAY_MARK_REVOKED && !mark_heed(d)) {
+        return false;
+    }
+    if (d->is.refuse != GRAY_REASON_NONE) {
+        return pass_on(d, (enum gray_reason)d->is.refuse, rule);
+    }
+    return let_in(d, reason, rule, admit);
 }
 
 static bool step_deny(struct decision *d)
@@ -155,70 +177,74 @@ static bool step_allow(struct decision *d)
     if (rule == NULL) {
         return false;
     }
-    if (d->no_admit) {
-        return pass_on(d, GRAY_REASON_NO_ADMIT, number);
-    }
-    return let_in(d, GRAY_REASON_ALLOW, number,
-                  (rule->flags & GRAY_RULE_WRITES) != 0);
+    return come_in(d, GRAY_REASON_ALLOW, number,
+                   (rule->flags & GRAY_RULE_WRITES) != 0);
 }
 
-static struct gray_mark ask_mark(const struct decision *d, enum gray_step step)
+/* No mark, at a stage that makes none: whoever is not in stays out. */
+static bool missing(struct decision *d)
 {
-    struct gray_mark_query query = { .release = d->verdict->release,
-                                     .unit = d->run.unit,
-                                     .step = (uint8_t)step };
-    return d->marks(d->marks_context, &query);
+    if (d->decides) {
+        return false;
+    }
+    pass_on(d, d->run.unit.length != 0 ? GRAY_REASON_MARK_MISSING
+                                       : GRAY_REASON_NO_UNIT,
+            GRAY_NONE);
+    d->left &= 1u << GRAY_STEP_EVIDENCE;
+    return d->release->stickiness == GRAY_STICKY_ENTITY;
 }
 
 /* What was recorded stays true, variant included. */
-static bool stay_in(struct decision *d, enum gray_reason reason,
-                    const struct gray_mark *mark)
+static bool step_mark(struct decision *d)
 {
-    let_in(d, reason, GRAY_NONE, false);
-    if (mark->variant < d->release->variants.count) {
-        d->verdict->variant = mark->variant;
+    bool alias;
+    mark_look(d);
+    if (!mark_heed(d)) {
+        return (d->left >> GRAY_STEP_EVIDENCE & 1) == 0;
     }
-    return true;
-}
-
-/* UNKNOWN leaves one way in: a signed cookie that shows an earlier IN. */
-static bool step_mark(struct decision *d, enum gray_mark_state *ret_state)
-{
-    struct gray_mark mark = ask_mark(d, GRAY_STEP_MARK);
-    *ret_state = (enum gray_mark_state)mark.state;
-    switch (mark.state) {
-    case GRAY_MARK_ABSENT:
-        return false;
+    alias = d->is.alias.length != 0;
+    switch (d->is.mark.state) {
     case GRAY_MARK_IN:
-        return stay_in(d, GRAY_REASON_MARK, &mark);
+        return let_in(d, alias ? GRAY_REASON_ALIAS : GRAY_REASON_MARK,
+                      GRAY_NONE, alias);
     case GRAY_MARK_OUT:
         if (d->release->stickiness != GRAY_STICKY_ENTITY) {
-            return false; /* a miss is asked again as the share grows */
+            return missing(d); /* asked again as the share grows */
         }
-        return keep_out(d, GRAY_REASON_MARK_OUT, GRAY_NONE);
+        if (alias && mark_may_record(d, GRAY_MARK_OUT)) {
+            d->verdict->record = GRAY_MARK_OUT;
+        }
+        return keep_out(d, alias ? GRAY_REASON_ALIAS : GRAY_REASON_MARK_OUT,
+                        GRAY_NONE);
     case GRAY_MARK_REVOKED:
-        if (mark.attempt < d->release->attempt) {
-            return false; /* a new attempt may admit it again */
+        if (d->is.mark.attempt < d->release->attempt) {
+            return missing(d); /* a new attempt may admit it again */
         }
         return keep_out(d, GRAY_REASON_REVOKED, GRAY_NONE);
-    case GRAY_MARK_UNKNOWN:
-        d->unknown = true;
-        keep_out(d, GRAY_REASON_MARK_UNKNOWN, GRAY_NONE);
-        return false;
-    default: /* HOLD, and what nobody knows */
-        return keep_out(d, GRAY_REASON_MARK_UNKNOWN, GRAY_NONE);
+    default:
+        return missing(d);
     }
 }
 
-/* An earlier attempt's cookie proves nothing: its units were revoked. */
+/* A signed cookie that shows an earlier IN; what stands there is kept in a
+ * mark as well, if nothing is in the way. */
 static bool step_evidence(struct decision *d, enum gray_mark_state *ret_state)
 {
-    struct gray_mark mark = ask_mark(d, GRAY_STEP_EVIDENCE);
+    struct gray_mark mark;
+    bool alias;
+    bool proven = mark_evidence(d, &mark, &alias);
     *ret_state = (enum gray_mark_state)mark.state;
-    if (mark.state != GRAY_MARK_IN || mark.attempt < d->release->attempt) {
+    if (!proven) {
         return false;
     }
-    return stay_in(d, GRAY_REASON_COOKIE, &mark);
+    let_in(d, GRAY_REASON_COOKIE, GRAY_NONE, alias);
+    if (mark.variant < d->release->variants.count) {
+        d->verdict->variant = mark.variant;
+    }
+    if (d->is.refuse == GRAY_REASON_NONE && mark_may_record(d, GRAY_MARK_IN)) {
+        d->verdict->record = GRAY_MARK_IN;
+    }
+    return true;
 }
 
 /* The share, and the hold-back at the other end of the bucket line. */
@@ -236,18 +262,15 @@ static bool step_share(struct decision *d, uint32_t rule)
         return pass_on(d, GRAY_REASON_NO_UNIT, GRAY_NONE);
     }
     d->verdict->bucket = bucket;
-    if (bucket >= release->share) {
+    if (bucket >= d->share) {
         return pass_on(d,
                        bucket >= GRAY_SHARE_ALL - release->holdback
                            ? GRAY_REASON_HOLDBACK
                            : GRAY_REASON_OUT_OF_SHARE,
                        GRAY_NONE);
     }
-    if (d->no_admit) {
-        return pass_on(d, GRAY_REASON_NO_ADMIT, GRAY_NONE);
-    }
-    return let_in(d, drawn ? GRAY_REASON_RANDOM : GRAY_REASON_SHARE, rule,
-                  true);
+    return come_in(d, drawn ? GRAY_REASON_RANDOM : GRAY_REASON_SHARE, rule,
+                   true);
 }
 
 static bool step_rules(struct decision *d)
@@ -273,9 +296,8 @@ static bool step_rules(struct decision *d)
 static inline uint32_t busy_steps(const struct decision *d)
 {
     const uint32_t marks = 1u << GRAY_STEP_MARK | 1u << GRAY_STEP_EVIDENCE;
-    bool marked = d->marks != NULL && d->run.unit.length != 0 &&
-                  d->release->stickiness != GRAY_STICKY_NONE;
-    return 1u << GRAY_STEP_RULES | (marked ? marks : 0) |
+    return (d->decides ? 1u << GRAY_STEP_RULES : 1u << GRAY_STEP_MARK) |
+           (d->marked ? marks : 0) |
            (uint32_t)(d->release->deny != GRAY_NONE) << GRAY_STEP_DENY |
            (uint32_t)(d->release->allow != GRAY_NONE) << GRAY_STEP_ALLOW;
 }
@@ -303,7 +325,8 @@ take_step(struct decision *d, enum gray_step step)
         answered = step_allow(d);
         break;
     case GRAY_STEP_MARK:
-        answered = step_mark(d, &state);
+        answered = step_mark(d);
+        state = (enum gray_mark_state)d->is.mark.state;
         break;
     case GRAY_STEP_RULES:
         answered = step_rules(d);
@@ -315,8 +338,10 @@ take_step(struct decision *d, enum gray_step step)
         return false;
     }
     if (d->run.trace != NULL && worth_a_line(step, state)) {
+        bool alias = step == GRAY_STEP_MARK && d->is.alias.length != 0;
         trace_step(d->run.trace, d->verdict->release, d->verdict->rule, step,
-                   answered, state, d->run.unit);
+                   answered, alias ? state | GRAY_TRACE_ALIAS : state,
+                   alias ? d->is.alias : d->run.unit);
     }
     return answered;
 }
@@ -336,9 +361,7 @@ static inline void take_steps(struct decision *d)
                 : take_step(d, (enum gray_step)step)) {
             return;
         }
-        if (d->unknown) {
-            busy &= 1u << GRAY_STEP_EVIDENCE;
-        }
+        busy &= d->left;
     }
 }
 
@@ -353,18 +376,24 @@ static inline void decide(struct decision *d)
         keep_out(d, GRAY_REASON_INPUT_TOO_LARGE, GRAY_NONE);
         return;
     }
-    d->no_admit = word != GRAY_WORD_OPEN;
+    d->is.refuse = (uint8_t)gray_release_word_reason(word);
     if (d->in->traffic_class == GRAY_CLASS_LOAD) {
         /* Nothing is recorded, yet the new version does the work: a frozen
          * release takes no load either. */
-        if (d->no_admit) {
+        if (d->is.refuse != GRAY_REASON_NONE) {
             keep_out(d, GRAY_REASON_NO_ADMIT, GRAY_NONE);
         } else {
             let_in(d, GRAY_REASON_LOAD, GRAY_NONE, false);
         }
         return;
     }
+    if (__builtin_expect(d->release->stages.count != 0, 0)) {
+        mark_stage(d);
+    }
     take_steps(d);
+    if (d->release->stickiness == GRAY_STICKY_ENTITY && !d->verdict->in) {
+        mark_refused(d);
+    }
 }
 
 void release_decide(struct decision *d, uint32_t release,
@@ -374,6 +403,7 @@ void release_decide(struct decision *d, uint32_t release,
     *ret_verdict = (struct gray_verdict){ .release = release,
                                           .rule = GRAY_NONE,
                                           .bucket = GRAY_NONE,
+                                          .stage = GRAY_STAGE_NONE,
                                           .reason = GRAY_REASON_ORDER_END };
     d->release = VIEW_AT(d->run.policy, releases, gray_release, release);
     if (d->release == NULL) {
@@ -381,13 +411,17 @@ void release_decide(struct decision *d, uint32_t release,
         return;
     }
     d->verdict = ret_verdict;
-    d->no_admit = false;
-    d->unknown = false;
+    d->share = d->release->share;
+    d->left = UINT8_MAX;
+    d->decides = true;
+    d->is = (struct known){ 0 };
     d->run.release = release;
     d->run.unit = find_unit(d->release, d->in, &issued);
     if (issued) {
         d->in->anonymous_used = true;
     }
+    d->marked = d->marks != NULL && d->run.unit.length != 0 &&
+                d->release->stickiness != GRAY_STICKY_NONE;
     decide(d);
     if (d->run.trace != NULL) {
         trace_verdict(d->run.trace, ret_verdict);

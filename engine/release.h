@@ -20,8 +20,19 @@ struct decision {
     /* Of the release in turn: */
     const struct gray_release *release;
     struct gray_verdict *verdict;
-    bool no_admit; /* nobody new; who is in stays in */
-    bool unknown;  /* the mark could not be read: only evidence counts */
+    uint32_t share;
+    uint8_t left;    /* bit of every step that may still be asked */
+    bool decides;    /* a new answer may be given, and recorded */
+    bool marked;     /* there is somebody to ask for a mark */
+    struct known {   /* zero at first */
+        const struct gray_stage *stage; /* NULL: none declared, none holds */
+        struct gray_str alias; /* whose `mark` is; length 0: the unit's own */
+        struct gray_mark mark; /* of the unit, else of its earlier name */
+        uint8_t refuse; /* enum gray_reason why nobody new comes in */
+        bool looked;    /* `mark` was asked for */
+        bool unknown;   /* ... and it cannot be believed */
+        bool closed;    /* ... and none can be made now */
+    } is;
 };
 
 static inline void release_begin(struct decision *d,
@@ -44,6 +55,45 @@ static inline void release_begin(struct decision *d,
 /* What gray_decide_release() says. */
 void release_decide(struct decision *d, uint32_t release,
                     struct gray_verdict *ret_verdict);
+
+/* ---- mark.c ---------------------------------------------------------------- */
+
+/* The stage of this request, for a release that has stages. */
+void mark_stage(struct decision *d);
+/* Asks for the mark; mark_look() once, and only where there is somebody to
+ * ask. */
+void mark_look_up(struct decision *d);
+static inline void mark_look(struct decision *d)
+{
+    if (d->marked && !d->is.looked) {
+        mark_look_up(d);
+    }
+}
+/* Takes heed of what was found: false when no step but those in `left` may
+ * answer any more; the verdict says why. */
+bool mark_heed(struct decision *d);
+/* Is an earlier admission proven otherwise?  *ret_mark is it, *ret_alias
+ * whether under the earlier name. */
+bool mark_evidence(struct decision *d, struct gray_mark *ret_mark,
+                   bool *ret_alias);
+/* Sums up the refusal of an entity: what it records, and whether neither
+ * version may serve. */
+void mark_refused(struct decision *d);
+
+/* May this answer be recorded: does nothing stand there that says otherwise,
+ * and is nothing in the way?  (A refusal of new units is in the way of an IN
+ * alone.) */
+static inline bool mark_may_record(const struct decision *d,
+                                   enum gray_mark_state state)
+{
+    return d->decides && d->run.unit.length != 0 &&
+           d->release->stickiness != GRAY_STICKY_NONE &&
+           d->in->traffic_class == GRAY_CLASS_LIVE && !d->is.closed &&
+           (d->is.mark.state == GRAY_MARK_ABSENT ||
+            (d->is.alias.length != 0 && d->is.mark.state == state) ||
+            (d->is.mark.state == GRAY_MARK_REVOKED && state == GRAY_MARK_IN &&
+             d->is.mark.attempt < d->release->attempt));
+}
 
 /* The scope word in force; a word that belongs to somebody else says
  * GRAY_WORD_NO_ADMIT. */

@@ -81,6 +81,7 @@ static const struct {
     TABLE(numbers, uint32_t, 4),
     TABLE(releases, struct gray_release, 8),
     TABLE(variants, struct gray_variant, 8),
+    TABLE(stages, struct gray_stage, 8),
     TABLE(services, struct gray_service, 8),
     TABLE(routes, struct gray_route, 8),
     TABLE(selectors, struct gray_selector, 8),

@@ -34,8 +34,8 @@ struct brute_request {
 };
 
 struct brute_verdict {
-    bool asked, in, admit;
-    uint8_t reason, variant;
+    bool asked, in, admit, hold, pending;
+    uint8_t reason, variant, record;
     uint32_t bucket;
     const char *rule; /* NULL: none decided */
 };
@@ -48,6 +48,7 @@ struct brute_answer {
     const char *lane_rule;
     uint32_t release, bucket; /* that `reason` speaks of; GRAY_NONE */
     const char *rule;
+    bool hold, pending;
 };
 
 /* What the engine gets as gray_mark_fn. */
@@ -70,6 +71,28 @@ void brute_done(struct brute *b);
 /* `entrance` is a number of the model; GRAY_NONE: no entrance. */
 void brute_decide(struct brute *b, const struct brute_request *request,
                   uint32_t entrance, struct brute_answer *ret_answer);
+
+/* ---- brute_release.c ---------------------------------------------------- */
+
+/* A request being decided for one release, or for a lane's rules (release
+ * NULL). */
+struct brute_asked {
+    struct brute *b;
+    const struct brute_request *request;
+    const struct model_release *release;
+    const char *unit; /* NULL: none */
+    struct gray_mark mark;
+    uint8_t closed; /* enum gray_reason: nobody new, for this; 0: open */
+    bool cannot_write, earlier; /* `mark` is of the earlier name */
+};
+bool brute_holds(struct brute_asked *a, const struct cond *cond);
+/* NULL: none holds. */
+const struct model_rule *brute_first_rule(struct brute_asked *a,
+                                          const struct model_rule *rules,
+                                          uint32_t count);
+/* `word` is an enum gray_word. */
+void brute_release(struct brute_asked *a, uint8_t word,
+                   struct brute_verdict *ret_verdict);
 
 /* ---- brute_values.c ----------------------------------------------------- */
 

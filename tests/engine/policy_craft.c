@@ -161,6 +161,19 @@ uint32_t policy_release(struct policy_craft *p, const char *name,
     return number;
 }
 
+uint32_t policy_stage(struct policy_craft *p, const char *name, bool writes)
+{
+    struct gray_release *release = &p->releases[p->release_count - 1];
+    uint32_t number = TAKE(p, stage);
+    if (release->stages.count == 0) {
+        release->stages.first = number;
+    }
+    p->stages[number] = (struct gray_stage){ .name = policy_text(p, name),
+                                             .share = release->share,
+                                             .writes = writes };
+    return release->stages.count++;
+}
+
 uint32_t policy_lane(struct policy_craft *p, const char *name)
 {
     uint32_t number = TAKE(p, lane);
@@ -273,6 +286,7 @@ int policy_end(struct policy_craft *p, struct gray_snapshot *ret_snapshot,
     PUT(p, numbers, numbers, number);
     PUT(p, releases, releases, release);
     PUT(p, variants, variants, variant);
+    PUT(p, stages, stages, stage);
     PUT(p, services, services, service);
     PUT(p, routes, routes, route);
     PUT(p, selectors, selectors, selector);

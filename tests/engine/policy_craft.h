@@ -30,6 +30,7 @@ struct policy_craft {
     uint32_t numbers[4 * POLICY_RECORDS];
     struct gray_release releases[POLICY_RECORDS];
     struct gray_variant variants[POLICY_RECORDS];
+    struct gray_stage stages[POLICY_RECORDS];
     struct gray_service services[POLICY_RECORDS];
     struct gray_route routes[POLICY_RECORDS];
     struct gray_selector selectors[POLICY_RECORDS];
@@ -41,7 +42,8 @@ struct policy_craft {
     uint32_t slot_hash_count, index_count, index_slot_count, posting_count;
     uint32_t slot_count, insn_count, rule_count, ruleset_count,
         sieve_count;
-    uint32_t number_count, release_count, variant_count, service_count;
+    uint32_t number_count, release_count, variant_count, stage_count,
+        service_count;
     uint32_t route_count, selector_count, lane_count, entrance_count;
     uint32_t entrance_release_count, list_count;
     uint64_t revision;
@@ -76,6 +78,8 @@ uint32_t policy_ruleset(struct policy_craft *p, uint32_t count);
  * without rules, at every entrance there is so far. */
 uint32_t policy_release(struct policy_craft *p, const char *name,
                         uint32_t unit_slot, uint32_t share);
+/* A stage of the release that was made last; its number within it. */
+uint32_t policy_stage(struct policy_craft *p, const char *name, bool writes);
 uint32_t policy_lane(struct policy_craft *p, const char *name);
 uint32_t policy_entrance(struct policy_craft *p, const char *name);
 /* A service with its baseline route of version "v1". */

@@ -148,6 +148,12 @@ void sound_policy(struct policy_craft *p, struct sound_operands *at)
     uint32_t edge = policy_entrance(p, "edge");
     p->entrances[edge].lane_rules = policy_ruleset(p, 1);
     put_sieve(p, p->entrances[edge].lane_rules);
+    policy_stage(p, "create", true);
+    policy_stage(p, "update", false);
+    rule = policy_rule_of(p, "create", GRAY_CONDITION_PRESENT, 0, 0);
+    p->rules[rule].action = 0;
+    p->releases[0].stage_rules = policy_ruleset(p, 1);
+    p->releases[0].alias_slot = 0;
     p->entrance_releases[0] = 0;
     p->entrance_release_count = 1;
     p->entrances[edge].releases = (struct gray_span){ 0, 1 };

@@ -129,9 +129,10 @@ FAULT(program_outside, p.rules[0].first_insn = p.insn_count)
 FAULT(program_shared, p.rules[1] = p.rules[0])
 FAULT(require_outside, p.releases[0].require_count = 5000)
 FAULT(no_lane, p.rules[2].action = 2)
+FAULT(no_lane_no_stage, p.rules[2].action = GRAY_STAGES_MAX)
 FAULT(rule_flag, p.rules[2].flags = 2)
 FAULT(rule_name, p.rules[2].name.offset = 3)
-FAULT(ruleset_outside, p.rulesets[1].rules.count = 2)
+FAULT(ruleset_outside, p.rulesets[1].rules.count = 4)
 FAULT(no_index, p.rulesets[0].index = 1)
 FAULT(sieve_outside, p.rulesets[1].sieve.count = 3)
 FAULT(sieve_of_an_index, p.rulesets[0].sieve = p.rulesets[1].sieve;
@@ -205,6 +206,45 @@ FAULT(stickiness, p.releases[0].stickiness = 3)
 FAULT(data_compat, p.releases[0].data_compat = 3)
 FAULT(anonymous, p.releases[0].anonymous = 3)
 FAULT(hash_version, p.releases[0].hash_version = 2)
+FAULT(attempt, p.releases[0].attempt = GRAY_ATTEMPT_MAX + 1)
+FAULT(durability, p.releases[0].durability = 2)
+FAULT(on_unknown, p.releases[0].on_unknown = 2)
+FAULT(mark_flags, p.releases[0].mark_flags = 8)
+FAULT(lease_without, p.releases[0].admission_lease = 1)
+FAULT(alias_nowhere, p.releases[0].alias_slot = 99)
+FAULT(alias_of_unit,
+      p.releases[0].alias_slot = policy_slot(&p, GRAY_SOURCE_UNIT, ""))
+FAULT(stages_outside, p.releases[0].stages.count = 3)
+static void stages_too_many(void)
+{
+    for (uint32_t i = 2; i <= GRAY_STAGES_MAX; i++) {
+        policy_stage(&p, "more", false);
+    }
+}
+FAULT(stages_of_none, p.releases[0].stickiness = GRAY_STICKY_NONE)
+FAULT(stage_rules_alone, p.releases[0].stages.count = 0)
+FAULT(no_stage_rules, p.releases[0].stage_rules = 9)
+FAULT(no_stage, p.rules[3].action = 2)
+FAULT(stage_nowhere, p.rules[3].action = GRAY_NONE)
+FAULT(stage_name, p.stages[1].name.length = 0)
+FAULT(stage_name_outside, p.stages[1].name.offset = 1u << 31)
+FAULT(stage_long, p.stages[1].name.length = GRAY_NAME_MAX + 1)
+FAULT(stage_share, p.stages[1].share = GRAY_SHARE_ALL + 1)
+FAULT(stage_over_holdback,
+      (p.releases[0].holdback = 10, p.stages[1].share = GRAY_SHARE_ALL - 9))
+FAULT(stage_writes, p.stages[1].writes = 2)
+FAULT(stage_missing, p.stages[1].on_missing = 2)
+FAULT(stage_unknown, p.stages[1].on_unknown = 2)
+FAULT(stage_space, p.stages[1].space = GRAY_STAGES_MAX + 1)
+FAULT(backfill_of_entity,
+      (p.releases[0].stickiness = GRAY_STICKY_ENTITY,
+       p.stages[1].on_missing = GRAY_MISSING_BACKFILL))
+static void marks_after_rules(void)
+{
+    p.releases[0].order[2] = GRAY_STEP_RULES;
+    p.releases[0].order[3] = GRAY_STEP_MARK;
+}
+FAULT(no_marks_asked, p.releases[0].order[2] = GRAY_STEP_END)
 FAULT(unit_slot, p.releases[0].unit_slots[0] = 99)
 FAULT(unit_gap, p.releases[0].unit_slots[2] = 0)
 FAULT(unit_of_unit,
@@ -307,7 +347,8 @@ static const struct {
     { program_outside, "bad-program" },
     { program_shared, "bad-program" },
     { require_outside, "bad-program" },
-    { no_lane, "bad-rule" },
+    { no_lane, "bad-entrance" },
+    { no_lane_no_stage, "bad-rule" },
     { rule_flag, "bad-rule" },
     { rule_name, "bad-rule" },
     { ruleset_outside, "bad-ruleset" },
@@ -348,6 +389,32 @@ static const struct {
     { data_compat, "bad-release" },
     { anonymous, "bad-release" },
     { hash_version, "bad-release" },
+    { attempt, "bad-release" },
+    { durability, "bad-release" },
+    { on_unknown, "bad-release" },
+    { mark_flags, "bad-release" },
+    { lease_without, "bad-release" },
+    { alias_nowhere, "bad-release" },
+    { alias_of_unit, "bad-release" },
+    { stages_outside, "bad-stage" },
+    { stages_too_many, "bad-stage" },
+    { stages_of_none, "bad-stage" },
+    { stage_rules_alone, "bad-stage" },
+    { no_stage_rules, "bad-stage" },
+    { no_stage, "bad-stage" },
+    { stage_nowhere, "bad-stage" },
+    { stage_name, "bad-stage" },
+    { stage_name_outside, "bad-stage" },
+    { stage_long, "bad-stage" },
+    { stage_share, "bad-stage" },
+    { stage_over_holdback, "bad-stage" },
+    { stage_writes, "bad-stage" },
+    { stage_missing, "bad-stage" },
+    { stage_unknown, "bad-stage" },
+    { stage_space, "bad-stage" },
+    { backfill_of_entity, "bad-stage" },
+    { marks_after_rules, "bad-stage" },
+    { no_marks_asked, "bad-stage" },
     { unit_slot, "bad-release" },
     { unit_gap, "bad-release" },
     { unit_of_unit, "bad-release" },
@@ -436,6 +503,7 @@ static void the_frame_is_looked_at_first(void **state)
     REFUSED(policy->insns.count = UINT32_MAX, "bad-table");
     REFUSED(policy->insns.offset = UINT32_MAX & ~7u, "bad-table");
     REFUSED(policy->rules.offset += 4, "bad-table");
+    REFUSED(policy->stages.count = UINT32_MAX, "bad-table");
     REFUSED(policy->lanes.offset = 0, "bad-table");
     for (uint64_t size = 0; size < p.file.length; size++) {
         assert_int_equal(gray_snapshot_open(&snapshot, p.file.bytes, size,

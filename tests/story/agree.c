@@ -36,9 +36,13 @@ struct totals {
 static struct gray_mark recorded(uint32_t release, const char *unit,
                                  uint32_t length, bool evidence)
 {
-    static const uint8_t states[] = {GRAY_MARK_IN,      GRAY_MARK_OUT,
-                                     GRAY_MARK_REVOKED, GRAY_MARK_UNKNOWN,
-                                     GRAY_MARK_HOLD,    GRAY_MARK_IN};
+    static const uint8_t states[] = {
+        GRAY_MARK_IN,      GRAY_MARK_OUT,  GRAY_MARK_REVOKED,
+        GRAY_MARK_UNKNOWN, GRAY_MARK_HOLD, GRAY_MARK_IN,
+        GRAY_MARK_PENDING, GRAY_MARK_CLOSED};
+    static const uint8_t closed[] = {0, GRAY_REASON_LEASE_OVER,
+                                     GRAY_REASON_MARKS_CLOSED,
+                                     GRAY_REASON_NOT_DURABLE};
     struct gray_mark mark = {GRAY_MARK_ABSENT, 0, 0, 0};
     uint64_t h = UINT64_C(1469598103934665603) + release * 2 + evidence;
     uint32_t i;
@@ -47,9 +51,12 @@ static struct gray_mark recorded(uint32_t release, const char *unit,
         h = (h ^ (unsigned char)unit[i]) * UINT64_C(1099511628211);
     }
     h ^= h >> 29;
-    if (h % 16 < 6) {
-        mark.state = states[h % 16];
+    if (h % 20 < sizeof(states)) {
+        mark.state = states[h % 20];
         mark.variant = (uint8_t)(h >> 8 & 3);
+        if (mark.state == GRAY_MARK_CLOSED) {
+            mark.variant = closed[mark.variant];
+        }
         mark.attempt = (uint16_t)(h >> 16 & 1);
     }
     return mark;

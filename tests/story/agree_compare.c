@@ -34,8 +34,37 @@ static bool same_verdict(const struct gray_snapshot *s,
     return wanted->asked && found->in == wanted->in &&
            found->reason == wanted->reason && found->bucket == wanted->bucket &&
            (!wanted->in || found->variant == wanted->variant) &&
-           found->admit == wanted->admit &&
+           found->admit == wanted->admit && found->record == wanted->record &&
+           found->hold == wanted->hold && found->pending == wanted->pending &&
            same_rule(s, found->rule, wanted->rule);
+}
+
+/* Every arm and every refusal that is to be recorded, and no other. */
+static bool same_records(const struct scene *scene,
+                         const struct gray_colour *found,
+                         const struct brute_answer *wanted)
+{
+    uint32_t i, k, count = 0;
+
+    for (i = 0; i < scene->model->release_count; i++) {
+        const struct brute_verdict *v = &wanted->verdicts[i];
+
+        if (!v->asked || v->record == 0) {
+            continue;
+        }
+        for (k = 0; k < found->record_count; k++) {
+            if (found->records[k].release == i &&
+                found->records[k].state == v->record &&
+                (!v->in || found->records[k].variant == v->variant)) {
+                break;
+            }
+        }
+        if (k == found->record_count) {
+            return false;
+        }
+        count++;
+    }
+    return count == found->record_count;
 }
 
 bool compare_colour(const struct scene *scene, uint32_t which,
@@ -48,7 +77,9 @@ bool compare_colour(const struct scene *scene, uint32_t which,
 
     if (found->arm_count != wanted->arm_count ||
         found->reason != wanted->reason || found->bucket != wanted->bucket ||
-        found->release != wanted->release ||
+        found->release != wanted->release || found->hold != wanted->hold ||
+        found->pending != wanted->pending ||
+        !same_records(scene, found, wanted) ||
         found->lane_reason != wanted->lane_reason ||
         !same_rule(s, found->rule, wanted->rule) ||
         !same_rule(s, found->lane_rule, wanted->lane_rule) ||
