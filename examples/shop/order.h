@@ -60,6 +60,7 @@ struct order_request {
     char id[ORDER_ID_MAX + 1], user[ORDER_ID_MAX + 1];
     int64_t amount;      /* cents; of a new order */
     bool lookup_is_late; /* injected: the row cannot be read in time */
+    bool dies;           /* injected: kill -9 between two writes */
 };
 struct order_answer {
     unsigned status;

@@ -18,6 +18,7 @@
 
 #include "db.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -117,15 +118,19 @@ static enum db_answer find(struct db *db, const char *id, struct order *order,
     return DB_OK;
 }
 
-static enum db_answer write_ledger(struct db *db, const char *id,
-                                   enum order_stage stage, bool in)
+static enum db_answer write_ledger(struct db *db,
+                                   const struct order_request *request, bool in)
 {
+    const char *id = request->id, *stage = stages[request->stage];
     struct timespec now;
+    if (request->dies) {
+        raise(SIGKILL);
+    }
     clock_gettime(CLOCK_REALTIME, &now);
     const char *logic = in ? "new" : "old";
     const struct db_value values[] = {
         db_bytes(DB_TEXT, id, strlen(id)),
-        db_bytes(DB_TEXT, stages[stage], strlen(stages[stage])),
+        db_bytes(DB_TEXT, stage, strlen(stage)),
         db_bytes(DB_TEXT, logic, strlen(logic)),
         db_int((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000)};
     return db_run(db,
@@ -273,7 +278,7 @@ static enum db_answer create(struct db *db, const struct order_request *request,
         return done != DB_OK ? done : create_again(request, order, answer);
     }
     if (done == DB_OK) {
-        done = write_ledger(db, request->id, ORDER_CREATE, verdict.in);
+        done = write_ledger(db, request, verdict.in);
     }
     if (done == DB_OK) {
         order->state = STATE_CREATED;
@@ -313,7 +318,7 @@ static enum db_answer advance(struct db *db,
         return DB_OK;
     }
     if (done == DB_OK) {
-        done = write_ledger(db, request->id, request->stage, verdict.in);
+        done = write_ledger(db, request, verdict.in);
     }
     if (done == DB_OK && bug == BUG_REWRITE_MARK) {
         done = plant_rewrite(db, request->stage, request->id);
