@@ -152,8 +152,10 @@ static enum MHD_Result serve(struct MHD_Connection *connection,
     struct order_answer answer = {0};
     const char *fault =
         MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "x-fault");
-    request.lookup_is_late =
-        service.faults && fault != NULL && strcmp(fault, "lookup-timeout") == 0;
+    if (service.faults && fault != NULL) {
+        request.lookup_is_late = strcmp(fault, "lookup-timeout") == 0;
+        request.dies = strcmp(fault, "kill") == 0;
+    }
     __atomic_add_fetch(&service.busy, 1, __ATOMIC_SEQ_CST);
     answer.status = understand(method, path, received, &request);
     if (answer.status != 0) {

@@ -5,12 +5,13 @@
 Why: the mark and what it says were written by one transaction, or were not.
 Two order services share a database; 16 clients all make, pay and refund the
 same orders and ask again until they are served, while one service after the
-other is killed (kill -9) at a random moment and the share grows under them.
+other is killed (kill -9) at a random moment, or just between the row and the
+ledger, and the share grows under them.
 At the end every order has one row, one mark and one logic, and nothing that
 was acknowledged is gone.
 
 usage: orders_survive_kills.py BUILD sqlite|postgres [SEED]
-STORY_KILLS: how often (50)
+STORY_KILLS: how often (50), of each kind
 """
 import os
 import random
@@ -48,12 +49,30 @@ def client(here, number, orders, failed):
         connection.close()
 
 
+def killed_between(here, name, order, stage):
+    """The service dies between the row and the ledger of this stage."""
+    other = here.connect(NAMES[1 - NAMES.index(name)])
+    for before in STAGES[:STAGES.index(stage)]:
+        asked = here.ask(before, order, connection=other)
+        check(asked["status"] in (200, 201), asked)
+    asked = here.ask(stage, order, connection=here.connect(name), dies=True)
+    check(asked["status"] is None, f"the service did not die: {asked}")
+    died = here.services.pop(name)
+    died.wait(20)
+    here.story.children.remove(died)
+    here.start(name=name)
+    other.close()
+    failed = []
+    client(here, 0, [order], failed)
+    check(not failed, f"not served after the kill: {failed}")
+
+
 def one_kill(here, number, share, dice):
     """16 clients on these orders; a kill and a growth in the middle."""
     orders = [f"k{number}-{i}" for i in range(ORDERS)]
     failed = []
     clients = [threading.Thread(target=client,
-                                args=(here, i, orders, failed))
+                                args=(here, i, orders[:], failed))
                for i in range(CLIENTS)]
     before = len(here.history)
     all_asked = CLIENTS * ORDERS * len(STAGES)
@@ -71,6 +90,9 @@ def one_kill(here, number, share, dice):
     name = NAMES[number % len(NAMES)]
     here.stop(signal.SIGKILL, name=name)
     here.start(name=name)
+    stage = STAGES[number % len(STAGES)]
+    killed_between(here, name, f"between{number}-{stage}", stage)
+    orders.append(f"between{number}-{stage}")
     for one in clients:
         one.join()
     check(not failed, f"not served within {PATIENCE} s: {failed[:3]}")
@@ -105,7 +127,7 @@ def main():
             logics["old" if row["net_amount"] is None else "new"] += 1
         check(min(logics.values()) > 0, f"only one logic was met: {logics}")
         check(unanswered > 0, "no kill met a request")
-        print(f"{kills} kills, {len(here.history)} requests, {unanswered} "
+        print(f"{2 * kills} kills, {len(here.history)} requests, {unanswered} "
               f"without an answer; orders: {logics}")
 
 

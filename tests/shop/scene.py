@@ -191,8 +191,10 @@ class Shop:
         return http.client.HTTPConnection("127.0.0.1", self.story.port(name),
                                           timeout=30)
 
-    def ask(self, stage, order, late=False, amount=12000, connection=None):
-        """One request, written down; what was answered, or None."""
+    def ask(self, stage, order, late=False, amount=12000, connection=None,
+            dies=False):
+        """One request, written down; what was answered, or None.  `late`: its
+        row cannot be read in time; `dies`: the service, between two writes."""
         path, body = f"/orders/{order}", None
         if stage == "create":
             path = "/orders"
@@ -207,7 +209,8 @@ class Shop:
         mine = connection or self.connect()
         try:
             mine.request("GET" if stage == "look" else "POST", path, body,
-                         {"x-fault": "lookup-timeout"} if late else {})
+                         {"x-fault": "lookup-timeout" if late else "kill"}
+                         if late or dies else {})
             answer = mine.getresponse()
             asked["body"] = json.loads(answer.read())
             asked["again"] = answer.getheader("Retry-After") is not None
