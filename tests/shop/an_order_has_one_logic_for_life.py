@@ -6,7 +6,7 @@ Why: the business row is the strongest grade of a mark.  Orders are made at
 1, 50 and 100 %, during a freeze and after it, and are paid and refunded later
 than they were made: each stays with the logic that made it.  An order whose
 row cannot be read is refused, by an injected fault and by a row that somebody
-else really holds.  The double record is replayed as it happened elsewhere:
+else really holds, and by a server that is gone.  The double record is replayed as it happened elsewhere:
 first write not hit, look-up timed out, share grown.  Last, the same is done by
 services with a fault planted, and the judge must object to each.
 
@@ -113,6 +113,24 @@ def really_locked(here):
         check(asked["status"] == 200, f"and is served again: {asked}")
 
 
+def server_gone(here):
+    """Every connection breaks, nobody answers, then the server is back."""
+    names = [f"gone-{number}" for number in range(5)]
+    for name in names:
+        check(here.ask("create", name)["status"] == 201, name)
+    here.store.stop()
+    for name in names + ["gone-new"]:
+        for stage in ("create", "pay", "look"):
+            asked = here.ask(stage, name)
+            check(asked["status"] == 503 and asked["again"],
+                  f"without a server: {asked}")
+    here.store.start()
+    for name in names:
+        for stage in ("create", *STAGES):
+            asked = here.ask(stage, name)
+            check(asked["status"] == 200, f"the server is back: {asked}")
+
+
 def planted(here, bug, sentence):
     """What the judge must say of a service with this fault in it."""
     here.history.clear()
@@ -148,6 +166,8 @@ def main():
         here.start("--timeout", "200", release="orders-3")
         double_record(here)
         really_locked(here)
+        if kind == "postgres":
+            server_gone(here)
         as_it_must_be(here.judge())
         here.stop()
         planted(here, "ignore-mark", "double record")

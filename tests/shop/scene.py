@@ -127,8 +127,12 @@ class Postgres:
             yield
             holder.communicate("ROLLBACK;\n", timeout=30)
 
-    def end(self):
+    def stop(self):
+        """Every connection breaks."""
         self.story.end(self.server, signal.SIGINT, 60)
+
+    def end(self):
+        self.stop()
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
@@ -148,7 +152,7 @@ class Shop:
         self.services = {}
         self.release = "orders-2"
 
-    def start(self, *more, release="orders-2", name="orders"):
+    def start(self, *more, release="orders-2", name="orders", faults=True):
         """Each release lives once: who begins anew takes another name.  Several
         services, each with a port of its `name`, share one database."""
         self.release = release
@@ -156,7 +160,7 @@ class Shop:
         self.services[name] = self.story.start(
             os.path.join(self.story.bin, "orders"), "--listen",
             f"127.0.0.1:{port}", "--store", self.store.word, "--runtime",
-            self.story.runtime, "--release", release, "--faults", *more)
+            self.story.runtime, "--release", release, *(["--faults"] if faults else []), *more)
         self.story.wait_port(port)
 
     def stop(self, how=signal.SIGTERM, name="orders"):
