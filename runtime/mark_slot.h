@@ -56,6 +56,19 @@ enum mark_place runtime_mark_claim(const struct gray_mark_table *table,
 /* Closes a slot that is free, or half claimed.  False: it is claimed. */
 bool runtime_mark_close(const struct gray_mark_table *table, uint64_t *slot);
 
+/* ---- mark_grow.c -------------------------------------------------------- */
+
+/* The word of a scope of a folder that may be written. */
+int runtime_marks_word(const struct gray_folder *folder, uint64_t scope,
+                       struct gray_scope_word **ret_word,
+                       struct gray_problem *ret_problem);
+/* marks/ of a folder. */
+int runtime_marks_open(const struct gray_folder *folder, int *ret_fd,
+                       struct gray_problem *ret_problem);
+/* gray_marks_name() of somebody who wakes everyone himself. */
+int runtime_marks_name(struct gray_folder *folder, uint64_t scope,
+                       uint32_t number, struct gray_problem *ret_problem);
+
 /* marks/<this>: name of a table; ret_name has MARK_NAME_SIZE bytes. */
 #define MARK_NAME_SIZE 40
 void runtime_mark_table_name(char *ret_name, uint64_t scope, uint32_t number);

@@ -239,10 +239,10 @@ int gray_marks_drop(struct gray_folder *folder, uint64_t scope, bool all,
  * wakes everyone.  -EEXIST: it has one. */
 int gray_marks_name(struct gray_folder *folder, uint64_t scope,
                     uint32_t number, struct gray_problem *ret_problem);
-/* Makes the first table of a scope and names it, where there is none; for who
- * publishes without grayd (its instance and key are new).  0; 1: it has one.
- * A crowded one is grown, whole, before this returns, unless a grayd lives,
- * which does that. */
+/* Makes the first table of a scope and names it, where there is none, for who
+ * publishes without grayd (its instance and key are new) and wakes everyone
+ * afterwards.  0; 1: it has one.  A crowded one is grown, whole, before this
+ * returns, unless a grayd lives, which does that. */
 int gray_marks_ensure(struct gray_folder *folder, uint64_t scope,
                       const char *name, uint32_t slot_size, uint64_t revision,
                       int64_t now_ms, gid_t group,

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "runtime/internal.h"
@@ -227,6 +228,51 @@ static int check_together(struct job *job, struct gray_problem *ret_problem)
                                 control, ret_problem);
 }
 
+static int64_t wall_ms(void)
+{
+    struct timespec now = {0};
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Before a release is in force its marks have somewhere to be.  A table that
+ * is there and cannot be grown, or cannot be believed, is no reason not to
+ * publish: it may be the cure. */
+static int prepare_marks(struct job *job, struct gray_problem *ret_problem)
+{
+    const struct gray_snapshot *policy;
+    const struct gray_release *releases;
+    uint32_t i;
+
+    if (job->policy_generation == 0) {
+        return 0;
+    }
+    policy = &job->set.policy->policy;
+    releases = (const void *)(policy->base + policy->policy->releases.offset);
+    for (i = 0; i < policy->policy->releases.count; i++) {
+        const struct gray_release *release = &releases[i];
+        const struct gray_scope_word *word;
+        struct gray_str text = gray_text(policy, release->name);
+        char name[GRAY_NAME_MAX + 1];
+        int error;
+
+        if (release->stickiness == GRAY_STICKY_NONE) {
+            continue;
+        }
+        snprintf(name, sizeof(name), "%.*s", (int)text.length, text.data);
+        error = gray_marks_ensure(
+            &job->folder, release->scope, name,
+            (release->mark_flags & GRAY_MARKS_WIDE) != 0 ? 32 : 16,
+            policy->header->revision, wall_ms(), job->what->group, ret_problem);
+        word = &job->folder.control->words[release->word];
+        if (error < 0 && __atomic_load_n(&word->table, __ATOMIC_ACQUIRE) == 0) {
+            return error;
+        }
+    }
+    return 0;
+}
+
 static int name_finally(struct job *job, const char *stem, uint64_t generation,
                         struct gray_problem *ret_problem)
 {
@@ -316,6 +362,9 @@ static int job_run(struct job *job, struct gray_problem *ret_problem)
     }
     if (error == 0) {
         error = runtime_keys_ensure(&job->folder, what->group, ret_problem);
+    }
+    if (error == 0) {
+        error = prepare_marks(job, ret_problem);
     }
     if (error == 0) {
         error = commit(job, ret_problem);
