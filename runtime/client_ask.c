@@ -10,42 +10,6 @@
 
 #include "runtime/client.h"
 
-static void text_copy(char *ret, size_t size, struct gray_str text)
-{
-    size_t length = text.length < size ? text.length : size - 1;
-
-    if (length > 0) {
-        memcpy(ret, text.data, length);
-    }
-    ret[length] = '\0';
-}
-
-/* What decides now; NULL with a reason under bypass or without a policy. */
-static const struct gray_view *view_of(const struct gray_client *client,
-                                       struct client_hold hold,
-                                       enum gray_reason *ret_reason)
-{
-    if (__atomic_load_n(&client->runtime->control->bypass, __ATOMIC_RELAXED)) {
-        *ret_reason = GRAY_REASON_BYPASS;
-        return NULL;
-    }
-    *ret_reason = GRAY_REASON_NO_SNAPSHOT;
-    return hold.set != NULL && hold.set->policy != NULL ? &hold.set->view
-                                                        : NULL;
-}
-
-static uint64_t revision_of(struct client_hold hold)
-{
-    return hold.set != NULL && hold.set->policy != NULL
-               ? hold.set->policy->policy.header->revision
-               : 0;
-}
-
-static int32_t bucket_of(uint32_t bucket)
-{
-    return bucket < GRAY_SHARE_ALL ? (int32_t)bucket : -1;
-}
-
 static void answer_reason(struct gray_client_answer *answer,
                           enum gray_reason reason)
 {
@@ -64,49 +28,19 @@ static void answer_fill(const struct gray_view *view,
     size_t length;
 
     /* A lane that this policy does not know is passed on as it came. */
-    text_copy(answer->lane, sizeof(answer->lane),
-              lane != NULL ? gray_text(view->policy, lane->name) : in->lane);
+    runtime_client_text(answer->lane, sizeof(answer->lane),
+                        lane != NULL ? gray_text(view->policy, lane->name)
+                                     : in->lane);
     length = gray_arms_write(view, colour, in->arms, answer->arms,
                              sizeof(answer->arms) - 1);
     answer->arms[length < sizeof(answer->arms) ? length : 0] = '\0';
     if (release != NULL) {
-        text_copy(answer->release, sizeof(answer->release),
-                  gray_text(view->policy, release->name));
+        runtime_client_text(answer->release, sizeof(answer->release),
+                            gray_text(view->policy, release->name));
     }
-    answer->bucket = bucket_of(colour->bucket);
+    answer->bucket = runtime_client_bucket(colour->bucket);
+    answer->hold = colour->hold;
     answer_reason(answer, (enum gray_reason)colour->reason);
-}
-
-/* From here to leave() the state that answers cannot go away. */
-struct question {
-    struct client_hold hold;
-    const struct gray_view *view; /* NULL: `reason` says why */
-    enum gray_reason reason;
-    struct gray_input in; /* when there is a view and no error */
-};
-
-/* Negative: a record that cannot be understood; leave() all the same. */
-static int enter(struct gray_client *client,
-                 const struct gray_client_request *request,
-                 struct question *question)
-{
-    runtime_client_refresh(client);
-    question->hold = runtime_client_enter(client);
-    question->view = view_of(client, question->hold, &question->reason);
-    return question->view == NULL
-               ? 0
-               : runtime_client_input(client, question->view->policy, request,
-                                      &question->in);
-}
-
-/* An answer that was given is counted under its reason. */
-static void leave(struct gray_client *client, const struct question *question,
-                  int error)
-{
-    runtime_client_leave(question->hold);
-    if (error == 0) {
-        gray_counters_reason(client->runtime, question->reason);
-    }
 }
 
 int gray_client_ask(struct gray_client *client,
@@ -116,48 +50,55 @@ int gray_client_ask(struct gray_client *client,
     struct gray_client_answer answer = {.size = sizeof(answer), .bucket = -1};
     struct gray_colour colour;
     struct question q;
+    uint32_t step = 0;
     int error;
 
-    if (ret_answer->size != sizeof(*ret_answer) ||
-        request->size != sizeof(*request)) {
+    if (ret_answer->size != sizeof(*ret_answer)) {
         return -EINVAL;
     }
-    error = enter(client, request, &q);
-    answer.revision = revision_of(q.hold);
+    error = runtime_client_begin(client, request, &q);
+    if (q.view != NULL && error == 0) {
+        while (gray_decide_marked(
+                   &q.marked,
+                   runtime_client_entrance(q.view->policy, &q.request), &q.in,
+                   &colour, NULL) == GRAY_MARKED_WAIT &&
+               runtime_client_sleep(client, &q, &step)) {
+        }
+    }
+    answer.revision = runtime_client_revision(q.hold);
     if (q.view == NULL) {
         answer_reason(&answer, q.reason);
     } else if (error == 0) {
-        gray_decide(q.view, runtime_client_entrance(q.view->policy, request),
-                    &q.in, NULL, NULL, &colour, NULL);
         answer_fill(q.view, &q.in, &colour, &answer);
         q.reason = (enum gray_reason)colour.reason;
     }
-    leave(client, &q, error);
+    runtime_client_done(client, &q, error);
     if (error == 0) {
         *ret_answer = answer;
     }
     return error;
 }
 
-static void verdict_fill(const struct gray_view *view,
-                         const struct gray_verdict *verdict,
-                         struct gray_client_verdict *ret)
+/* The release by its name, in whatever policy there is after a sleep.  False:
+ * there is none, or no policy. */
+static bool release_decide(struct gray_client *client, struct question *q,
+                           struct gray_str name,
+                           struct gray_verdict *ret_verdict)
 {
-    const struct gray_release *release =
-        gray_release_at(view->policy, verdict->release);
-    const struct gray_variant *variant =
-        release != NULL && verdict->in &&
-                verdict->variant < release->variants.count
-            ? gray_variant_at(view->policy,
-                              release->variants.first + verdict->variant)
-            : NULL;
+    uint32_t step = 0, number;
 
-    ret->in = verdict->in;
-    ret->bucket = bucket_of(verdict->bucket);
-    if (variant != NULL) {
-        text_copy(ret->variant, sizeof(ret->variant),
-                  gray_text(view->policy, variant->name));
+    while (q->view != NULL) {
+        number = gray_find_release(q->view->policy, name);
+        if (number == GRAY_NONE) {
+            return false;
+        }
+        if (gray_release_marked(&q->marked, number, &q->in, ret_verdict,
+                                NULL) == GRAY_MARKED_DECIDED) {
+            return true;
+        }
+        runtime_client_sleep(client, q, &step);
     }
+    return false;
 }
 
 int gray_client_release(struct gray_client *client, const char *release,
@@ -168,28 +109,29 @@ int gray_client_release(struct gray_client *client, const char *release,
     struct gray_str name = {release, (uint32_t)strnlen(release, 4096)};
     struct gray_verdict verdict;
     struct question q;
-    uint32_t number;
     int error;
 
-    if (ret_verdict->size != sizeof(*ret_verdict) ||
-        request->size != sizeof(*request)) {
+    if (ret_verdict->size != sizeof(*ret_verdict)) {
         return -EINVAL;
     }
-    error = enter(client, request, &q);
-    answer.revision = revision_of(q.hold);
+    error = runtime_client_begin(client, request, &q);
     if (q.view != NULL && error == 0) {
-        number = gray_find_release(q.view->policy, name);
-        q.reason = GRAY_REASON_NONE;
-        if (number == GRAY_NONE) {
-            error = -ENOENT;
-        } else {
-            gray_decide_release(q.view, number, &q.in, NULL, NULL, &verdict,
-                                NULL);
-            verdict_fill(q.view, &verdict, &answer);
+        if (release_decide(client, &q, name, &verdict)) {
+            answer.in = verdict.in;
+            answer.hold = verdict.hold;
+            answer.bucket = runtime_client_bucket(verdict.bucket);
+            if (verdict.in) {
+                runtime_client_variant(q.view, verdict.release, verdict.variant,
+                                       answer.variant, sizeof(answer.variant));
+            }
             q.reason = (enum gray_reason)verdict.reason;
+        } else if (q.view != NULL) {
+            q.reason = GRAY_REASON_NONE;
+            error = -ENOENT;
         }
     }
-    leave(client, &q, error);
+    answer.revision = runtime_client_revision(q.hold);
+    runtime_client_done(client, &q, error);
     answer.reason = gray_reason_code(q.reason);
     answer.sentence = gray_reason_sentence(q.reason);
     if (error == 0 || error == -ENOENT) {
@@ -211,16 +153,16 @@ static void version_fill(const struct gray_view *view,
     if (route == NULL) {
         return;
     }
-    text_copy(ret->version, sizeof(ret->version),
-              gray_text(view->policy, route->version));
+    runtime_client_text(ret->version, sizeof(ret->version),
+                        gray_text(view->policy, route->version));
     if (view->fleet != NULL) {
         uint32_t picked = gray_pick(view, choice->route, NULL, 0, random);
 
         endpoint = gray_endpoint_at(view->fleet, picked);
     }
     if (endpoint != NULL) {
-        text_copy(ret->endpoint, sizeof(ret->endpoint),
-                  gray_fleet_text(view->fleet, endpoint->text));
+        runtime_client_text(ret->endpoint, sizeof(ret->endpoint),
+                            gray_fleet_text(view->fleet, endpoint->text));
     }
 }
 
@@ -244,7 +186,7 @@ int gray_client_choose(struct gray_client *client, const char *service,
     }
     runtime_client_refresh(client);
     hold = runtime_client_enter(client);
-    view = view_of(client, hold, &reason);
+    view = runtime_client_view(client, hold, &reason);
     if (view == NULL && reason == GRAY_REASON_BYPASS && hold.set != NULL &&
         hold.set->policy != NULL) {
         /* Bypass decides nothing, but the baseline still has an address. */
@@ -274,13 +216,11 @@ size_t gray_client_explain(struct gray_client *client,
     struct question q;
     size_t length = 0;
 
-    if (request->size != sizeof(*request)) {
-        return 0;
-    }
-    if (enter(client, request, &q) == 0 && q.view != NULL) {
-        length = gray_explain(q.view,
-                              runtime_client_entrance(q.view->policy, request),
-                              &q.in, NULL, NULL, buffer, size);
+    if (runtime_client_begin(client, request, &q) == 0 && q.view != NULL) {
+        q.marked.read_only = true;
+        length = gray_explain(
+            q.view, runtime_client_entrance(q.view->policy, &q.request), &q.in,
+            gray_marked_ask, &q.marked, buffer, size);
     }
     runtime_client_leave(q.hold); /* no answer of the kind that is counted */
     return length;

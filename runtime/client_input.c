@@ -134,8 +134,7 @@ int runtime_client_input(struct gray_client *client,
     enum gray_class traffic_class;
     uint8_t address[16];
 
-    if (request->size != sizeof(*request) ||
-        read_class(request->traffic_class, &traffic_class) != 0 ||
+    if (read_class(request->traffic_class, &traffic_class) != 0 ||
         (request->source != NULL &&
          read_address(request->source, address) != 0)) {
         return -EINVAL;
@@ -144,6 +143,7 @@ int runtime_client_input(struct gray_client *client,
         in, policy,
         request->now_ms != 0 ? request->now_ms : runtime_client_now_ms(),
         request->random != 0 ? request->random : runtime_client_random(client));
+    in->stage = str_of(request->stage);
     if (request->unit != NULL) {
         gray_input_unit(in, str_of(request->unit));
     }

@@ -25,6 +25,19 @@
  *   - Open after fork(), never before: a handle belongs to one process.
  *   - When there is no folder, no good policy, or the bypass is on, answers
  *     are the baseline, with a reason; that is not an error.
+ *   - Look at `hold` first: 1 means that neither version may serve (what the
+ *     unit was told is not known, or may become known any moment): answer 503
+ *     with Retry-After, or try again later; run neither logic.
+ *   - A question may wait: a mark that is new is made by grayd, whom the
+ *     library asks through its file in the folder, and a mark that somebody
+ *     else makes at this moment is waited for.  The calling thread then sleeps
+ *     in steps of 50 us to 1 ms, all in all at most the release's
+ *     strictTimeout, or 50 ms where that is less; else nothing ever waits.  If
+ *     the time is over, `monotonic` units are told the baseline (they may come
+ *     in later) and `entity` units are held.
+ *   - A folder that `gray publish` alone writes has nobody who could make a
+ *     mark for an application: `monotonic` units are then told by the share
+ *     without one, `entity` and `strict` ones are not admitted.
  *
  * Strings end in NUL, NULL stands for "not there"; they are UTF-8 or any other
  * bytes but NUL.  Everything handed in is only looked at during the call;
@@ -142,6 +155,8 @@ struct gray_client_request {
     const char *traffic_class; /* live (NULL), shadow, load, rehearsal */
     int64_t now_ms;       /* ms since the epoch; 0: now */
     uint64_t random;      /* 64 random bits; 0: drawn here */
+    const char *stage;    /* which stage of its life the unit is at ("create",
+                             "pay"); NULL: by the release's own rules */
 };
 
 /* ---- answers ------------------------------------------------------------ */
@@ -155,8 +170,10 @@ struct gray_client_answer {
     const char *reason;   /* static: "share", "out-of-share", "bypass" ... */
     const char *sentence; /* static: the same for people */
     int32_t bucket;       /* 0 .. 999,999; -1: none was computed */
+    int32_t hold;         /* 1: neither version may serve: refuse the request */
 };
-/* Decides every release and lane of the entrance.  -EINVAL: a record of an
+/* Decides every release and lane of the entrance; what is new is recorded in
+ * the folder's marks, so it may wait (see above).  -EINVAL: a record of an
  * unknown size, an unknown class, an address that is none. */
 GRAY_CLIENT_API
 int gray_client_ask(struct gray_client *client,
@@ -170,13 +187,74 @@ struct gray_client_verdict {
     char variant[GRAY_CLIENT_NAME_MAX + 1]; /* "" of a release without */
     const char *reason, *sentence;
     int32_t bucket;       /* -1: none */
+    int32_t hold;         /* 1: neither version may serve */
 };
-/* Decides one release.  -ENOENT: the policy has no such release (then `in`
+/* Decides one release, with marks as gray_client_ask().  -ENOENT: the policy has no such release (then `in`
  * would be 0, and *ret_verdict says so with reason "none"). */
 GRAY_CLIENT_API
 int gray_client_release(struct gray_client *client, const char *release,
                         const struct gray_client_request *request,
                         struct gray_client_verdict *ret_verdict);
+
+/* ---- the mark in your own row --------------------------------------------- */
+
+/* Strongest of all for orders and bills: the mark lies in the row that it is
+ * about, written in the same transaction, and is handed back with every later
+ * question.  What is on disk then cannot contradict what was done, whatever
+ * happens to this host.
+ *
+ *     struct gray_client_request request = {
+ *         .size = sizeof(request), .unit = order_id, .stage = "create" };
+ *     struct gray_client_decision d = { .size = sizeof(d) };
+ *     begin();
+ *     row = select_for_update(order_id);      // error: GRAY_CLIENT_UNKNOWN
+ *     gray_client_decide(client, "order-2", &request,
+ *                        row ? GRAY_CLIENT_MARK : GRAY_CLIENT_ABSENT,
+ *                        row ? &row->mark : NULL, &d);
+ *     if (d.says == GRAY_CLIENT_HOLD) { rollback(); return 503; }
+ *     work(d.says == GRAY_CLIENT_IN ? NEW : OLD);
+ *     if (d.store) insert_with(order_id, &d.mark); // unique key: order_id
+ *     commit();
+ *
+ * A unique key on the row makes the first writer win: who loses rolls back and
+ * asks again with the winner's mark.  Keep the 16 bytes as they are.  They
+ * prove nothing to anybody else: they are not signed. */
+struct gray_client_mark {
+    unsigned char bytes[16];
+};
+enum gray_client_had {
+    GRAY_CLIENT_ABSENT,  /* there is surely no row, or one without a mark */
+    GRAY_CLIENT_MARK,    /* here it is */
+    GRAY_CLIENT_UNKNOWN  /* it could not be read: never say ABSENT then */
+};
+enum gray_client_says { GRAY_CLIENT_OUT, GRAY_CLIENT_IN, GRAY_CLIENT_HOLD };
+struct gray_client_decision {
+    size_t size;          /* sizeof(struct gray_client_decision) */
+    uint64_t revision;
+    int32_t says;         /* enum gray_client_says */
+    int32_t store;        /* 1: `mark` is new, and belongs into the row */
+    struct gray_client_mark mark; /* zero where there is none */
+    char variant[GRAY_CLIENT_NAME_MAX + 1];
+    const char *reason, *sentence;
+    int32_t bucket;       /* -1: none */
+};
+/* Decides one release for the unit of the request, never waits, and makes no
+ * mark but the one it hands out.  With a mark: what it says (reason
+ * "handed-mark"), unless the release is stopped or killed, or this unit's
+ * REVOKED of the same attempt or a later one stands in the folder; a mark of
+ * another release or unit, or a damaged one, is HOLD.  ABSENT: by the rules
+ * where the stage writes, and `store` says whether there is a mark to keep;
+ * else the baseline.  UNKNOWN: as the release's onUnknown says, and nothing is
+ * ever to be stored.  Without a policy an IN mark is HOLD, under bypass OUT.
+ * -ENOENT: the policy has no such release; *ret is filled in the same way. */
+GRAY_CLIENT_API
+int gray_client_decide(struct gray_client *client, const char *release,
+                       const struct gray_client_request *request,
+                       enum gray_client_had had,
+                       const struct gray_client_mark *mark,
+                       struct gray_client_decision *ret_decision);
+
+/* ---- versions --------------------------------------------------------------- */
 
 struct gray_client_version {
     size_t size;          /* sizeof(struct gray_client_version) */
@@ -193,7 +271,8 @@ int gray_client_choose(struct gray_client *client, const char *service,
                        struct gray_client_version *ret_version);
 
 /* The decision as one line of JSON (docs/explain.md), the same bytes as `gray
- * explain -o json` and the gateway's explain header.  Returns the length that
+ * explain -o json` and the gateway's explain header.  Looks at marks, makes
+ * none, never waits.  Returns the length that
  * the text has, without its NUL; it was cut off when that is not below `size`.
  * 0: nothing can be explained (no policy), or a bad record. */
 GRAY_CLIENT_API
