@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * internal.h - what the files of control/marks/ share among themselves.
+ *
+ * Why: one thread does everything that changes a mark.  Others reach it by a
+ * request (thread.c) and read what it maps under `maps`.
+ * Read next: thread.c (its rounds), drain.c, settle.c.
+ */
+#ifndef GRAYD_MARKS_INTERNAL_H
+#define GRAYD_MARKS_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "control/failpoint.h"
+#include "control/grayd.h"
+#include "control/marks/journal.h"
+#include "control/marks/marks.h"
+#include "runtime/internal.h"
+
+#define MARKS_READERS_MAX (2u * GRAY_READERS_MAX)
+#define MARKS_SCOPES_MAX GRAY_WORDS_MAX
+#define MARKS_LIMBO_MAX 65536u    /* records whose slot is not there yet */
+#define MARKS_LIMBO_MS 5000       /* they are looked at for so long */
+#define MARKS_REFRESH_MS 100      /* between two looks into readers/ */
+#define MARKS_POLL_MS 50          /* a sleep is never longer */
+#define MARKS_RETRY_MS 100        /* between two tries with a full disk */
+#define MARKS_WAKE_ALL 64u        /* readers that are woken for any batch */
+
+/* ---- what is known of a scope ------------------------------------------------ */
+
+struct scope_counts {
+    _Atomic uint64_t late;      /* void: taken after the freeze was settled */
+    _Atomic uint64_t voided;    /* void: a waiter's time was over */
+    _Atomic uint64_t refused;   /* asked of us and not granted */
+    _Atomic uint64_t overtaken; /* somebody else's mark stood there */
+    _Atomic uint64_t unseen;    /* records whose slot was never taken */
+};
+struct scope {
+    uint64_t scope;
+    struct journal_scope kept; /* as the journal has it */
+    bool known;                /* the journal has it */
+    bool listed;               /* in the policy that was prepared last */
+    uint32_t table, next;      /* numbers of what is mapped; 0: none */
+    struct gray_marks marks;   /* changed under `maps` */
+    bool rebuild;              /* the journal is to be read into its table */
+    bool swept;                /* marks whose records are gone were looked for */
+    struct scope_counts counts;
+};
+
+/* ---- readers and their rings ---------------------------------------------------- */
+
+struct reader {
+    char id[32];
+    uint32_t number; /* gray_ring_number() */
+    int fd;
+    dev_t dev;
+    ino_t ino;
+    uint64_t instance;  /* of the ring that was read last; 0: none yet */
+    uint64_t tail;      /* taken into a batch */
+    uint64_t committed; /* in the journal */
+    uint64_t head;      /* seen last */
+    uint64_t lost;
+    uint32_t round;     /* of the last look that saw the file */
+    bool woken;         /* it had records in this batch */
+};
+
+/* ---- a batch ----------------------------------------------------------------------- */
+
+struct entry {
+    struct scope *scope;
+    struct gray_mark_key key;
+    uint64_t from, to; /* the slot before the commit, and after */
+    bool moves;        /* 0: the slot is as it should be */
+};
+struct batch {
+    struct record records[JOURNAL_BATCH_MAX]; /* texts point into `texts` */
+    struct entry entries[JOURNAL_BATCH_MAX];
+    size_t count;
+    struct journal_scope scopes[JOURNAL_BATCH_MAX];
+    size_t scope_count;
+    struct journal_ring rings[MARKS_READERS_MAX];
+    size_t ring_count;
+    uint64_t seen[4 * JOURNAL_BATCH_MAX]; /* number + 1 of an entry, by key */
+    char *texts;
+    size_t text_length, text_room;
+    bool waits; /* a mark in it is waited for */
+    bool whole; /* it was closed and is to be written */
+};
+/* A record that came before its slot. */
+struct limbo {
+    struct gray_ring_record record;
+    uint32_t reader;
+    int64_t since, next; /* ms, monotonic; to be looked at again */
+    char unit[];
+};
+
+/* ---- requests to the thread --------------------------------------------------------- */
+
+typedef int request_run(struct marks *marks, const void *context,
+                        struct gray_problem *ret_problem);
+struct request {
+    request_run *run;
+    union {
+        uint64_t number;
+        const void *context;
+    };
+    struct request *next;
+    struct gray_problem problem;
+    int result;
+    bool taken, done, left; /* left: nobody waits any more, free it */
+};
+struct marks {
+    char *state, *runtime;
+    gid_t group;
+    uint64_t map_size;
+    int64_t (*now_ms)(void);
+    struct journal journal;
+    struct gray_folder folder; /* dirfd -1: none at present */
+    int marks_fd, readers_fd, wake_fd, event_fd;
+    dev_t control_dev;
+    ino_t control_ino;
+    struct gray_drained *drained;
+    _Atomic uint32_t writer; /* enum gray_writer_state */
+    char trouble[200];       /* why it is not OK; under `lock` */
+
+    pthread_t thread;
+    bool running;
+    pthread_mutex_t lock; /* of requests and trouble */
+    pthread_cond_t answered;
+    struct request *requests, **requests_end;
+    bool ending;
+
+    pthread_rwlock_t maps; /* of `scopes` and what they map */
+    struct scope *scopes[2 * MARKS_SCOPES_MAX]; /* by scope, open addressing */
+    size_t scope_count;
+    uint64_t revision; /* prepared last */
+
+    struct reader *readers[MARKS_READERS_MAX];
+    struct journal_ring *rings; /* as the journal had them at the start */
+    uint32_t round;
+    int64_t refreshed; /* ms, monotonic */
+    uint8_t *bytes;    /* GRAY_RING_SIZE: a part of a ring */
+    uint32_t turn;     /* whose ring comes first */
+    struct batch *batch;
+    struct limbo **limbo;
+    size_t limbo_count;
+    struct {
+        struct scope *scope;
+        struct gray_mark_key key;
+        uint64_t value;
+    } voids[JOURNAL_BATCH_MAX]; /* voided between commit and slot */
+    size_t void_count;
+    int64_t retry_at; /* ms, monotonic; of a full disk */
+
+    _Atomic uint64_t sequence, bytes_behind, commits;
+    _Atomic int64_t oldest; /* ms since the epoch; 0: nothing waits */
+    _Atomic uint64_t bad_records, lost_records, strays;
+};
+
+/* ---- thread.c ------------------------------------------------------------------- */
+
+int64_t marks_monotonic_ms(void);
+/* Has the thread run this; waits at most `wait_ms` (-1: for ever). */
+int marks_ask(struct marks *marks, request_run *run, uint64_t number,
+              const void *context, int wait_ms,
+              struct gray_problem *ret_problem);
+/* One round: takes, commits, moves.  1: there was something; 0; negative: the
+ * writer is not OK. */
+int marks_round(struct marks *marks);
+/* Rounds until everything that lies in rings now is in the journal. */
+int marks_drain_all(struct marks *marks, struct gray_problem *ret_problem);
+/* The writer is full, has failed, or is well again; said where it is new. */
+void marks_trouble(struct marks *marks, enum gray_writer_state state,
+                   const struct gray_problem *problem);
+void marks_beat(struct marks *marks);
+
+/* ---- folder.c ------------------------------------------------------------------------ */
+
+/* Maps the folder at the path, its `drained` and FIFO (made where missing). */
+int marks_folder_open(struct marks *marks, struct gray_problem *ret_problem);
+void marks_folder_close(struct marks *marks);
+/* Is what lies at the path another folder than the one that is mapped? */
+bool marks_folder_moved(const struct marks *marks);
+
+/* ---- drain.c --------------------------------------------------------------------------- */
+
+/* Looks into readers/, where it is time or `now`. */
+void readers_refresh(struct marks *marks, bool now);
+void readers_close(struct marks *marks);
+/* Reads heads: is there anything to take?  Bytes behind are noted. */
+bool readers_waiting(struct marks *marks);
+/* Takes records into the batch until it is full; whether any ring moved. */
+bool readers_drain(struct marks *marks);
+/* Writes how far rings were taken into the batch, or into `drained`. */
+void readers_tails(struct marks *marks);
+void readers_committed(struct marks *marks);
+
+/* ---- settle.c ------------------------------------------------------------------------------ */
+
+/* What a record that was taken leads to: an entry of the batch, or nothing. */
+void settle_take(struct marks *marks, uint32_t reader,
+                 const struct gray_ring_record *record, struct gray_str unit);
+/* Those that came before their slots, once more. */
+void settle_limbo(struct marks *marks);
+/* Marks that were voided between their commit and their slot, as records. */
+void settle_voids(struct marks *marks);
+/* Commits the batch and moves its slots. 0, or negative: it stays. */
+int settle_commit(struct marks *marks, struct gray_problem *ret_problem);
+/* Moves the slots of the batch, which the journal has. */
+void settle_slots(struct marks *marks);
+/* Room for one more entry with this text? */
+bool batch_has_room(const struct batch *batch, size_t text);
+/* Adds a record with its slot's move; texts are copied. */
+void batch_add(struct marks *marks, struct scope *scope,
+               const struct record *record, uint64_t from, bool moves);
+/* Is this unit in the batch already? */
+bool batch_has(const struct batch *batch, const struct scope *scope,
+               struct gray_mark_key key);
+void batch_clear(struct batch *batch);
+
+/* ---- scopes.c --------------------------------------------------------------------------- */
+
+struct scope *scope_find(const struct marks *marks, uint64_t scope);
+/* Finds or makes one; NULL: no memory, or too many. */
+struct scope *scope_make(struct marks *marks, uint64_t scope);
+void scopes_free(struct marks *marks);
+/* Reads scopes and rings of the journal. */
+int scopes_load(struct marks *marks, struct gray_problem *ret_problem);
+/* Maps the tables that `control` names for scopes of the journal; tables that
+ * are not the journal's are made anew, to be rebuilt. */
+int scopes_attach(struct marks *marks, struct gray_problem *ret_problem);
+void scopes_unmap(struct marks *marks);
+/* May anybody look into its table? */
+bool scope_ready(const struct scope *scope);
+/* Its word in `control`; GRAY_WORD_KILLED where it has none. */
+uint32_t scope_word(const struct marks *marks, const struct scope *scope);
+/* Persists scopes that changed, in a transaction of their own. */
+int scopes_keep(struct marks *marks, struct scope *const *scopes, size_t count,
+                struct gray_problem *ret_problem);
+/* Strips what a move may change beside the state: durable and moved. */
+static inline uint64_t slot_plain(uint64_t value)
+{
+    return value & ~(GRAY_SLOT_DURABLE | GRAY_SLOT_MOVED);
+}
+static inline uint64_t slot_with(uint64_t value, enum gray_slot_state state,
+                                 bool durable)
+{
+    return (value & ~(UINT64_C(7) | GRAY_SLOT_DURABLE | GRAY_SLOT_MOVED)) |
+           (uint64_t)state | (durable ? GRAY_SLOT_DURABLE : 0);
+}
+
+#endif
