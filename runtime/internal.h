@@ -3,7 +3,7 @@
  *
  * Why: publisher and reader must believe a file for exactly the same reasons,
  * so there is one loader (part.c) for both, and one way to write (file.c).
- * Nobody outside runtime/ and its tests includes this.
+ * Nobody outside runtime/, its tests and grayd's marks includes this.
  * Read next: part.c (what is believed), set.c (what a reader holds).
  */
 #ifndef GRAY_RUNTIME_INTERNAL_H
@@ -101,6 +101,8 @@ int runtime_control_map(int dirfd, uid_t owner, bool writable,
 /* Live readers, and those whose FIFO took a byte. */
 void runtime_folder_wake(const struct gray_folder *folder,
                          uint32_t *ret_readers, uint32_t *ret_woken);
+/* Wakes one reader, by its id ("nginx-3"); false: it is dead. */
+bool runtime_reader_wake(int readers_fd, const char *id);
 
 /* ---- keys.c -------------------------------------------------------------- */
 

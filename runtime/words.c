@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -169,6 +170,14 @@ static bool fifo_wake(int dirfd, const char *name)
     }
     /* A full FIFO wakes its reader as well as one byte more. */
     return write(out, "w", 1) == 1 || errno == EAGAIN;
+}
+
+bool runtime_reader_wake(int readers_fd, const char *id)
+{
+    char name[80];
+
+    return snprintf(name, sizeof(name), "%s.wake", id) < (int)sizeof(name) &&
+           fifo_wake(readers_fd, name);
 }
 
 void runtime_folder_wake(const struct gray_folder *folder,

@@ -96,18 +96,17 @@ struct limbo {
 
 /* ---- requests to the thread --------------------------------------------------------- */
 
-typedef int request_run(struct marks *marks, const void *context,
+typedef int request_run(struct marks *marks, uint64_t number,
+                        const void *context,
                         struct gray_problem *ret_problem);
 struct request {
     request_run *run;
-    union {
-        uint64_t number;
-        const void *context;
-    };
+    uint64_t number;
+    const void *context; /* of who waits; not of those who leave early */
     struct request *next;
     struct gray_problem problem;
     int result;
-    bool taken, done, left; /* left: nobody waits any more, free it */
+    bool done, left; /* left: nobody waits any more, free it */
 };
 struct marks {
     char *state, *runtime;
@@ -150,7 +149,7 @@ struct marks {
         uint64_t value;
     } voids[JOURNAL_BATCH_MAX]; /* voided between commit and slot */
     size_t void_count;
-    int64_t retry_at; /* ms, monotonic; of a full disk */
+    int64_t retry_at, retry_ms; /* of a full disk; ms, monotonic */
 
     _Atomic uint64_t sequence, bytes_behind, commits;
     _Atomic int64_t oldest; /* ms since the epoch; 0: nothing waits */
@@ -173,6 +172,8 @@ int marks_drain_all(struct marks *marks, struct gray_problem *ret_problem);
 void marks_trouble(struct marks *marks, enum gray_writer_state state,
                    const struct gray_problem *problem);
 void marks_beat(struct marks *marks);
+int marks_thread_start(struct marks *marks);
+void marks_thread_end(struct marks *marks);
 
 /* ---- folder.c ------------------------------------------------------------------------ */
 
@@ -230,6 +231,12 @@ int scopes_load(struct marks *marks, struct gray_problem *ret_problem);
  * are not the journal's are made anew, to be rebuilt. */
 int scopes_attach(struct marks *marks, struct gray_problem *ret_problem);
 void scopes_unmap(struct marks *marks);
+/* Takes over what a policy says of its scopes; makes their tables. */
+int scopes_prepare(struct marks *marks, const struct marks_scope *wanted,
+                   size_t count, uint64_t revision,
+                   struct gray_problem *ret_problem);
+/* Moves the slots of the last transaction, as a dead writer should have. */
+void scopes_redo(struct marks *marks);
 /* May anybody look into its table? */
 bool scope_ready(const struct scope *scope);
 /* Its word in `control`; GRAY_WORD_KILLED where it has none. */

@@ -105,8 +105,8 @@ static bool is_closed(const struct scope *scope)
 }
 
 /* The slot has the record's value and is not durable: into the batch, or, when
- * it comes after the freeze, out of sight. */
-static void consider(struct marks *marks, struct scope *scope,
+ * it comes after the freeze, out of sight.  False: to be looked at again. */
+static bool consider(struct marks *marks, struct scope *scope,
                      uint32_t reader, const struct gray_ring_record *r,
                      struct gray_str unit, uint64_t value)
 {
@@ -132,11 +132,11 @@ static void consider(struct marks *marks, struct scope *scope,
     if ((value & GRAY_SLOT_DURABLE) != 0 ||
         (state != GRAY_SLOT_PENDING && state != GRAY_SLOT_IN &&
          state != GRAY_SLOT_OUT)) {
-        return; /* it is in the journal, or was voided */
+        return true; /* it is in the journal, or was voided */
     }
     if (slot_plain(value) != slot_plain(r->value)) {
         atomic_fetch_add(&scope->counts.overtaken, 1);
-        return;
+        return true;
     }
     if (state == GRAY_SLOT_PENDING) {
         state = (enum gray_slot_state)r->state;
@@ -148,14 +148,15 @@ static void consider(struct marks *marks, struct scope *scope,
             atomic_fetch_add(&scope->counts.late, 1);
         }
         marks->batch->waits = true;
-        return;
+        return true;
     }
     if (batch_has(marks->batch, scope, key)) {
-        return;
+        return false; /* by another record, or its VOID: after the commit */
     }
     record.head.value = slot_with(value, state, true);
     marks->batch->waits |= gray_slot_state(value) == GRAY_SLOT_PENDING;
     batch_add(marks, scope, &record, value, true);
+    return true;
 }
 
 /* ---- those that may not write themselves ------------------------------------------ */
@@ -239,16 +240,11 @@ static bool look(struct marks *marks, struct scope *scope, uint32_t reader,
         return false;
     }
     if (record->kind == GRAY_RING_ASKED) {
-        if (ask(marks, scope, &own, &value) == 0) {
-            consider(marks, scope, reader, &own, unit, value);
-        }
-        return true;
+        return ask(marks, scope, &own, &value) != 0 ||
+               consider(marks, scope, reader, &own, unit, value);
     }
-    if (gray_mark_find(&scope->marks, key, &value) != GRAY_FIND_FOUND) {
-        return false;
-    }
-    consider(marks, scope, reader, &own, unit, value);
-    return true;
+    return gray_mark_find(&scope->marks, key, &value) == GRAY_FIND_FOUND &&
+           consider(marks, scope, reader, &own, unit, value);
 }
 
 void settle_limbo(struct marks *marks)
