@@ -16,61 +16,12 @@
 
 #include "control/marks/internal.h"
 
-#define DRAINED "drained"
-#define DRAINED_NEW "drained.new"
-#define WAKE "wake"
-#define WAKE_MODE 0666 /* any reader may wake us */
-
-/* A sound one is kept. */
-static bool drained_sound(int marks_fd)
-{
-    CLEANUP_FD int fd = openat(marks_fd, DRAINED,
-                               O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-    struct gray_file_header header;
-    struct stat status;
-
-    return fd >= 0 &&
-           runtime_file_trusted(fd, geteuid(), DRAINED, &status, NULL) == 0 &&
-           status.st_size == sizeof(struct gray_drained) &&
-           pread(fd, &header, sizeof(header), 0) == (ssize_t)sizeof(header) &&
-           runtime_file_header_check(&header, GRAY_MAGIC_DRAINED,
-                                     (uint64_t)status.st_size, DRAINED,
-                                     NULL) == 0;
-}
-
-static int drained_make(int marks_fd, struct gray_problem *ret_problem)
-{
-    struct gray_drained empty;
-    int error;
-
-    memset(&empty, 0, sizeof(empty));
-    runtime_file_header_fill(&empty.header, GRAY_MAGIC_DRAINED,
-                             sizeof(empty));
-    unlinkat(marks_fd, DRAINED_NEW, 0);
-    error = runtime_file_write(marks_fd, DRAINED_NEW, &empty, sizeof(empty),
-                               0644, (gid_t)-1, ret_problem);
-    if (error == 0 &&
-        renameat(marks_fd, DRAINED_NEW, marks_fd, DRAINED) != 0) {
-        error = runtime_problem_set(ret_problem, errno, "io",
-                                    "marks/drained cannot be named: %s.",
-                                    strerror(errno));
-    }
-    return error;
-}
-
 static int drained_map(struct marks *marks, struct gray_problem *ret_problem)
 {
     CLEANUP_FD int fd = -1;
     void *memory;
 
-    if (!drained_sound(marks->marks_fd)) {
-        int error = drained_make(marks->marks_fd, ret_problem);
-
-        if (error != 0) {
-            return error;
-        }
-    }
-    fd = openat(marks->marks_fd, DRAINED,
+    fd = openat(marks->marks_fd, "drained",
                 O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     memory = fd >= 0 ? mmap(NULL, sizeof(struct gray_drained),
                             PROT_READ | PROT_WRITE,
@@ -85,17 +36,16 @@ static int drained_map(struct marks *marks, struct gray_problem *ret_problem)
     return 0;
 }
 
-static int wake_make(struct marks *marks, struct gray_problem *ret_problem)
+static int wake_open(struct marks *marks, struct gray_problem *ret_problem)
 {
-    unlinkat(marks->marks_fd, WAKE, 0);
-    if (mkfifoat(marks->marks_fd, WAKE, 0600) == 0) {
-        marks->wake_fd = openat(marks->marks_fd, WAKE,
-                                O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
-    }
-    if (marks->wake_fd < 0 || fchmod(marks->wake_fd, WAKE_MODE) != 0) {
-        return runtime_problem_set(ret_problem, errno, "io",
-                                   "marks/wake cannot be made: %s.",
-                                   strerror(errno));
+    struct stat status;
+
+    marks->wake_fd = openat(marks->marks_fd, "wake",
+                            O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    if (marks->wake_fd < 0 || fstat(marks->wake_fd, &status) != 0 ||
+        !S_ISFIFO(status.st_mode)) {
+        return runtime_problem_set(ret_problem, EIO, "io",
+                                   "marks/wake cannot be opened.");
     }
     return 0;
 }
@@ -125,8 +75,11 @@ int marks_folder_open(struct marks *marks, struct gray_problem *ret_problem)
     error = error != 0 ? error
                        : subfolder(marks, "readers", &marks->readers_fd,
                                    ret_problem);
+    error = error != 0 ? error
+                       : runtime_marks_folder_make(marks->marks_fd,
+                                                   ret_problem);
     error = error != 0 ? error : drained_map(marks, ret_problem);
-    error = error != 0 ? error : wake_make(marks, ret_problem);
+    error = error != 0 ? error : wake_open(marks, ret_problem);
     if (error == 0 &&
         fstatat(marks->folder.dirfd, "control", &status, 0) != 0) {
         error = runtime_problem_set(ret_problem, errno, "io", "control: %s.",

@@ -15,7 +15,7 @@
 #include "control/grayd.h"
 #include "control/marks/journal.h"
 #include "control/marks/marks.h"
-#include "runtime/internal.h"
+#include "runtime/mark_slot.h"
 
 #define MARKS_READERS_MAX (2u * GRAY_READERS_MAX)
 #define MARKS_SCOPES_MAX GRAY_WORDS_MAX
@@ -151,6 +151,10 @@ struct marks {
     size_t void_count;
     int64_t retry_at, retry_ms; /* of a full disk; ms, monotonic */
 
+    struct work *work; /* queued, the oldest first; under `lock` */
+    uint64_t work_last;
+    struct redis *redis; /* NULL: there is none */
+
     _Atomic uint64_t sequence, bytes_behind, commits;
     _Atomic int64_t oldest; /* ms since the epoch; 0: nothing waits */
     _Atomic uint64_t bad_records, lost_records, strays;
@@ -241,9 +245,25 @@ void scopes_redo(struct marks *marks);
 bool scope_ready(const struct scope *scope);
 /* Its word in `control`; GRAY_WORD_KILLED where it has none. */
 uint32_t scope_word(const struct marks *marks, const struct scope *scope);
+/* What stands in a unit's slot, VOID as well; 0: nothing. */
+uint64_t scope_peek(const struct scope *scope, struct gray_mark_key key);
 /* Persists scopes that changed, in a transaction of their own. */
 int scopes_keep(struct marks *marks, struct scope *const *scopes, size_t count,
                 struct gray_problem *ret_problem);
+/* ---- work.c ----------------------------------------------------------------------------- */
+
+/* Adds what queued work leads to to the batch; whether there is more. */
+bool work_fill(struct marks *marks);
+/* Marks that are still to be looked at, of a scope or (0) of all. Any thread. */
+uint64_t work_left(struct marks *marks, uint64_t scope);
+void work_free(struct marks *marks);
+
+/* ---- redis.c ------------------------------------------------------------------------------ */
+
+struct redis;
+/* "none", "ok", "lost". Any thread. */
+const char *redis_word(const struct redis *redis);
+
 /* Strips what a move may change beside the state: durable and moved. */
 static inline uint64_t slot_plain(uint64_t value)
 {

@@ -507,28 +507,30 @@ static int record_each(const struct sweep *sweep, const MDB_val *key,
     return visit(context, sequence, &record, belief);
 }
 
-int journal_records(struct journal *journal, uint64_t from,
+int journal_records(struct journal *journal, uint64_t from, bool backward,
                     journal_record_visit *visit, void *context,
-                    uint64_t *ret_last, struct gray_problem *ret_problem)
+                    struct gray_problem *ret_problem)
 {
     struct sweep sweep = {.journal = journal};
-    uint64_t at = from > 0 ? from : 1;
-    MDB_val key = {sizeof(at), &at}, value;
+    MDB_val key, value;
+    uint64_t at, end;
     int result = sweep_begin(&sweep, journal, journal->log, ret_problem);
     int error = 0;
 
-    if (result == 0 && ret_last != NULL) {
-        *ret_last = sweep.head.last;
-    }
-    if (result == 0 && at <= sweep.head.last) {
+    at = from > 0 ? from : backward ? sweep.head.last : 1;
+    end = backward ? 1 : sweep.head.last;
+    if (result == 0 && at >= 1 && at <= sweep.head.last) {
+        key = (MDB_val){sizeof(at), &at};
         error = mdb_cursor_get(sweep.cursor, &key, &value, MDB_SET_KEY);
         while (result == 0 && error == 0) {
             result = record_each(&sweep, &key, &value, at, visit, context,
                                  ret_problem);
-            if (result != 0 || at++ == sweep.head.last) {
+            if (result != 0 || at == end) {
                 break;
             }
-            error = mdb_cursor_get(sweep.cursor, &key, &value, MDB_NEXT);
+            at = backward ? at - 1 : at + 1;
+            error = mdb_cursor_get(sweep.cursor, &key, &value,
+                                   backward ? MDB_PREV : MDB_NEXT);
         }
         if (result == 0 && error == MDB_NOTFOUND) {
             result = not_believed(ret_problem, "records are missing in the log");

@@ -98,14 +98,15 @@ int journal_scopes(struct journal *journal, journal_scope_visit *visit,
 typedef int journal_ring_visit(void *context, const struct journal_ring *ring);
 int journal_rings(struct journal *journal, journal_ring_visit *visit,
                   void *context, struct gray_problem *ret_problem);
-/* Records from sequence `from` on, in order, as they are believed; a gap in
- * the numbers is -EILSEQ.  `*ret_last`: of the head, in the same view. */
+/* Records from sequence `from` on, in order, as they are believed, or
+ * `backward` from it (0: the last) to the first; a gap in the numbers is
+ * -EILSEQ. */
 typedef int journal_record_visit(void *context, uint64_t sequence,
                                  const struct record *record,
                                  enum record_belief belief);
-int journal_records(struct journal *journal, uint64_t from,
+int journal_records(struct journal *journal, uint64_t from, bool backward,
                     journal_record_visit *visit, void *context,
-                    uint64_t *ret_last, struct gray_problem *ret_problem);
+                    struct gray_problem *ret_problem);
 /* Bytes of the file. */
 uint64_t journal_bytes(const struct journal *journal);
 

@@ -23,6 +23,7 @@ static void marks_free(struct marks *marks)
         return;
     }
     readers_close(marks);
+    work_free(marks);
     scopes_free(marks);
     marks_folder_close(marks);
     journal_close(&marks->journal);

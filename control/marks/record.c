@@ -12,7 +12,7 @@
 
 #include "control/marks/record.h"
 
-_Static_assert(sizeof(struct record_head) == 88, "the layout of the journal");
+_Static_assert(sizeof(struct record_head) == 80, "the layout of the journal");
 
 #define AFTER_CHECKSUM sizeof(uint64_t)
 

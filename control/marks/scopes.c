@@ -92,6 +92,30 @@ bool scope_ready(const struct scope *scope)
            gray_mark_table_state(&scope->marks.table) == GRAY_TABLE_READY;
 }
 
+uint64_t scope_peek(const struct scope *scope, struct gray_mark_key key)
+{
+    const struct gray_mark_table *tables[] = {&scope->marks.table,
+                                              &scope->marks.next};
+
+    for (size_t i = 0; i < 2 && tables[i]->file != NULL; i++) {
+        uint64_t *slot, value;
+
+        switch (runtime_mark_probe(tables[i], key, &slot)) {
+        case MARK_HERE:
+            value = mark_load(mark_slot_value(tables[i], slot));
+            if ((value & GRAY_SLOT_MOVED) == 0) {
+                return value;
+            }
+            break;
+        case MARK_FREE:
+            return 0;
+        default:
+            break;
+        }
+    }
+    return 0;
+}
+
 /* ---- the journal ----------------------------------------------------------------- */
 
 static int load_scope(void *context, const struct journal_scope *kept)
@@ -462,13 +486,13 @@ static int redo_one(void *context, uint64_t sequence,
     struct marks *marks = context;
     struct scope *scope = scope_find(marks, record->head.scope);
     struct gray_mark_key key = {{record->head.key[0], record->head.key[1]}};
-    uint64_t to = record->head.value, value = 0, found;
+    uint64_t to = record->head.value, value, found;
 
     (void)sequence;
     if (belief != RECORD_GOOD || scope == NULL || !scope_ready(scope)) {
         return 0; /* a rebuild says what is to be done */
     }
-    gray_mark_find(&scope->marks, key, &value);
+    value = scope_peek(scope, key);
     if (value == to || (value & GRAY_SLOT_DURABLE) != 0) {
         return record->head.kind != RECORD_ADMIT && value != to
                    ? (gray_mark_move(&scope->marks, key, value, to,
@@ -491,7 +515,7 @@ static int redo_one(void *context, uint64_t sequence,
 void scopes_redo(struct marks *marks)
 {
     if (marks->journal.last > 0) {
-        journal_records(&marks->journal, marks->journal.first, redo_one, marks,
-                        NULL, NULL);
+        journal_records(&marks->journal, marks->journal.first, false, redo_one,
+                        marks, NULL);
     }
 }

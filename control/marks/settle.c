@@ -112,7 +112,7 @@ static bool consider(struct marks *marks, struct scope *scope,
 {
     struct gray_mark_key key = {{r->key[0], r->key[1]}};
     enum gray_slot_state state = gray_slot_state(value);
-    uint64_t found;
+    uint64_t voided = slot_with(r->value, GRAY_SLOT_VOID, false), found;
     struct record record = {
         .head = {
             .scope = r->scope,
@@ -129,6 +129,10 @@ static bool consider(struct marks *marks, struct scope *scope,
         .unit = unit,
     };
 
+    if (state == GRAY_SLOT_EMPTY || (state == GRAY_SLOT_VOID &&
+                                     slot_plain(value) != voided)) {
+        return false; /* it is not there yet */
+    }
     if ((value & GRAY_SLOT_DURABLE) != 0 ||
         (state != GRAY_SLOT_PENDING && state != GRAY_SLOT_IN &&
          state != GRAY_SLOT_OUT)) {
@@ -243,8 +247,7 @@ static bool look(struct marks *marks, struct scope *scope, uint32_t reader,
         return ask(marks, scope, &own, &value) != 0 ||
                consider(marks, scope, reader, &own, unit, value);
     }
-    return gray_mark_find(&scope->marks, key, &value) == GRAY_FIND_FOUND &&
-           consider(marks, scope, reader, &own, unit, value);
+    return consider(marks, scope, reader, &own, unit, scope_peek(scope, key));
 }
 
 void settle_limbo(struct marks *marks)

@@ -133,16 +133,17 @@ static void note_oldest(struct marks *marks)
 static int fill(struct marks *marks)
 {
     struct batch *batch = marks->batch;
-    bool moved;
+    bool moved, worked;
 
     if (batch->whole) {
         return 1;
     }
     settle_voids(marks);
     settle_limbo(marks);
+    worked = work_fill(marks);
     moved = readers_drain(marks);
     note_oldest(marks);
-    return moved || batch->count > 0 || batch->waits ? 1 : 0;
+    return worked || moved || batch->count > 0 || batch->waits ? 1 : 0;
 }
 
 int marks_round(struct marks *marks)

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * test_settle.c - from a reader's ring to a durable mark, and what is not one.
+ *
+ * Why: the journal says what people were told, once a mark, and nothing that
+ * nobody was told; and a slot says durable only behind a sync.
+ * Read next: control/marks/settle.c.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/control/marks/fixture.h"
+#include "tests/control/store/calls.h"
+
+static struct host host;
+static struct teller teller;
+static _Atomic uint32_t syncs;
+static void (*before_sync)(void);
+
+static void count_sync(int fd)
+{
+    (void)fd;
+    syncs++;
+    if (before_sync != NULL) {
+        before_sync();
+    }
+}
+
+static void begin(uint8_t durability, uint8_t stickiness,
+                  enum gray_reader_kind kind)
+{
+    struct marks_scope scope = cart_scope(durability, stickiness);
+
+    host_begin(&host);
+    host_open(&host);
+    host_prepare(&host, &scope);
+    teller_begin(&teller, &host, kind);
+}
+
+static void end(void)
+{
+    teller_end(&teller);
+    host_end(&host);
+}
+
+static void a_strict_mark_is_durable_once_and_has_its_units_name(void **state)
+{
+    struct written written;
+
+    (void)state;
+    begin(GRAY_DURABLE_STRICT, GRAY_STICKY_MONOTONIC, GRAY_READER_NGINX);
+    teller_admit(&teller, "1007", GRAY_SLOT_IN, true);
+    teller_admit(&teller, "alice", GRAY_SLOT_IN, true);
+    assert_true(teller_waits(&teller, "1007", GRAY_SLOT_IN, true));
+    assert_true(teller_waits(&teller, "alice", GRAY_SLOT_IN, true));
+    host_close(&host);
+    host_written(&host, "alice", &written);
+    assert_int_equal(written.count, 2);
+    assert_int_equal(written.of_unit, 1);
+    assert_int_equal(written.last.kind, RECORD_ADMIT);
+    assert_int_equal(written.last.revision, 7);
+    assert_int_equal(written.last.reason_code, GRAY_REASON_SHARE);
+    assert_int_equal(written.last.value, teller_see(&teller, "alice"));
+    end();
+}
+
+static void an_async_mark_becomes_durable_as_it_is(void **state)
+{
+    struct written written;
+
+    (void)state;
+    begin(GRAY_DURABLE_ASYNC, GRAY_STICKY_ENTITY, GRAY_READER_NGINX);
+    teller_admit(&teller, "a", GRAY_SLOT_IN, false);
+    teller_admit(&teller, "b", GRAY_SLOT_OUT, false);
+    assert_true(teller_waits(&teller, "a", GRAY_SLOT_IN, true));
+    assert_true(teller_waits(&teller, "b", GRAY_SLOT_OUT, true));
+    host_close(&host);
+    host_written(&host, "b", &written);
+    assert_int_equal(written.count, 2);
+    assert_int_equal(gray_slot_state(written.last.value), GRAY_SLOT_OUT);
+    end();
+}
+
+/* The sync is over before the slot says so; many marks share one. */
+static uint64_t seen_at_sync;
+
+static void look_at_sync(void)
+{
+    seen_at_sync = teller_see(&teller, "1");
+}
+
+static void a_slot_is_durable_only_behind_a_sync_that_many_share(void **state)
+{
+    char unit[16];
+    uint32_t before;
+
+    (void)state;
+    begin(GRAY_DURABLE_STRICT, GRAY_STICKY_MONOTONIC, GRAY_READER_NGINX);
+    before_sync = look_at_sync;
+    before = syncs;
+    teller_admit(&teller, "1", GRAY_SLOT_IN, true);
+    assert_true(teller_waits(&teller, "1", GRAY_SLOT_IN, true));
+    assert_int_equal(syncs, before + 1);
+    assert_int_equal(gray_slot_state(seen_at_sync), GRAY_SLOT_PENDING);
+    before_sync = NULL;
+    /* A writer that is dead leaves them in the ring; one sync takes all. */
+    host_close(&host);
+    for (int i = 2; i < 1000; i++) {
+        snprintf(unit, sizeof(unit), "%d", i);
+        teller_admit(&teller, unit, GRAY_SLOT_IN, true);
+    }
+    before = syncs;
+    host_open(&host);
+    for (int i = 2; i < 1000; i++) {
+        snprintf(unit, sizeof(unit), "%d", i);
+        assert_true(teller_waits(&teller, unit, GRAY_SLOT_IN, true));
+    }
+    assert_int_equal(syncs, before + 1);
+    end();
+}
+
+static void a_record_without_a_slot_is_nothing_until_the_slot_comes(void **s)
+{
+    struct written written;
+    uint64_t found;
+
+    (void)s;
+    begin(GRAY_DURABLE_STRICT, GRAY_STICKY_MONOTONIC, GRAY_READER_NGINX);
+    assert_int_equal(teller_push(&teller, "never", GRAY_SLOT_IN,
+                                 GRAY_SLOT_PENDING),
+                     0);
+    assert_int_equal(teller_push(&teller, "later", GRAY_SLOT_IN,
+                                 GRAY_SLOT_PENDING),
+                     0);
+    teller_admit(&teller, "now", GRAY_SLOT_IN, true);
+    assert_true(teller_waits(&teller, "now", GRAY_SLOT_IN, true));
+    assert_int_equal(teller_see(&teller, "never"), 0);
+    assert_int_equal(teller_take(&teller, "later", GRAY_SLOT_PENDING, &found),
+                     0);
+    assert_true(teller_waits(&teller, "later", GRAY_SLOT_IN, true));
+    host_close(&host);
+    host_written(&host, "later", &written);
+    assert_int_equal(written.count, 2);
+    assert_int_equal(written.of_unit, 1);
+    end();
+}
+
+static void two_readers_of_one_unit_make_one_record(void **state)
+{
+    struct teller other;
+    struct written written;
+    uint64_t found = 0;
+
+    (void)state;
+    begin(GRAY_DURABLE_ASYNC, GRAY_STICKY_MONOTONIC, GRAY_READER_NGINX);
+    teller_begin(&other, &host, GRAY_READER_NGINX);
+    host_close(&host);
+    teller_admit(&teller, "a", GRAY_SLOT_IN, false);
+    assert_int_equal(teller_push(&other, "a", GRAY_SLOT_IN, GRAY_SLOT_IN), 0);
+    assert_int_equal(teller_take(&other, "a", GRAY_SLOT_IN, &found), 1);
+    host_open(&host);
+    assert_true(teller_waits(&teller, "a", GRAY_SLOT_IN, true));
+    host_close(&host);
+    host_written(&host, "a", &written);
+    assert_int_equal(written.count, 1);
+    teller_end(&other);
+    end();
+}
+
+/* A waiter's time is over between the commit and the slot. */
+static void void_at_sync(void)
+{
+    struct gray_mark_key key =
+        gray_mark_key(teller.marks.table.file, 0, (struct gray_str){"v", 1});
+    uint64_t value = teller_see(&teller, "v"), found;
+
+    if (gray_slot_state(value) == GRAY_SLOT_PENDING) {
+        assert_int_equal(gray_mark_move(&teller.marks, key, value,
+                                        (value & ~UINT64_C(7)) |
+                                            GRAY_SLOT_VOID,
+                                        GRAY_BY_READER, &found),
+                         0);
+    }
+}
+
+static void a_mark_that_its_waiter_voided_is_taken_back_in_the_journal(
+    void **state)
+{
+    struct written written;
+
+    (void)state;
+    begin(GRAY_DURABLE_STRICT, GRAY_STICKY_MONOTONIC, GRAY_READER_NGINX);
+    before_sync = void_at_sync;
+    teller_admit(&teller, "v", GRAY_SLOT_IN, true);
+    assert_true(teller_waits(&teller, "v", GRAY_SLOT_EMPTY, false));
+    before_sync = NULL;
+    host_close(&host);
+    assert_int_equal(teller_see(&teller, "v"), 0);
+    host_written(&host, "v", &written);
+    assert_int_equal(written.kinds[RECORD_ADMIT], 1);
+    assert_int_equal(written.kinds[RECORD_VOID], 1);
+    /* And it may be taken again. */
+    host_open(&host);
+    teller_admit(&teller, "v", GRAY_SLOT_IN, true);
+    assert_true(teller_waits(&teller, "v", GRAY_SLOT_IN, true));
+    end();
+}
+
+static void who_may_not_write_asks_and_is_given_what_the_policy_says(void **s)
+{
+    struct marks_scope scope =
+        cart_scope(GRAY_DURABLE_STRICT, GRAY_STICKY_MONOTONIC);
+    struct written written;
+
+    (void)s;
+    begin(GRAY_DURABLE_STRICT, GRAY_STICKY_MONOTONIC, GRAY_READER_LIBRARY);
+    teller_admit(&teller, "app", GRAY_SLOT_IN, true);
+    assert_true(teller_waits(&teller, "app", GRAY_SLOT_IN, true));
+    /* OUT is kept in entity scopes alone; another attempt is not in force. */
+    teller_admit(&teller, "out", GRAY_SLOT_OUT, true);
+    scope.attempt = 2;
+    host_prepare(&host, &scope);
+    teller_admit(&teller, "old", GRAY_SLOT_IN, true);
+    scope.attempt = 1;
+    host_prepare(&host, &scope);
+    assert_int_equal(gray_word_set(&host.folder, CART, GRAY_WORD_NO_ADMIT,
+                                   NULL, NULL),
+                     0);
+    teller_admit(&teller, "frozen", GRAY_SLOT_IN, true);
+    host_close(&host);
+    assert_int_equal(teller_see(&teller, "out"), 0);
+    assert_int_equal(teller_see(&teller, "old"), 0);
+    assert_int_equal(teller_see(&teller, "frozen"), 0);
+    host_written(&host, "app", &written);
+    assert_int_equal(written.count, 1);
+    end();
+}
+
+static void nothing_in_becomes_durable_behind_a_settled_freeze(void **state)
+{
+    struct written written;
+    uint64_t found;
+
+    (void)state;
+    begin(GRAY_DURABLE_STRICT, GRAY_STICKY_ENTITY, GRAY_READER_NGINX);
+    teller_admit(&teller, "before", GRAY_SLOT_IN, true);
+    assert_int_equal(teller_push(&teller, "stopped", GRAY_SLOT_IN,
+                                 GRAY_SLOT_PENDING),
+                     0);
+    assert_int_equal(gray_word_set(&host.folder, CART, GRAY_WORD_NO_ADMIT,
+                                   NULL, NULL),
+                     0);
+    assert_int_equal(marks_close_scope(host.marks, CART, 5000, NULL), 0);
+    assert_int_equal(gray_slot_state(teller_see(&teller, "before")),
+                     GRAY_SLOT_IN);
+    assert_true((teller_see(&teller, "before") & GRAY_SLOT_DURABLE) != 0);
+    assert_int_equal(marks_close_scope(host.marks, CART, 5000, NULL), 0);
+    /* A worker that was stopped goes on. */
+    assert_int_equal(teller_take(&teller, "stopped", GRAY_SLOT_PENDING,
+                                 &found),
+                     0);
+    assert_true(teller_waits(&teller, "stopped", GRAY_SLOT_EMPTY, false));
+    teller_admit(&teller, "late", GRAY_SLOT_IN, true);
+    teller_admit(&teller, "outside", GRAY_SLOT_OUT, true);
+    assert_true(teller_waits(&teller, "late", GRAY_SLOT_EMPTY, false));
+    assert_true(teller_waits(&teller, "outside", GRAY_SLOT_OUT, true));
+    /* Whoever starts grayd again has not thawed anything. */
+    host_close(&host);
+    teller_admit(&teller, "later", GRAY_SLOT_IN, true);
+    host_open(&host);
+    assert_true(teller_waits(&teller, "later", GRAY_SLOT_EMPTY, false));
+    /* One whose record nobody has is void before anybody is let in. */
+    assert_int_equal(teller_take(&teller, "lost", GRAY_SLOT_IN, &found), 0);
+    assert_int_equal(marks_open_scope(host.marks, CART, 5000, NULL), 0);
+    assert_int_equal(teller_see(&teller, "lost"), 0);
+    teller_admit(&teller, "late", GRAY_SLOT_IN, true);
+    assert_true(teller_waits(&teller, "late", GRAY_SLOT_IN, true));
+    assert_true((teller_see(&teller, "outside") & GRAY_SLOT_DURABLE) != 0);
+    host_close(&host);
+    host_written(&host, "late", &written);
+    assert_int_equal(written.of_unit, 1);
+    assert_int_equal(written.count, 3);
+    end();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(
+            a_strict_mark_is_durable_once_and_has_its_units_name),
+        cmocka_unit_test(an_async_mark_becomes_durable_as_it_is),
+        cmocka_unit_test(
+            a_slot_is_durable_only_behind_a_sync_that_many_share),
+        cmocka_unit_test(
+            a_record_without_a_slot_is_nothing_until_the_slot_comes),
+        cmocka_unit_test(two_readers_of_one_unit_make_one_record),
+        cmocka_unit_test(
+            a_mark_that_its_waiter_voided_is_taken_back_in_the_journal),
+        cmocka_unit_test(
+            who_may_not_write_asks_and_is_given_what_the_policy_says),
+        cmocka_unit_test(nothing_in_becomes_durable_behind_a_settled_freeze),
+    };
+
+    call_watch.sync = count_sync;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
