@@ -92,7 +92,7 @@ static void *map_drained(const struct marked_world *world)
     return memory;
 }
 
-static void map_tables(struct marked_world *world)
+void marked_map(struct marked_world *world)
 {
     uint32_t word = gray_word_number(&world->folder, MARKED_SCOPE);
     uint32_t table = 0, next = 0;
@@ -106,6 +106,12 @@ static void map_tables(struct marked_world *world)
                                           NULL),
                      0);
     assert_true(world->tables.table.writable);
+    if (next != 0) {
+        assert_int_equal(gray_mark_table_open(&world->tables.next, fd,
+                                              MARKED_SCOPE, next, geteuid(),
+                                              true, NULL),
+                         0);
+    }
     close(fd);
 }
 
@@ -132,7 +138,7 @@ void marked_begin(struct marked_world *world, const struct marked_kind *kind,
                      0);
     world->drained = map_drained(world);
     if (kind->stickiness == NULL || strcmp(kind->stickiness, "none") != 0) {
-        map_tables(world);
+        marked_map(world);
     }
     world->runtime = marked_reader(world, reader);
 }

@@ -38,6 +38,8 @@ void marked_begin(struct marked_world *world, const struct marked_kind *kind,
 void marked_end(struct marked_world *world);
 /* Publishes anew, and the reader takes it. */
 void marked_publish(struct marked_world *world, const struct marked_kind *kind);
+/* Maps what `control` names now, for grayd's own part. */
+void marked_map(struct marked_world *world);
 /* One more reader, counted; the caller closes it. */
 struct gray_runtime *marked_reader(const struct marked_world *world,
                                    enum gray_reader_kind kind);

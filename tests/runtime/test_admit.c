@@ -2,9 +2,8 @@
  * test_admit.c - one request, one mark, and everybody else at the same moment.
  *
  * Why: between deciding and answering others take the slot, freeze the scope,
- * end the lease or die.  The linker puts a hook before every take and every
- * move (--wrap), so that each of these happens exactly in between; the real
- * one is called all the same.
+ * end the lease or die.  Hooks (hooks.h) make each of these happen exactly in
+ * between.
  * Read next: runtime/admit.c, test_admit_closed.c, test_admit_asked.c.
  */
 #include <errno.h>
@@ -18,64 +17,10 @@
 
 #include <cmocka.h>
 
+#include "tests/runtime/hooks.h"
 #include "tests/runtime/marked.h"
 
-/* ---- between two instructions -------------------------------------------------- */
-
-static void (*before_take)(void), (*after_take)(void), (*before_move)(void);
 static struct marked_world *here;
-static uint32_t clocks;
-
-int __real_gray_mark_take(const struct gray_marks *marks,
-                          struct gray_mark_key key, uint64_t value,
-                          uint64_t *ret_found);
-int __wrap_gray_mark_take(const struct gray_marks *marks,
-                          struct gray_mark_key key, uint64_t value,
-                          uint64_t *ret_found);
-int __real_gray_mark_move(const struct gray_marks *marks,
-                          struct gray_mark_key key, uint64_t from, uint64_t to,
-                          enum gray_mark_by by, uint64_t *ret_found);
-int __wrap_gray_mark_move(const struct gray_marks *marks,
-                          struct gray_mark_key key, uint64_t from, uint64_t to,
-                          enum gray_mark_by by, uint64_t *ret_found);
-int64_t __real_runtime_clock_ns(int clock);
-int64_t __wrap_runtime_clock_ns(int clock);
-
-static void once(void (**hook)(void))
-{
-    void (*call)(void) = *hook;
-
-    *hook = NULL;
-    if (call != NULL) {
-        call();
-    }
-}
-
-int __wrap_gray_mark_take(const struct gray_marks *marks,
-                          struct gray_mark_key key, uint64_t value,
-                          uint64_t *ret_found)
-{
-    int result;
-
-    once(&before_take);
-    result = __real_gray_mark_take(marks, key, value, ret_found);
-    once(&after_take);
-    return result;
-}
-
-int __wrap_gray_mark_move(const struct gray_marks *marks,
-                          struct gray_mark_key key, uint64_t from, uint64_t to,
-                          enum gray_mark_by by, uint64_t *ret_found)
-{
-    once(&before_move);
-    return __real_gray_mark_move(marks, key, from, to, by, ret_found);
-}
-
-int64_t __wrap_runtime_clock_ns(int clock)
-{
-    clocks++;
-    return __real_runtime_clock_ns(clock);
-}
 
 /* ---- worlds ------------------------------------------------------------------- */
 
@@ -93,7 +38,7 @@ static void world_begin(struct marked_world *world,
     marked_begin(world, kind, GRAY_READER_NGINX);
     writer_lives(world, GRAY_WRITER_OK);
     here = world;
-    before_take = after_take = before_move = NULL;
+    hooks_clear();
 }
 
 static void settle_all(void)
@@ -208,8 +153,8 @@ static void no_clock_is_read_where_nothing_is_recorded(void **state)
     (void)state;
     world_begin(&world, &monotonic);
     request_ask(&request, world.runtime, "1007");
-    assert_true(clocks > 0);
-    clocks = 0;
+    assert_true(clock_reads > 0);
+    clock_reads = 0;
     request_ask(&request, world.runtime, "1007");
     none.share = "0";
     marked_publish(&world, &none);
@@ -217,7 +162,7 @@ static void no_clock_is_read_where_nothing_is_recorded(void **state)
     assert_true(request_in(&request));
     request_ask(&request, world.runtime, "1008");
     assert_false(request_in(&request));
-    assert_int_equal(clocks, 0);
+    assert_int_equal(clock_reads, 0);
     marked_end(&world);
 }
 
