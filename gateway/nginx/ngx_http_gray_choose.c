@@ -72,7 +72,7 @@ ngx_http_gray_preaccess_handler(ngx_http_request_t *r)
 
     ctx = ngx_http_gray_get_ctx(r);
 
-    if (ctx && (ctx->lane.len | ctx->arms.len) == 0
+    if (ctx && (ctx->lane.len | ctx->arms.len | ctx->hold) == 0
         && w && w->runtime && glcf->epoch == w->epoch
         && glcf->number != GRAY_NONE)
     {
@@ -88,6 +88,12 @@ ngx_http_gray_look(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx,
     ngx_http_gray_worker_t *w, ngx_http_gray_loc_conf_t *glcf)
 {
     ngx_int_t  rc;
+
+    /* an error_page leads here, but neither version may serve */
+
+    if (ctx && ctx->hold) {
+        return ngx_http_gray_refuse(r, ctx, glcf, GRAY_REASON_MARK_HOLD);
+    }
 
     if (glcf->upstream && !glcf->upstream->fallback && w
         && (w->runtime == NULL || glcf->epoch != w->epoch

@@ -8,7 +8,10 @@
  *
  *   scan headers -> two values of ours: 400
  *                -> colour that came in (signed, or of a trusted peer)
- *                -> decide -> explain, log, cookie -> rewrite headers
+ *                -> decide, make the marks that are new
+ *                   -> one is not durable yet: wait, then decide afresh
+ *                -> explain, log, cookie -> rewrite headers
+ *                -> neither version may serve: 503
  *
  * Without a snapshot forgeries still go; under bypass nothing is touched.
  * Read next: ngx_http_gray_incoming.c, ngx_http_gray_outcome.c.
@@ -18,7 +21,10 @@
 #include "ngx_http_gray_decision.h"
 
 
-static ngx_int_t ngx_http_gray_decide(ngx_http_gray_decision_t *d);
+static ngx_int_t ngx_http_gray_decide(ngx_http_gray_decision_t *d,
+    ngx_uint_t again);
+static ngx_int_t ngx_http_gray_hold(ngx_http_gray_decision_t *d)
+    ngx_http_gray_seldom;
 
 
 const struct gray_colour  ngx_http_gray_no_colour = {
@@ -80,11 +86,13 @@ ngx_http_gray_create_ctx(ngx_http_request_t *r)
     ngx_str_null(&ctx->explain);
     ngx_str_null(&ctx->baggage);
     ctx->uses = NULL;
+    ctx->waiter = NULL;
     ctx->bucket = GRAY_NONE;
     ctx->reason = GRAY_REASON_NONE;
     ctx->traffic_class = GRAY_CLASS_LIVE;
     ctx->bypass = 0;
     ctx->refused = 0;
+    ctx->hold = 0;
     ctx->used = 0;
     ctx->chosen = 0;
 
@@ -120,6 +128,7 @@ ngx_http_gray_copy(ngx_pool_t *pool, struct gray_str text)
 ngx_int_t
 ngx_http_gray_colour_handler(ngx_http_request_t *r)
 {
+    ngx_uint_t                  again;
     ngx_http_gray_srv_conf_t   *gscf;
     ngx_http_gray_decision_t    d;
     ngx_http_gray_main_conf_t  *gmcf;
@@ -134,8 +143,19 @@ ngx_http_gray_colour_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    if (r->internal && ngx_http_gray_get_ctx(r)) {
-        return NGX_DECLINED;
+    d.ctx = ngx_http_get_module_ctx(r, ngx_http_gray_module);
+    again = 0;
+
+    if (d.ctx || r->internal) {
+        d.ctx = ngx_http_gray_get_ctx(r);
+
+        if (d.ctx) {
+            again = ngx_http_gray_resumed(d.ctx);
+
+            if (!again) {
+                return NGX_DECLINED;
+            }
+        }
     }
 
     gmcf = ngx_http_get_module_main_conf(r, ngx_http_gray_module);
@@ -150,9 +170,11 @@ ngx_http_gray_colour_handler(ngx_http_request_t *r)
     d.conf = gscf;
     d.view = ngx_http_gray_view(d.worker);
 
-    d.ctx = ngx_http_gray_create_ctx(r);
-    if (d.ctx == NULL) {
-        return NGX_ERROR;
+    if (!again) {
+        d.ctx = ngx_http_gray_create_ctx(r);
+        if (d.ctx == NULL) {
+            return NGX_ERROR;
+        }
     }
 
     if (d.view == NULL) {
@@ -162,11 +184,16 @@ ngx_http_gray_colour_handler(ngx_http_request_t *r)
 
         if (d.worker->reason == GRAY_REASON_BYPASS) {
             d.ctx->bypass = 1;
-            return NGX_DECLINED;
+
+            if (!again) {
+                return NGX_DECLINED;
+            }
+
+            /* what was taken off is gone: the headers are to be made whole */
         }
     }
 
-    return ngx_http_gray_decide(&d);
+    return ngx_http_gray_decide(&d, again);
 }
 
 
@@ -204,13 +231,11 @@ ngx_http_gray_begin_scan(ngx_http_gray_decision_t *d)
 
 
 static ngx_int_t
-ngx_http_gray_decide(ngx_http_gray_decision_t *d)
+ngx_http_gray_read(ngx_http_gray_decision_t *d)
 {
     ngx_int_t              rc;
-    ngx_http_gray_ctx_t   *ctx;
     ngx_http_gray_scan_t  *scan;
 
-    ctx = d->ctx;
     scan = &d->scan;
 
     ngx_http_gray_begin_scan(d);
@@ -228,6 +253,7 @@ ngx_http_gray_decide(ngx_http_gray_decision_t *d)
     d->arms.data = "";
     d->arms.length = 0;
     d->traffic_class = GRAY_CLASS_LIVE;
+    d->anonymous = 0;
 
     if (scan->lane || scan->context || scan->baggage || scan->forged) {
 
@@ -236,21 +262,65 @@ ngx_http_gray_decide(ngx_http_gray_decision_t *d)
             return rc;
         }
 
-        ctx->traffic_class = (uint8_t) d->traffic_class;
+        d->ctx->traffic_class = (uint8_t) d->traffic_class;
+    }
+
+    return NGX_OK;
+}
+
+
+/* NGX_DONE: the request waits for a mark. */
+
+static ngx_int_t
+ngx_http_gray_ask(ngx_http_gray_decision_t *d, ngx_uint_t again)
+{
+    if (ngx_http_gray_named(d) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (again) {
+        ngx_http_gray_recall_marks(d);
+
+    } else {
+        d->marked = &d->own;
+        gray_marked_begin(d->marked, d->worker->runtime, d->view,
+                          d->input.now);
+    }
+
+    d->marked->evidence = d->scan.cookie.len ? ngx_http_gray_evidence : NULL;
+    d->marked->evidence_context = &d->evidence;
+    d->marked->entrance_name = d->conf->entrance_hash;
+
+    if (gray_decide_marked(d->marked, d->entrance, &d->input, &d->colour, NULL)
+        == GRAY_MARKED_WAIT)
+    {
+        return ngx_http_gray_wait(d);
+    }
+
+    return ngx_http_gray_leave(d);
+}
+
+
+static ngx_int_t
+ngx_http_gray_decide(ngx_http_gray_decision_t *d, ngx_uint_t again)
+{
+    ngx_int_t              rc;
+    ngx_http_gray_ctx_t   *ctx;
+    ngx_http_gray_scan_t  *scan;
+
+    ctx = d->ctx;
+    scan = &d->scan;
+
+    rc = again ? ngx_http_gray_recall(d) : ngx_http_gray_read(d);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     if (d->view) {
 
-        if (ngx_http_gray_named(d) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        gray_decide(d->view, d->entrance, &d->input,
-                    scan->cookie.len ? ngx_http_gray_evidence : NULL,
-                    &d->evidence, &d->colour, NULL);
-
-        if (ngx_http_gray_leave(d) != NGX_OK) {
-            return NGX_ERROR;
+        rc = ngx_http_gray_ask(d, again);
+        if (rc != NGX_OK) {
+            return rc;
         }
 
     } else {
@@ -270,7 +340,37 @@ ngx_http_gray_decide(ngx_http_gray_decision_t *d)
         }
     }
 
-    return NGX_DECLINED;
+    return ctx->hold ? ngx_http_gray_hold(d) : NGX_DECLINED;
+}
+
+
+/*
+ * The old logic would write what the new one may have written: an answer is
+ * refused, the next try may know more.
+ */
+
+static ngx_int_t
+ngx_http_gray_hold(ngx_http_gray_decision_t *d)
+{
+    struct gray_str             name;
+    const struct gray_release  *release;
+
+    name.data = "";
+    name.length = 0;
+
+    release = gray_release_at(d->view->policy, d->colour.release);
+
+    if (release) {
+        name = gray_text(d->view->policy, release->name);
+    }
+
+    ngx_log_error(NGX_LOG_WARN, d->request->connection->log, 0,
+                  "gray: held for release \"%*s\": %s (%s)",
+                  (size_t) name.length, name.data,
+                  gray_reason_sentence(d->colour.reason),
+                  gray_reason_code(d->colour.reason));
+
+    return NGX_HTTP_SERVICE_UNAVAILABLE;
 }
 
 

@@ -326,6 +326,25 @@ invalid:
 }
 
 
+/* gray_stage NAME|$variable: a name is checked here, a value when it comes */
+
+char *
+ngx_http_gray_stage(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (ngx_strlchr(value[1].data, value[1].data + value[1].len, '$') == NULL
+        && ngx_http_gray_check_name(cf, cmd, &value[1]) != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_set_complex_value_slot(cf, cmd, conf);
+}
+
+
 /* gray_explain on|off|$variable: anything but "", "0" and "off" is on */
 
 char *

@@ -383,8 +383,6 @@ ngx_http_gray_issue(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx,
         ngx_http_gray_begin_cookie(&cookie, before, &changed);
         ngx_http_gray_add_mark(&cookie, release, verdict, unit_hash,
                                (uint32_t) view->policy->header->revision);
-        ngx_http_gray_count_admission(evidence->worker, view, verdict,
-                                      ctx->traffic_class);
     }
 
     if (in->anonymous_used

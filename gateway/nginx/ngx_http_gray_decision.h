@@ -7,6 +7,7 @@
  *
  *   _incoming.c, _headers.c -> decide (_colour.c) -> _outcome.c, _cookie.c
  *                                                 -> _rewrite.c
+ *                          -> _wait.c -> decide, afresh
  * Read next: ngx_http_gray_colour.c.
  */
 
@@ -74,6 +75,8 @@ typedef struct {
     struct gray_context          context;    /* filled when signed */
     ngx_http_gray_evidence_t     evidence;
     struct gray_colour           colour;
+    struct gray_marked          *marked;     /* `own`, or the waiter's */
+    struct gray_marked           own;
     struct gray_input            input;
     ngx_http_gray_scan_t         scan;
 } ngx_http_gray_decision_t;
@@ -95,6 +98,17 @@ enum gray_class ngx_http_gray_class(struct gray_str word);
 
 void ngx_http_gray_init_headers(void);
 ngx_int_t ngx_http_gray_scan(ngx_http_gray_scan_t *scan);
+
+void ngx_http_gray_feed(ngx_http_gray_scan_t *scan);
+
+/* ngx_http_gray_wait.c */
+
+ngx_int_t ngx_http_gray_wait(ngx_http_gray_decision_t *d)
+    ngx_http_gray_seldom;
+ngx_int_t ngx_http_gray_recall(ngx_http_gray_decision_t *d)
+    ngx_http_gray_seldom;
+void ngx_http_gray_recall_marks(ngx_http_gray_decision_t *d)
+    ngx_http_gray_seldom;
 
 /* ngx_http_gray_outcome.c */
 

@@ -69,6 +69,17 @@ ngx_http_gray_tell_client(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx)
         }
     }
 
+    if (ctx->hold && r->headers_out.status == NGX_HTTP_SERVICE_UNAVAILABLE) {
+        ngx_str_set(&none, "1");
+
+        if (ngx_http_gray_add_out(r, "Retry-After", sizeof("Retry-After") - 1,
+                                  &none)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
     if (ctx->set_cookie.len) {
 
         if (ngx_http_gray_add_out(r, "Set-Cookie", sizeof("Set-Cookie") - 1,

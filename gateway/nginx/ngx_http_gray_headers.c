@@ -142,6 +142,44 @@ ngx_http_gray_scan(ngx_http_gray_scan_t *scan)
 }
 
 
+/*
+ * Once more, for a request that waited: only what rules see.  What was dropped
+ * has no name any more, and our cookie is gone.
+ */
+
+void
+ngx_http_gray_feed(ngx_http_gray_scan_t *scan)
+{
+    ngx_list_part_t       *part;
+    ngx_table_elt_t       *h, *last;
+    enum gray_header_kind  kind;
+
+    for (part = &scan->request->headers_in.headers.part;
+         part;
+         part = part->next)
+    {
+        h = part->elts;
+
+        for (last = h + part->nelts; h < last; h++) {
+
+            if (h->key.len == 0) {
+                continue;
+            }
+
+            kind = gray_header_kind(ngx_http_gray_str(h->key));
+
+            if (kind == GRAY_HEADER_PLAIN || kind == GRAY_HEADER_COOKIE
+                || kind == GRAY_HEADER_BAGGAGE)
+            {
+                gray_input_header(scan->input, (uint32_t) h->hash,
+                                  ngx_http_gray_str(h->key),
+                                  ngx_http_gray_str(h->value));
+            }
+        }
+    }
+}
+
+
 /* NGX_DONE: a header of ours, which rules do not see. */
 
 static ngx_int_t

@@ -134,8 +134,6 @@ ngx_http_gray_named(ngx_http_gray_decision_t *d)
     d->evidence.tls = d->scan.tls;
     d->evidence.read = 0;
 
-    d->anonymous = 0;
-
     if (d->worker->anonymous && d->conf->cookie) {
         ngx_http_gray_anonymous(d);
     }
@@ -144,7 +142,7 @@ ngx_http_gray_named(ngx_http_gray_decision_t *d)
 }
 
 
-/* gray_attr, gray_label, gray_caller */
+/* gray_attr, gray_label, gray_caller, gray_stage */
 
 static ngx_int_t
 ngx_http_gray_configured(ngx_http_gray_decision_t *d, uint32_t needs)
@@ -163,6 +161,19 @@ ngx_http_gray_configured(ngx_http_gray_decision_t *d, uint32_t needs)
            != NGX_OK)
     {
         return NGX_ERROR;
+    }
+
+    if (d->conf->stage) {
+
+        if (ngx_http_complex_value(d->request, d->conf->stage, &value)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        if (value.len) {
+            d->input.stage = ngx_http_gray_str(value);
+        }
     }
 
     if (d->conf->caller && (needs & ngx_http_gray_needs(CALLER))) {
@@ -262,7 +273,9 @@ ngx_http_gray_anonymous(ngx_http_gray_decision_t *d)
 
     cookie = ngx_http_gray_read_cookie(&d->evidence);
 
-    d->anonymous = cookie ? cookie->anonymous : 0;
+    if (d->anonymous == 0) {
+        d->anonymous = cookie ? cookie->anonymous : 0;
+    }
 
     if (d->anonymous == 0) {
         do {

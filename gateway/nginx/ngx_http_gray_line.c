@@ -17,13 +17,19 @@ static u_char *ngx_http_gray_log_text(u_char *p, u_char *last,
     ngx_str_t *text);
 
 
-/* NULL, or what the line is: "admit", "refuse", "override", "sample". */
+/*
+ * NULL, or what the line is: "admit", "stage", "refuse", "override", "sample".
+ */
 
 const char *
 ngx_http_gray_log_wants(ngx_http_gray_log_t *log,
     const struct gray_colour *colour)
 {
     uint32_t  i;
+
+    if (colour->hold) {
+        return "refuse";
+    }
 
     for (i = 0; i < colour->arm_count; i++) {
         if (colour->arms[i].admit
@@ -38,6 +44,12 @@ ngx_http_gray_log_wants(ngx_http_gray_log_t *log,
         return "admit";
     }
 
+    for (i = 0; i < colour->record_count; i++) {
+        if (colour->records[i].state == GRAY_MARK_OUT) {
+            return "stage";
+        }
+    }
+
     switch (colour->reason) {
 
     case GRAY_REASON_DENY:
@@ -45,7 +57,13 @@ ngx_http_gray_log_wants(ngx_http_gray_log_t *log,
     case GRAY_REASON_MARK_UNKNOWN:
     case GRAY_REASON_NO_ADMIT:
     case GRAY_REASON_INPUT_TOO_LARGE:
+    case GRAY_REASON_NOT_DURABLE:
+    case GRAY_REASON_MARKS_CLOSED:
+    case GRAY_REASON_LEASE_OVER:
         return "refuse";
+
+    case GRAY_REASON_MARK_MISSING:
+        return "stage";
 
     case GRAY_REASON_STOPPED:
     case GRAY_REASON_KILLED:

@@ -75,6 +75,13 @@ static ngx_command_t  ngx_http_gray_commands[] = {
       offsetof(ngx_http_gray_srv_conf_t, caller),
       NULL },
 
+    { ngx_string("gray_stage"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_CONF_TAKE1,
+      ngx_http_gray_stage,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_gray_srv_conf_t, stage),
+      NULL },
+
     { ngx_string("gray_trust"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_CONF_1MORE,
       ngx_http_gray_trust,
@@ -282,6 +289,7 @@ ngx_http_gray_create_srv_conf(ngx_conf_t *cf)
      * set by ngx_pcalloc():
      *
      *     gscf->caller = NULL;
+     *     gscf->stage = NULL;
      *     gscf->explain = NULL;
      *     gscf->used = 0;
      *     gscf->epoch = 0;
@@ -301,6 +309,9 @@ ngx_http_gray_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->entrance_name = prev->entrance_name;
     }
 
+    conf->entrance_hash = gray_hash_name((char *) conf->entrance_name.data,
+                                         conf->entrance_name.len);
+
     ngx_conf_merge_value(conf->entrance, prev->entrance, 0);
 
     ngx_conf_merge_value(conf->cookie, prev->cookie, conf->entrance);
@@ -316,6 +327,10 @@ ngx_http_gray_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->caller = prev->caller;
     }
 
+    if (conf->stage == NULL) {
+        conf->stage = prev->stage;
+    }
+
     if (conf->explain == NULL) {
         conf->explain = prev->explain;
     }
@@ -327,7 +342,7 @@ ngx_http_gray_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->explain = NULL;
     }
 
-    conf->says = conf->attrs || conf->labels || conf->caller;
+    conf->says = conf->attrs || conf->labels || conf->caller || conf->stage;
 
     if (prev->used || conf->entrance || conf->trust) {
         conf->used = 1;

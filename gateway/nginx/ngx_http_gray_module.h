@@ -16,6 +16,7 @@
  *   _log.c, _line.c   decision log       _count.c    counters
  *   _worker.c   the folder in a worker   _status.c   status location
  *   _load.c     a new policy taken       _variables.c
+ *   _wait.c     requests that wait for their marks
  * Read next: ngx_http_gray_module.c, ngx_http_gray_decision.h.
  */
 
@@ -54,6 +55,7 @@
 typedef struct ngx_http_gray_log_s     ngx_http_gray_log_t;
 typedef struct ngx_http_gray_worker_s  ngx_http_gray_worker_t;
 typedef struct ngx_http_gray_use_s     ngx_http_gray_use_t;
+typedef struct ngx_http_gray_waiter_s  ngx_http_gray_waiter_t;
 typedef struct ngx_http_gray_ctx_s     ngx_http_gray_ctx_t;
 
 
@@ -82,6 +84,7 @@ typedef struct {
 typedef struct {
     ngx_flag_t                   entrance;
     ngx_str_t                    entrance_name;
+    uint32_t                     entrance_hash;
 
     ngx_flag_t                   cookie;
     time_t                       cookie_age;
@@ -91,11 +94,12 @@ typedef struct {
     ngx_array_t                 *attrs;      /* of ngx_http_gray_attr_t */
     ngx_array_t                 *labels;     /* of ngx_http_gray_attr_t */
     ngx_http_complex_value_t    *caller;
+    ngx_http_complex_value_t    *stage;
     ngx_http_complex_value_t    *explain;
     ngx_http_gray_log_t         *log;
 
     ngx_uint_t                   used;       /* gray does anything here */
-    ngx_uint_t                   says;       /* attrs, labels or a caller */
+    ngx_uint_t                   says;       /* attrs, labels, caller, stage */
 
     uint64_t                     epoch;      /* the number is of this epoch */
     uint32_t                     entrance_number;
@@ -181,12 +185,14 @@ struct ngx_http_gray_ctx_s {
     ngx_msec_t                   when;
 
     ngx_http_gray_use_t         *uses;
+    ngx_http_gray_waiter_t      *waiter;     /* NULL: never waited */
 
     uint32_t                     bucket;
     uint8_t                      reason;
     uint8_t                      traffic_class;
     unsigned                     bypass:1;
     unsigned                     refused:1;
+    unsigned                     hold:1;     /* neither version may serve */
     unsigned                     used:1;     /* first is taken */
     unsigned                     chosen:1;
 
@@ -214,6 +220,7 @@ char *ngx_http_gray_service(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_gray_attr(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_gray_trust(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_gray_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_gray_stage(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_gray_value(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /* ngx_http_gray_check.c */
@@ -231,6 +238,13 @@ const struct gray_view *ngx_http_gray_view(ngx_http_gray_worker_t *w);
 const struct gray_view *ngx_http_gray_loaded_view(ngx_http_gray_worker_t *w);
 void ngx_http_gray_event(ngx_http_gray_worker_t *w, enum gray_event event);
 int64_t ngx_http_gray_now(void);
+
+/* ngx_http_gray_wait.c */
+
+void ngx_http_gray_init_wait(ngx_http_gray_worker_t *w);
+void ngx_http_gray_exit_wait(ngx_http_gray_worker_t *w);
+void ngx_http_gray_look_at_waiters(ngx_http_gray_worker_t *w);
+ngx_uint_t ngx_http_gray_resumed(ngx_http_gray_ctx_t *ctx);
 
 /* ngx_http_gray_load.c */
 

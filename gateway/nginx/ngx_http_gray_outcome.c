@@ -12,6 +12,8 @@
 #include "ngx_http_gray_decision.h"
 
 
+static void ngx_http_gray_admissions(ngx_http_gray_decision_t *d)
+    ngx_http_gray_seldom;
 static void ngx_http_gray_limits(ngx_http_gray_decision_t *d)
     ngx_http_gray_seldom;
 static ngx_int_t ngx_http_gray_leave_colour(ngx_http_gray_decision_t *d);
@@ -38,6 +40,11 @@ ngx_http_gray_leave(ngx_http_gray_decision_t *d)
     ctx->reason = colour->reason;
     ctx->bucket = colour->bucket;
 
+    if (colour->hold) {
+        ctx->hold = 1;
+        ctx->refused = 1;
+    }
+
     if (d->input.too_long || d->input.overflow) {
         ngx_http_gray_limits(d);
     }
@@ -51,6 +58,10 @@ ngx_http_gray_leave(ngx_http_gray_decision_t *d)
         && ngx_http_gray_leave_colour(d) != NGX_OK)
     {
         return NGX_ERROR;
+    }
+
+    if (colour->record_count) {
+        ngx_http_gray_admissions(d);
     }
 
     if ((colour->arm_count || d->input.anonymous_used)
@@ -67,6 +78,28 @@ ngx_http_gray_leave(ngx_http_gray_decision_t *d)
     }
 
     return NGX_OK;
+}
+
+
+/* Whose mark is new, and was not told IN before under another name. */
+
+static void
+ngx_http_gray_admissions(ngx_http_gray_decision_t *d)
+{
+    uint32_t                    i;
+    const struct gray_verdict  *verdict;
+
+    for (i = 0; i < d->colour.arm_count; i++) {
+        verdict = &d->colour.arms[i];
+
+        if (verdict->record == GRAY_MARK_IN
+            && verdict->reason != GRAY_REASON_ALIAS
+            && verdict->reason != GRAY_REASON_COOKIE)
+        {
+            ngx_http_gray_count_admission(d->worker, d->view, verdict,
+                                          d->traffic_class);
+        }
+    }
 }
 
 
@@ -255,8 +288,7 @@ ngx_http_gray_tell(ngx_http_gray_decision_t *d)
     size = sizeof(text);
 
     len = gray_explain(d->view, d->entrance, &d->input,
-                       ngx_http_gray_evidence, &d->evidence, (char *) p,
-                       size);
+                       gray_marked_ask, d->marked, (char *) p, size);
 
     if (len >= size) {
 
@@ -270,8 +302,7 @@ ngx_http_gray_tell(ngx_http_gray_decision_t *d)
         }
 
         len = gray_explain(d->view, d->entrance, &d->input,
-                           ngx_http_gray_evidence, &d->evidence, (char *) p,
-                           size);
+                           gray_marked_ask, d->marked, (char *) p, size);
         if (len >= size) {
             return NGX_OK;
         }

@@ -5,8 +5,8 @@
  * stands in the worker's own event loop; a slow poll stands behind it, for
  * workers that may not write into the folder and for one that comes later.
  *
- *   FIFO readable, poll -> ngx_http_gray_load()
- * Read next: ngx_http_gray_load.c, runtime/runtime.h.
+ *   FIFO readable, poll -> ngx_http_gray_load() -> who waits for a mark
+ * Read next: ngx_http_gray_load.c, ngx_http_gray_wait.c.
  */
 
 
@@ -78,6 +78,7 @@ ngx_http_gray_init_process(ngx_cycle_t *cycle)
     gmcf->worker = w;
 
     ngx_http_gray_init_headers();
+    ngx_http_gray_init_wait(w);
     ngx_http_gray_open(w);
 
     log = gmcf->logs.elts;
@@ -177,6 +178,7 @@ ngx_http_gray_exit_process(ngx_cycle_t *cycle)
         (void) close(fd);
     }
 
+    ngx_http_gray_exit_wait(w);
     ngx_http_gray_stop_loading(w);
 
     gray_runtime_close(w->runtime);
@@ -292,6 +294,7 @@ ngx_http_gray_follow(ngx_http_gray_worker_t *w)
 
         w->fleet_generation = (uint64_t) -1;
         w->epoch++;
+        w->folder++;
 
         ngx_http_gray_forget(w);
         ngx_http_gray_say_keys(w);
@@ -302,6 +305,7 @@ ngx_http_gray_follow(ngx_http_gray_worker_t *w)
     }
 
     ngx_http_gray_listen(w);
+    ngx_http_gray_look_at_waiters(w);
 }
 
 
@@ -363,9 +367,16 @@ ngx_http_gray_wake_handler(ngx_event_t *ev)
 
     gray_runtime_wake_drain(w->runtime);
 
-    /* a publisher rang, or our own thread */
+    /*
+     * a publisher rang, our own thread, or whoever made marks durable, who
+     * does so as often as the disk allows
+     */
 
-    ngx_http_gray_load(w);
+    if (w->loading || gray_runtime_stale(w->runtime)) {
+        ngx_http_gray_load(w);
+    }
+
+    ngx_http_gray_look_at_waiters(w);
 }
 
 
@@ -394,6 +405,7 @@ ngx_http_gray_poll_handler(ngx_event_t *ev)
 
     } else if (w->loading || gray_runtime_stale(w->runtime)) {
         ngx_http_gray_load(w);
+        ngx_http_gray_look_at_waiters(w);
     }
 }
 

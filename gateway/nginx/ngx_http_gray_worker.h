@@ -134,6 +134,10 @@ struct ngx_http_gray_worker_s {
     ngx_http_gray_route_t       *routes;
     uint32_t                     route_count;
 
+    ngx_queue_t                  waiters;    /* for their marks */
+    ngx_event_t                  wait;
+    uint64_t                     folder;     /* raised when it is another */
+
     uint64_t                     random;
     enum gray_reason             reason;     /* why there was no view */
 
