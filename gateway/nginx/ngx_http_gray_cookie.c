@@ -383,6 +383,13 @@ ngx_http_gray_issue(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx,
         ngx_http_gray_begin_cookie(&cookie, before, &changed);
         ngx_http_gray_add_mark(&cookie, release, verdict, unit_hash,
                                (uint32_t) view->policy->header->revision);
+
+        /* where no mark is made, this is what tells a first time */
+
+        if (!verdict->record) {
+            ngx_http_gray_count_admission(evidence->worker, view, verdict,
+                                          ctx->traffic_class);
+        }
     }
 
     if (in->anonymous_used
