@@ -41,13 +41,21 @@ everyone(UNITS[20:], ("v1", "no-admit"))
 gray("thaw", "cart-2", "--runtime", RUN)
 until(lambda: told(UNITS[20]) == ("v2", "share"))
 
-# the share shrinks to nobody (a new attempt may do that): who is in stays in
+# the release is taken away and comes back for nobody: who is in stays in
 with open(WORK + "/docs.yaml", encoding="utf-8") as file:
-    docs = file.read()
-with open(WORK + "/docs.yaml", "w", encoding="utf-8") as file:
-    file.write(docs.replace("share: 50", "share: 0") + "\nattempt: 2\n")
-gray("publish", "-f", WORK + "/docs.yaml", "--runtime", RUN, "--wait", "10",
-     "--allow-drop", "cart-2")
+    service, _, release = file.read().partition("\n---\n")
+
+
+def publish(docs, *options):
+    with open(WORK + "/docs.yaml", "w", encoding="utf-8") as file:
+        file.write(docs)
+    gray("publish", "-f", WORK + "/docs.yaml", "--runtime", RUN, "--wait",
+         "10", *options)
+
+
+publish(service + "\n", "--prune")
+everyone(half, ("v1", "none"))
+publish(service + "\n---\n" + release.replace("share: 50", "share: 0"))
 everyone(UNITS[21:], ("v1", "out-of-share"))
 everyone(half, ("v2", "mark"))
 

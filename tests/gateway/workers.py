@@ -3,6 +3,7 @@
 
 Called by workers_of_another_user_sign_and_count.vtc.
 """
+import itertools
 import json
 import os
 import pwd
@@ -39,7 +40,20 @@ name, value, _ = ask("/", {"Cookie": "uid=alice"}).cookie
 assert len(read_cookie(value)["marks"]) == 1
 gray("keys", "rotate", "--runtime", RUN)
 newest = str(keys()[0][0])
-until(lambda: ask("/", {"Cookie": "uid=x"}).cookie[1].split(".")[1] == newest)
+UNITS = itertools.count()
+
+
+def newcomer():
+    """The cookie of somebody who was never here."""
+    return ask("/", {"Cookie": "uid=n%d" % next(UNITS)}).cookie
+
+
+until(lambda: newcomer()[1].split(".")[1] == newest)
+
+# and into the tables of marks they write: what one let in, both know
+assert ask("/", {"Cookie": "uid=marked"}).explain["reason"] == "share"
+assert {ask("/", {"Cookie": "uid=marked"}).explain["reason"]
+        for _ in range(20)} == {"mark"}
 
 # woken, not only polled: far less than the poll passes
 gray("publish", "-f", WORK + "/docs.yaml", "--runtime", RUN, "--wait", "10")
@@ -72,7 +86,7 @@ assert complaints() == 0
 gray("keys", "rotate", "--group", "root", "--runtime", RUN)
 until(lambda: complaints() == 2)            # each worker once
 gray("keys", "rotate", "--group", "root", "--runtime", RUN)
-assert ask("/", {"Cookie": "uid=alice"}).cookie is None
+assert newcomer() is None
 sick = doctor()["signing"]
 assert sick["level"] == "fail", sick
 words = sick["advice"].split()
@@ -80,7 +94,6 @@ assert words == ["gray", "keys", "rotate", "--group", "www-data"], sick
 gray(*words[1:], "--runtime", RUN)
 assert doctor()["signing"]["level"] == "ok"
 newest = str(keys()[0][0])
-until(lambda: (ask("/", {"Cookie": "uid=y"}).cookie or ("", "..", ""))[1]
-      .split(".")[1] == newest)
+until(lambda: (newcomer() or ("", "..", ""))[1].split(".")[1] == newest)
 gray("publish", "-f", WORK + "/docs.yaml", "--runtime", RUN, "--wait", "10")
 assert complaints() == 2
