@@ -9,7 +9,10 @@ with split_clients and map, with Lua, and of HAProxy, all set up for the same
 release: 10 % of the users by the cookie `uid` meet v2, testers by a header.
 The scene: one keep-alive client, uid cookie, 8 request headers, keep-alive
 upstreams.  Per request = (count of the long run - count of the short run) /
-(difference in requests), so that start-up falls out.
+(difference in requests), so that start-up falls out.  Marks are on, as they are
+by default: each request asks for its unit's mark.  Scenes of their own tell the
+users who are in by their mark (no cookie of ours), those who are out (the
+look-up misses), and the same release without marks (`stickiness: none`).
 Then the CPU time of all of them in one paired run, round by round.
 
 usage: gateway.py BUILD [instructions|cpu|all]
@@ -137,13 +140,14 @@ backend v2
 """
 
 
-def documents(v1, v2):
+def documents(v1, v2, stickiness):
     return json.dumps([
         {"kind": "Service", "name": "cart", "baseline": {"version": "v1"},
          "versions": {"v1": {"endpoints": [f"127.0.0.1:{v1}"]},
                       "v2": {"endpoints": [f"127.0.0.1:{v2}"]}}},
         {"kind": "Release", "name": "cart-2", "unit": {"cookie": "uid"},
          "services": [{"service": "cart", "version": "v2"}],
+         "stickiness": stickiness,
          "admission": {"share": 10, "allow": [
              {"header": {"name": "x-canary", "exact": "always"}}]}}])
 
@@ -235,10 +239,11 @@ class Bench:
         else:
             path = d + "/nginx.conf"
             command = ["nginx", "-p", d, "-e", d + "/error.log", "-c", path]
-            if name in ("gray", "gray_cookie"):
+            if name.startswith("gray"):
                 conf = conf_gray(d, port, self.v1, self.v2,
                                  self.build + "/lib/ngx_http_gray_module.so",
-                                 self.folder())
+                                 self.folder(d, "none" if name == "gray_none"
+                                             else "monotonic"))
             else:
                 conf = {"plain": conf_plain, "plain_cookie": conf_plain,
                         "split_clients": conf_split,
@@ -247,16 +252,29 @@ class Bench:
             f.write(conf)
         return command
 
-    def folder(self):
-        path = os.path.join(self.dir, "runtime")
-        if not os.path.exists(path + "/policy.snap"):
-            docs = os.path.join(self.dir, "docs.json")
-            with open(docs, "w", encoding="utf-8") as f:
-                f.write(documents(self.v1, self.v2))
-            subprocess.run([self.build + "/bin/gray", "publish", "-f", docs,
-                            "--runtime", path], check=True,
-                           stdout=subprocess.DEVNULL)
+    def folder(self, d, stickiness):
+        """A runtime folder of its own for each run: in each of them the same
+        users are new, and have their marks from then on."""
+        path, docs = d + "/runtime", d + "/docs.json"
+        with open(docs, "w", encoding="utf-8") as f:
+            f.write(documents(self.v1, self.v2, stickiness))
+        subprocess.run([self.build + "/bin/gray", "publish", "-f", docs,
+                        "--runtime", path], check=True,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return path
+
+    def sample(self, side):
+        """Of the cookies, those of users who are in, or out, by the share."""
+        docs = os.path.join(self.dir, "sample.json")
+        with open(docs, "w", encoding="utf-8") as f:
+            f.write(documents(self.v1, self.v2, "monotonic"))
+        said = subprocess.run(
+            [self.build + "/bin/gray", "sample", "cart-2", "-f", docs, "--ids",
+             "-", "-n", "50", "-o", "json"], check=True, text=True,
+            input="".join(c.removeprefix("uid=") + "\n"
+                          for c in self.cookies),
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+        return ["uid=" + row["id"] for row in json.loads(said)[side]]
 
     def gray_cookies(self, port):
         """Cookies of users who are in, each with the cookie it was given."""
@@ -285,10 +303,11 @@ class Bench:
         cookies = self.cookies
         if name == "gray_cookie":
             cookies = self.admitted = self.gray_cookies(port)
-            client.load(len(cookies), cookies)
         elif name == "plain_cookie":  # the very requests of gray_cookie
             cookies = self.admitted
-            client.load(len(cookies), cookies)
+        elif name in ("gray_in", "gray_out"):
+            cookies = self.sample(name.removeprefix("gray_"))
+        client.load(len(cookies), cookies)
         client.load(requests, cookies)
         client.socket.close()
         child.send_signal(signal.SIGUSR1 if name == "haproxy"
@@ -299,17 +318,20 @@ class Bench:
 
     def instructions(self):
         each = {}
-        for name in ("plain", "gray", "gray_cookie", "plain_cookie",
-                     "split_clients", "lua", "haproxy"):
+        for name in ("plain", "gray", "gray_in", "gray_out", "gray_none",
+                     "gray_cookie", "plain_cookie", "split_clients", "lua",
+                     "haproxy"):
             short, long = self.count(name, SHORT), self.count(name, LONG)
             each[name] = (long - short) / (LONG - SHORT)
-            label = {"gray": "gateway", "gray_cookie": "gateway_cookie"}.get(
-                name, name)
+            label = name.replace("gray", "gateway")
             print(f"{label}_user_instructions {each[name]:.0f} "
                   "instructions/request", flush=True)
         # Each against plain proxy_pass with the very same requests.
         for label, name, peer in (
                 ("gateway", "gray", "plain"),
+                ("gateway_in", "gray_in", "plain"),
+                ("gateway_out", "gray_out", "plain"),
+                ("gateway_none", "gray_none", "plain"),
                 ("gateway_cookie", "gray_cookie", "plain_cookie"),
                 ("gateway_cookie_against_no_cookie", "gray_cookie", "plain"),
                 ("split_clients", "split_clients", "plain"),
