@@ -316,6 +316,21 @@ ngx_http_gray_begin_cookie(struct gray_cookie *cookie,
 }
 
 
+static ngx_uint_t
+ngx_http_gray_admits(const struct gray_colour *colour)
+{
+    uint32_t  i;
+
+    for (i = 0; i < colour->arm_count; i++) {
+        if (colour->arms[i].admit) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 /*
  * Prepares Set-Cookie when a unit was admitted here, or an id issued, and
  * the request does not already carry a cookie that says the same.
@@ -336,15 +351,7 @@ ngx_http_gray_issue(ngx_http_request_t *r, ngx_http_gray_ctx_t *ctx,
     const struct gray_release  *release;
     const struct gray_verdict  *verdict;
 
-    changed = 0;
-
-    for (i = 0; i < colour->arm_count; i++) {
-        if (colour->arms[i].admit) {
-            changed = 1;
-        }
-    }
-
-    if (!changed && !in->anonymous_used) {
+    if (!ngx_http_gray_admits(colour) && !in->anonymous_used) {
         return NGX_OK;
     }
 
