@@ -318,6 +318,8 @@ static int move_slot(const struct gray_marks *marks, uint64_t *slot,
             return error;
         }
         if (mark_swap(place, &value, value | GRAY_SLOT_MOVED)) {
+            /* `used` of both say what stands where: see limit_of(). */
+            __atomic_fetch_sub(&table->live->used, 1, __ATOMIC_RELAXED);
             return 0;
         }
     }

@@ -19,8 +19,9 @@
 
 #include "runtime/mark_slot.h"
 
-#define TRIES 64u /* lost races of one call; each one is somebody's progress   \
-                   */
+#define TRIES                                                                  \
+    64u /* lost races of one call; each one is somebody's progress             \
+         */
 #define BUCKET_WORDS (GRAY_MARKS_BUCKET / 8)
 
 /* ---- moves ------------------------------------------------------------------
@@ -264,12 +265,36 @@ static int change_value(const struct want *want, uint64_t *place,
     return -EAGAIN;
 }
 
-static int change_in(const struct gray_mark_table *table, bool grows,
+/* So many keys may stand in a table before nobody new is put there. */
+static uint64_t full(const struct gray_mark_table *table)
+{
+    return gray_mark_table_room(table) / 100 * GRAY_MARKS_FULL_PERCENT;
+}
+
+/* While it grows, whatever stands in the old table must find room in the next
+ * one: together they take no more than that has room for. */
+static uint64_t limit_of(const struct gray_marks *marks,
+                         const struct gray_mark_table *table)
+{
+    bool old = table == &marks->table;
+    uint64_t limit = full(table), both, other;
+
+    if (marks->next.file == NULL) {
+        return limit;
+    }
+    both = full(&marks->next);
+    other = gray_mark_table_used(old ? &marks->next : &marks->table);
+    both = both > other ? both - other : 0;
+    return limit < both ? limit : both;
+}
+
+static int change_in(const struct gray_marks *marks,
+                     const struct gray_mark_table *table,
                      const struct want *want, uint64_t *ret_found)
 {
+    bool grows = table == &marks->table && marks->next.file != NULL;
     bool claims = want->take || want->from == 0;
-    uint64_t limit =
-        gray_mark_table_room(table) / 100 * GRAY_MARKS_FULL_PERCENT;
+    uint64_t limit = claims ? limit_of(marks, table) : 0;
     uint32_t tries;
 
     for (tries = 0; tries < TRIES; tries++) {
@@ -282,7 +307,7 @@ static int change_in(const struct gray_mark_table *table, bool grows,
         case MARK_HERE:
             return change_value(want, mark_slot_value(table, slot), ret_found);
         case MARK_CLOSED:
-            return GO_ON;
+            return grows ? GO_ON : -EAGAIN;
         case MARK_FREE:
             return -ENOENT;
         case MARK_BUSY:
@@ -305,7 +330,6 @@ static int change(const struct gray_marks *marks, const struct want *want,
                   uint64_t *ret_found)
 {
     const struct gray_mark_table *table = &marks->table;
-    bool grows = marks->next.file != NULL;
     int error;
 
     for (;;) {
@@ -318,14 +342,13 @@ static int change(const struct gray_marks *marks, const struct want *want,
         if (!table->writable) {
             return -EPERM;
         }
-        error = change_in(table, grows, want, ret_found);
+        error = change_in(marks, table, want, ret_found);
         if (error != GO_ON) {
             return error;
         }
-        if (!grows) {
+        if (table == &marks->next || marks->next.file == NULL) {
             return -EAGAIN;
         }
-        grows = false;
         table = &marks->next;
     }
 }

@@ -93,7 +93,7 @@ struct gray_marks_file {
     uint32_t state;      /* enum gray_table_state; atomic */
     char name[GRAY_NAME_MAX + 1]; /* of the release, for people */
     uint8_t pad[4096 - 64 - 184];
-    uint64_t used;       /* keys claimed; atomic; in a cache line of its own */
+    uint64_t used;       /* keys that stand here; atomic; in a cache line of its own */
     uint64_t tail[7];
 };
 /* Whoever may write the file may write anything into it at any time: so what
@@ -129,8 +129,8 @@ int gray_mark_table_open(struct gray_mark_table *ret_table, int marks_fd,
                          uint64_t scope, uint32_t number, uid_t owner,
                          bool writable, struct gray_problem *ret_problem);
 void gray_mark_table_close(struct gray_mark_table *table);
-/* Keys claimed, slots, and the state as they stand now; 0 where none is
- * mapped. */
+/* Keys that were claimed and did not move on, slots, and the state, as they
+ * stand now; 0 where none is mapped. */
 uint64_t gray_mark_table_used(const struct gray_mark_table *table);
 uint64_t gray_mark_table_room(const struct gray_mark_table *table);
 enum gray_table_state gray_mark_table_state(const struct gray_mark_table *table);

@@ -66,8 +66,8 @@ void tables_make(const struct tables *tables, uint32_t number,
                      0);
 }
 
-void tables_map(const struct tables *tables, bool writable,
-                struct gray_marks *ret_marks)
+bool tables_try_map(const struct tables *tables, bool writable,
+                    struct gray_marks *ret_marks)
 {
     uint32_t word = gray_word_number((void *)(uintptr_t)&tables->folder,
                                      TABLE_SCOPE);
@@ -75,17 +75,23 @@ void tables_map(const struct tables *tables, bool writable,
 
     memset(ret_marks, 0, sizeof(*ret_marks));
     runtime_word_tables(&tables->folder.control->words[word], &table, &next);
-    assert_int_not_equal(table, 0);
-    assert_int_equal(gray_mark_table_open(&ret_marks->table, tables->marks_fd,
-                                          TABLE_SCOPE, table, geteuid(),
-                                          writable, NULL),
-                     0);
-    if (next != 0) {
-        assert_int_equal(
-            gray_mark_table_open(&ret_marks->next, tables->marks_fd,
-                                 TABLE_SCOPE, next, geteuid(), writable, NULL),
-            0);
+    if (gray_mark_table_open(&ret_marks->table, tables->marks_fd, TABLE_SCOPE,
+                             table, geteuid(), writable, NULL) != 0) {
+        return false;
     }
+    if (next != 0 &&
+        gray_mark_table_open(&ret_marks->next, tables->marks_fd, TABLE_SCOPE,
+                             next, geteuid(), writable, NULL) != 0) {
+        tables_unmap(ret_marks);
+        return false;
+    }
+    return true;
+}
+
+void tables_map(const struct tables *tables, bool writable,
+                struct gray_marks *ret_marks)
+{
+    assert_true(tables_try_map(tables, writable, ret_marks));
 }
 
 void tables_unmap(struct gray_marks *marks)

@@ -26,6 +26,9 @@ void tables_make(const struct tables *tables, uint32_t number,
 /* Maps what `control` names of TABLE_SCOPE now. */
 void tables_map(const struct tables *tables, bool writable,
                 struct gray_marks *ret_marks);
+/* The same for a process that may find that they changed under it: false. */
+bool tables_try_map(const struct tables *tables, bool writable,
+                    struct gray_marks *ret_marks);
 void tables_unmap(struct gray_marks *marks);
 /* The key of a number, or of a text. */
 struct gray_mark_key key_number(const struct gray_mark_table *table,
