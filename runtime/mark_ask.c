@@ -100,15 +100,6 @@ bool runtime_marked_waits(const struct gray_view *view,
     }
 }
 
-static bool is_full(const struct gray_marks *marks)
-{
-    const struct gray_mark_table *table =
-        marks->next.file != NULL ? &marks->next : &marks->table;
-
-    return gray_mark_table_used(table) * 100 >=
-           gray_mark_table_room(table) * GRAY_MARKS_FULL_PERCENT;
-}
-
 enum gray_reason runtime_marked_closed(const struct gray_marked *marked,
                                        const struct gray_release *release,
                                        const struct gray_marks *marks, bool in,
@@ -126,7 +117,7 @@ enum gray_reason runtime_marked_closed(const struct gray_marked *marked,
     }
     if ((strict && (writer != GRAY_WRITER_OK || !alive)) ||
         ((strict || release->stickiness == GRAY_STICKY_ENTITY) &&
-         is_full(marks))) {
+         gray_marks_full(marks))) {
         return GRAY_REASON_MARKS_CLOSED;
     }
     return GRAY_REASON_NONE;

@@ -232,6 +232,39 @@ enum gray_mark_found gray_mark_find(const struct gray_marks *marks,
     return GRAY_FIND_UNKNOWN;
 }
 
+/* ---- room ----- */
+
+/* So many keys may stand in a table before nobody new is put there. */
+static uint64_t full(const struct gray_mark_table *table)
+{
+    return gray_mark_table_room(table) / 100 * GRAY_MARKS_FULL_PERCENT;
+}
+
+/* While it grows, whatever stands in the old table must find room in the next
+ * one: together they take no more than that has room for. */
+static uint64_t limit_of(const struct gray_marks *marks,
+                         const struct gray_mark_table *table)
+{
+    bool old = table == &marks->table;
+    uint64_t limit = full(table), both, other;
+
+    if (marks->next.file == NULL) {
+        return limit;
+    }
+    both = full(&marks->next);
+    other = gray_mark_table_used(old ? &marks->next : &marks->table);
+    both = both > other ? both - other : 0;
+    return limit < both ? limit : both;
+}
+
+bool gray_marks_full(const struct gray_marks *marks)
+{
+    const struct gray_mark_table *table =
+        marks->next.file != NULL ? &marks->next : &marks->table;
+
+    return gray_mark_table_used(table) >= limit_of(marks, table);
+}
+
 /* ---- take and move
  * ------------------------------------------------------------------- */
 
@@ -263,29 +296,6 @@ static int change_value(const struct want *want, uint64_t *place,
         }
     }
     return -EAGAIN;
-}
-
-/* So many keys may stand in a table before nobody new is put there. */
-static uint64_t full(const struct gray_mark_table *table)
-{
-    return gray_mark_table_room(table) / 100 * GRAY_MARKS_FULL_PERCENT;
-}
-
-/* While it grows, whatever stands in the old table must find room in the next
- * one: together they take no more than that has room for. */
-static uint64_t limit_of(const struct gray_marks *marks,
-                         const struct gray_mark_table *table)
-{
-    bool old = table == &marks->table;
-    uint64_t limit = full(table), both, other;
-
-    if (marks->next.file == NULL) {
-        return limit;
-    }
-    both = full(&marks->next);
-    other = gray_mark_table_used(old ? &marks->next : &marks->table);
-    both = both > other ? both - other : 0;
-    return limit < both ? limit : both;
 }
 
 static int change_in(const struct gray_marks *marks,

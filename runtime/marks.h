@@ -189,6 +189,8 @@ int gray_mark_take(const struct gray_marks *marks, struct gray_mark_key key,
 int gray_mark_move(const struct gray_marks *marks, struct gray_mark_key key,
                    uint64_t from, uint64_t to, enum gray_mark_by by,
                    uint64_t *ret_found);
+/* Is there no room for anybody new, so that a take would say -ENOSPC? */
+bool gray_marks_full(const struct gray_marks *marks);
 /* A value as of now; revision and moment in what a table counts them; each
  * number that is too large for its bits becomes the largest. */
 uint64_t gray_mark_value(const struct gray_marks_file *file,

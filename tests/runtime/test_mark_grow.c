@@ -300,7 +300,7 @@ static void a_full_table_that_grows_takes_who_is_new(void **state)
 {
     struct world *world = *state;
     struct gray_marks marks;
-    uint64_t i, in, found;
+    uint64_t i, in, found, at = 0;
     int error = 0;
 
     tables_map(&world->tables, true, &marks);
@@ -318,10 +318,25 @@ static void a_full_table_that_grows_takes_who_is_new(void **state)
                      0);
     tables_map(&world->tables, true, &marks);
     assert_false(gray_marks_crowded(&marks));
+    assert_false(gray_marks_full(&marks));
     assert_int_equal(
         gray_mark_take(&marks, key_number(&marks.table, i), in, &found), 0);
     assert_int_equal(asked(&marks, i), GRAY_FIND_FOUND);
     assert_int_equal(gray_mark_table_used(&marks.next), 1);
+    /* And not more than there is room for when all is moved. */
+    for (error = 0; error == 0; i++) {
+        bool full = gray_marks_full(&marks);
+
+        error =
+            gray_mark_take(&marks, key_number(&marks.table, i), in, &found);
+        assert_int_equal(full, error == -ENOSPC);
+    }
+    assert_int_equal(gray_marks_copy(&marks, &at, UINT64_MAX, NULL), 1);
+    assert_true(gray_mark_table_used(&marks.next) <=
+                gray_mark_table_room(&marks.next) / 100 *
+                    GRAY_MARKS_FULL_PERCENT);
+    assert_int_equal(gray_mark_table_used(&marks.table), 0);
+    assert_int_equal(gray_mark_table_used(&marks.next), i - 1);
     tables_unmap(&marks);
 }
 

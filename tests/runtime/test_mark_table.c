@@ -63,8 +63,11 @@ static void a_table_takes_what_it_has_room_for_and_no_more(void **state)
         int error = 0;
 
         for (i = 0; error == 0; i++) {
+            bool full = gray_marks_full(marks);
+
             error = gray_mark_take(marks, key_number(&marks->table, i), in,
                                    &found);
+            assert_int_equal(full, error == -ENOSPC);
         }
         assert_int_equal(error, -ENOSPC);
         taken = i - 1;
