@@ -23,6 +23,7 @@
 #define MARKS_LIMBO_MS 5000       /* they are looked at for so long */
 #define MARKS_REFRESH_MS 100      /* between two looks into readers/ */
 #define MARKS_POLL_MS 50          /* a sleep is never longer */
+#define MARKS_BUSY_MS 5           /* while something goes on beside */
 #define MARKS_RETRY_MS 100        /* between two tries with a full disk */
 #define MARKS_WAKE_ALL 64u        /* readers that are woken for any batch */
 
@@ -44,6 +45,10 @@ struct scope {
     struct gray_marks marks;   /* changed under `maps` */
     bool rebuild;              /* the journal is to be read into its table */
     bool swept;                /* marks whose records are gone were looked for */
+    int64_t sweep_at;          /* ms, monotonic */
+    int grow;                  /* how far its growth is (grow.c) */
+    int64_t grow_until, grow_look;
+    uint64_t grow_at;
     struct scope_counts counts;
 };
 
@@ -153,6 +158,9 @@ struct marks {
 
     struct work *work; /* queued, the oldest first; under `lock` */
     uint64_t work_last;
+    struct rebuild *rebuild; /* under way; NULL: none */
+    bool growing;            /* some table is */
+    int64_t grow_look;       /* ms, monotonic */
     struct redis *redis; /* NULL: there is none */
 
     _Atomic uint64_t sequence, bytes_behind, commits;
@@ -250,6 +258,27 @@ uint64_t scope_peek(const struct scope *scope, struct gray_mark_key key);
 /* Persists scopes that changed, in a transaction of their own. */
 int scopes_keep(struct marks *marks, struct scope *const *scopes, size_t count,
                 struct gray_problem *ret_problem);
+/* Maps what `control` names for it now. */
+int scopes_remap(struct marks *marks, struct scope *scope,
+                 struct gray_problem *ret_problem);
+
+/* ---- rebuild.c ------------------------------------------------------------------------- */
+
+/* Begins, watches and ends passes; whether one is under way. */
+bool rebuild_step(struct marks *marks);
+void rebuild_end(struct marks *marks);
+/* Is what a start reads of the journal sound?  -EILSEQ. */
+int rebuild_check(struct marks *marks, struct gray_problem *ret_problem);
+
+/* ---- sweep.c, grow.c --------------------------------------------------------------------- */
+
+/* Looks for marks without a record, where it is time. */
+void sweep_step(struct marks *marks);
+/* One step of every table that grows; whether one is being copied. */
+bool grow_step(struct marks *marks);
+/* Until the table is not crowded; for who puts many. 0, or -1. */
+int grow_whole(struct marks *marks, struct scope *scope);
+
 /* ---- work.c ----------------------------------------------------------------------------- */
 
 /* Adds what queued work leads to to the batch; whether there is more. */

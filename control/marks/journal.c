@@ -295,6 +295,15 @@ int journal_reader_open(struct journal *journal, const char *state,
     return begin(journal, MDB_RDONLY, ret_problem);
 }
 
+bool journal_exists(const char *state)
+{
+    char path[PATH_MAX];
+
+    return snprintf(path, sizeof(path), "%s/" JOURNAL_FOLDER "/data.mdb",
+                    state) < (int)sizeof(path) &&
+           access(path, F_OK) == 0;
+}
+
 void journal_close(struct journal *journal)
 {
     if (journal->env != NULL) {

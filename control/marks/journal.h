@@ -72,6 +72,8 @@ int journal_open(struct journal *journal, const char *state, uint64_t map_size,
 /* The same journal, for reading, in this process or a child; no lock. */
 int journal_reader_open(struct journal *journal, const char *state,
                         uint64_t map_size, struct gray_problem *ret_problem);
+/* Was one ever made here? */
+bool journal_exists(const char *state);
 void journal_close(struct journal *journal);
 
 /* What goes into one transaction. Sequences follow the last one. */

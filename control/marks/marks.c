@@ -22,6 +22,7 @@ static void marks_free(struct marks *marks)
     if (marks == NULL) {
         return;
     }
+    rebuild_end(marks);
     readers_close(marks);
     work_free(marks);
     scopes_free(marks);
@@ -120,8 +121,10 @@ int marks_open(struct marks **ret_marks, const struct marks_options *options,
         return runtime_problem_set(ret_problem, ENOMEM, "memory",
                                    "Out of memory.");
     }
-    error = journal_open(&marks->journal, options->state, options->map_size,
-                         &problem);
+    error = rebuild_check(marks, &problem);
+    error = error != 0 ? error
+                       : journal_open(&marks->journal, options->state,
+                                      options->map_size, &problem);
     if (error == 0 || error == -EROFS) {
         int loaded = scopes_load(marks, error == 0 ? &problem : NULL);
 
@@ -174,6 +177,7 @@ static int follow(struct marks *marks, struct gray_problem *ret_problem)
         return 0;
     }
     marks_drain_all(marks, NULL);
+    rebuild_end(marks);
     readers_close(marks);
     scopes_unmap(marks);
     marks_folder_close(marks);

@@ -10,7 +10,10 @@
  *
  *   drain.c   rings -> a batch          settle.c  batch -> slots, wakes
  *   journal.c LMDB                      rebuild.c journal -> tables at boot
- *   work.c    revoke, import, repair    redis.c   put-if-absent
+ *   work.c    revoke                    put.c     import, repair
+ *   scopes.c  whose table is whose      grow.c    tables that grow
+ *   sweep.c   marks without a record    look.c    what people are shown
+ *   redis.c   put-if-absent             thread.c  the rounds of all this
  *
  * Threads: marks_open() and marks_close() by the control thread; the calls
  * below marked (any) by any thread, the others by the control thread.  Calls
@@ -116,20 +119,29 @@ int marks_put(struct marks *marks, uint64_t scope, const struct marks_put *puts,
 
 /* ---- looking (any) ---------------------------------------------------------------- */
 
-/* {unit, state, durable, variant, attempt, revision, minute, history: [...]} of
- * one unit; history from the journal, oldest first. New reference. */
+/* {unit, state, durable, variant, attempt, revision, minute, at, history:
+ * [...]} of one unit; state as below, or "unknown" while the table is not
+ * ready; history from the journal (rows as below, kind: admit, revoke, repair,
+ * import or void), oldest first, the newest 1,000. Reads the whole log. New
+ * reference. */
 json_t *marks_get(struct marks *marks, uint64_t scope, uint8_t space,
                   const char *unit, struct gray_problem *ret_problem);
 /* Marks as they stand, in the order of the journal, from sequence `after` on,
  * at most `limit`; `state` 0: any. {marks: [{sequence, unit, state, variant,
- * attempt, revision, at, stage, entrance, reader, reason, actor}], next}. */
+ * attempt, revision, at, stage, space, kind, entrance, reader, reason, actor}],
+ * next}; next 0: these were the last.  A unit that is no UTF-8 is null, with
+ * its bytes as unitHex; null alone: its text was lost.  At most 10,000. */
 json_t *marks_list(struct marks *marks, uint64_t scope, uint8_t state,
                    uint64_t after, size_t limit,
                    struct gray_problem *ret_problem);
 /* Of one scope: {in, out, revoked, hold, pending, notDurable, void, late,
- * table: {marks, room, bytes, state, growing}, journal: {sequence, lag,
- * lagMs, bytes}, writer: "ok"|"full"|"failed", redis, queued, closed}; NULL
- * scope 0: of the writer as a whole. New reference. */
+ * refused, table: {marks, room, bytes, state: "ready"|"rebuilding"|"broken"|
+ * "missing", growing}, journal: {sequence, lag (bytes of rings that are not in
+ * it), lagMs, bytes}, writer: "ok"|"full"|"failed", trouble (a sentence, or
+ * ""), redis: "none"|"ok"|"lost", queued, closed}; counts are taken from the
+ * table now.  Scope 0: of the writer as a whole: {journal, commits,
+ * badRecords, lostRecords, strays, queued, writer, trouble, redis}. New
+ * reference. */
 json_t *marks_status(struct marks *marks, uint64_t scope,
                      struct gray_problem *ret_problem);
 enum gray_writer_state marks_writer(const struct marks *marks);

@@ -140,8 +140,14 @@ static int run_put(struct marks *marks, uint64_t number, const void *context,
     for (size_t i = 0; i < call->count && error == 0;) {
         if (put_one(marks, call, scope, &call->puts[i]) >= 0) {
             i++;
-        } else {
-            error = marks_drain_all(marks, ret_problem);
+            continue;
+        }
+        error = marks_drain_all(marks, ret_problem);
+        if (error == 0 && gray_marks_crowded(&scope->marks) &&
+            grow_whole(marks, scope) != 0) {
+            error = runtime_problem_set(ret_problem, ENOSPC, "table-full",
+                                        "The mark table has no room and does "
+                                        "not grow.");
         }
     }
     return error != 0 ? error : marks_drain_all(marks, ret_problem);

@@ -359,8 +359,16 @@ static int table_keep(struct marks *marks, struct scope *scope)
     tables_put(marks, scope, &table, number,
                next_number != 0 ? &next : NULL, next_number);
     scope->rebuild = false;
-    scope->swept = false;
     return 1;
+}
+
+int scopes_remap(struct marks *marks, struct scope *scope,
+                 struct gray_problem *ret_problem)
+{
+    return table_keep(marks, scope) == 1
+               ? 0
+               : runtime_problem_set(ret_problem, EIO, "no-table",
+                                     "Its tables cannot be mapped.");
 }
 
 int scopes_attach(struct marks *marks, struct gray_problem *ret_problem)
@@ -464,16 +472,18 @@ int scopes_prepare(struct marks *marks, const struct marks_scope *wanted,
     }
     error = error != 0 ? error
                        : scopes_keep(marks, changed, changes, ret_problem);
-    for (size_t i = 0; i < count && error == 0; i++) {
+    /* Whoever is in is served, whatever the journal takes now. */
+    for (size_t i = 0; i < count; i++) {
         struct scope *scope = scope_find(marks, wanted[i].scope);
+        int made = 0;
 
-        if (scope->table == 0 && table_keep(marks, scope) == 0) {
-            error = table_make(marks, scope, ret_problem);
+        if (scope != NULL && scope->table == 0 &&
+            table_keep(marks, scope) == 0 && scope->known) {
+            made = table_make(marks, scope, error == 0 ? ret_problem : NULL);
         }
+        error = error != 0 ? error : made;
     }
-    if (error == 0) {
-        marks->revision = revision;
-    }
+    marks->revision = revision;
     free(changed);
     return error;
 }

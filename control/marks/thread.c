@@ -310,7 +310,8 @@ static int sleep_ms(const struct marks *marks)
         now - marks->limbo[marks->limbo_count - 1]->since < MARKS_REFRESH_MS) {
         return 1;
     }
-    return MARKS_POLL_MS;
+    return marks->rebuild != NULL || marks->growing ? MARKS_BUSY_MS
+                                                    : MARKS_POLL_MS;
 }
 
 static void rest(struct marks *marks)
@@ -349,8 +350,13 @@ static void *marks_main(void *context)
     bool ending = false;
 
     while (!ending) {
+        bool busy;
+
         answer_all(marks);
-        if (marks_round(marks) != 1) {
+        rebuild_step(marks);
+        sweep_step(marks);
+        busy = grow_step(marks);
+        if (marks_round(marks) != 1 && !busy) {
             rest(marks);
         }
         pthread_mutex_lock(&marks->lock);

@@ -120,7 +120,8 @@ def check_documented(root):
     public += ["policy/policy.h"]
     public += [f"control/{name}.h" for name in (
                    "store/store", "audit/audit", "identity/identity",
-                   "release/release", "publish/publisher", "call/call",
+                   "release/release", "publish/publisher", "marks/marks",
+                   "call/call",
                    "change/change", "read/read",
                    "rest/rest")]
     for path in public:

@@ -5,6 +5,7 @@
  * test.
  * Read next: fixture.h.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -187,13 +188,31 @@ int teller_take(struct teller *teller, const char *unit,
                           value_of(teller, slot), ret_found);
 }
 
+struct pushing {
+    struct teller *teller;
+    const char *unit;
+    enum gray_slot_state answer, slot;
+};
+
+static bool pushed(void *context)
+{
+    struct pushing *p = context;
+    int result = teller_push(p->teller, p->unit, p->answer, p->slot);
+
+    assert_true(result == 0 || result == -ENOBUFS);
+    return result == 0;
+}
+
 void teller_admit(struct teller *teller, const char *unit,
                   enum gray_slot_state answer, bool strict)
 {
     enum gray_slot_state slot = strict ? GRAY_SLOT_PENDING : answer;
+    struct pushing pushing;
     uint64_t found = 0;
 
-    assert_int_equal(teller_push(teller, unit, answer, slot), 0);
+    /* A full ring is full until the writer has taken some of it. */
+    pushing = (struct pushing){teller, unit, answer, slot};
+    assert_true(waits_for(pushed, &pushing));
     if (teller->runtime->kind == GRAY_READER_NGINX) {
         assert_int_equal(teller_take(teller, unit, slot, &found), 0);
     }
