@@ -145,6 +145,7 @@ static int prepare(struct publication *p)
     if (p->policy.model == NULL) {
         return CLI_EXIT_REFUSED;
     }
+    gray_model_warn_durable(p->policy.model, &p->policy.findings);
     status = read_before(p);
     if (status == 0 &&
         gray_gates_compare(p->before.model, p->policy.model,

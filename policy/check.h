@@ -180,16 +180,22 @@ bool gray_check_time(struct gray_check *c, const struct where *at,
 bool gray_check_rules(struct gray_check *c, const struct where *at,
                       json_t *value, const struct cond_scope *scope,
                       struct model_rule **ret_rules, uint32_t *ret_count);
-/* {cookie: uid}, "source", {path: {segment: 2}}, or a list of up to `max`. */
+/* {cookie: uid}, "source", {path: {segment: 2}}, or a list of up to `max`;
+ * beside one of them `alias`, a place too (NULL: not here). */
 bool gray_check_unit(struct gray_check *c, const struct where *at,
                      json_t *value, uint32_t max,
-                     struct model_unit *ret_units, uint32_t *ret_count);
+                     struct model_unit *ret_units, uint32_t *ret_count,
+                     struct model_unit *ret_alias);
 
 /* ---- documents ----------------------------------------------------------- */
 
 /* Each is false when its document had an error. */
 bool gray_check_service(struct gray_check *c, struct model_service *service);
 bool gray_check_release(struct gray_check *c, struct model_release *release);
+/* How a release keeps marks; then its stages, for which share, hold-back and
+ * order are known (model_marks.c). */
+bool gray_check_marks(struct gray_check *c, struct model_release *release);
+bool gray_check_stages(struct gray_check *c, struct model_release *release);
 /* Rules of a lane wait here until entrances are built. */
 struct lane_rules {
     struct model_rule *rules;

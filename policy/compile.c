@@ -20,7 +20,7 @@ static void build_free(struct build *build)
         &build->strings, &build->string_refs, &build->slots, &build->insns,
         &build->operands, &build->rules, &build->rulesets, &build->indexes,
         &build->sieves, &build->index_slots, &build->postings, &build->numbers,
-        &build->releases, &build->variants, &build->services, &build->routes,
+        &build->releases, &build->variants, &build->stages, &build->services, &build->routes,
         &build->selectors, &build->lanes, &build->entrances,
         &build->entrance_releases, &build->lists, &build->names[0],
         &build->names[1], &build->names[2], &build->names[3], &build->relocs,

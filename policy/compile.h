@@ -79,7 +79,7 @@ struct build {
 
     struct bytes strings, slots, insns, operands, rules, rulesets, indexes,
         sieves, index_slots, postings, numbers, releases, variants, services, routes,
-        selectors, lanes, entrances, entrance_releases, lists;
+        stages, selectors, lanes, entrances, entrance_releases, lists;
     struct bytes string_refs; /* struct gray_ref, by value in string_map */
     struct bytes names[4];    /* releases, services, lanes, entrances */
     struct bytes relocs;      /* uint32_t: places in operands to be moved */

@@ -71,6 +71,60 @@ static int put_rules(struct build *build, const struct model_release *from,
                          &out->match);
 }
 
+/* Stages and the rules that lead to them: rule i to stage i. */
+static int put_stages(struct build *build, const struct model_release *from,
+                      struct gray_release *out)
+{
+    struct model_rule *rules;
+    struct gray_stage *stage;
+    uint32_t i;
+    int result = -1;
+
+    out->stages.first = COUNT(build->stages, struct gray_stage);
+    out->stages.count = from->stage_count;
+    rules = calloc(from->stage_count + 1, sizeof(*rules));
+    if (rules == NULL) {
+        build->failed = build->no_memory = true;
+        return -1;
+    }
+    for (i = 0; i < from->stage_count; i++) {
+        const struct model_stage *own = &from->stages[i];
+        struct gray_ref name = build_name(build, own->name);
+
+        rules[i] = (struct model_rule){.name = own->name,
+                                       .when = own->when,
+                                       .lane = UINT32_MAX};
+        stage = bytes_add(build, &build->stages, sizeof(*stage));
+        if (stage == NULL) {
+            goto done;
+        }
+        *stage = (struct gray_stage){.name = name,
+                                     .share = own->share,
+                                     .writes = own->writes,
+                                     .on_missing = own->on_missing,
+                                     .on_unknown = own->on_unknown,
+                                     .space = own->space};
+    }
+    if (build_ruleset(build, rules, from->stage_count, false,
+                      &out->stage_rules) != 0) {
+        goto done;
+    }
+    if (out->stage_rules != GRAY_NONE) {
+        struct gray_ruleset *set =
+            TABLE(build->rulesets, struct gray_ruleset) + out->stage_rules;
+        struct gray_rule *first =
+            TABLE(build->rules, struct gray_rule) + set->rules.first;
+
+        for (i = 0; i < set->rules.count; i++) {
+            first[i].action = i;
+        }
+    }
+    result = 0;
+done:
+    free(rules);
+    return result;
+}
+
 /* Steps that have nothing to ask are left out, so that no request passes
  * them. */
 static void put_order(const struct model_release *from,
@@ -124,8 +178,17 @@ static int put_release(struct build *build, const struct model_release *from,
                                              from->units[i].name)
                                 : GRAY_NONE;
     }
-    out.stage_rules = out.alias_slot = GRAY_NONE;
+    out.alias_slot = from->alias.name.data == NULL
+                         ? GRAY_NONE
+                         : build_slot(build, from->alias.source,
+                                      from->alias.name);
+    out.durability = from->durability;
+    out.on_unknown = from->on_unknown;
+    out.mark_flags = from->mark_flags;
+    out.strict_timeout = from->strict_timeout;
+    out.admission_lease = from->admission_lease;
     if (put_rules(build, from, &out) != 0 ||
+        put_stages(build, from, &out) != 0 ||
         put_variants(build, from, &out.variants) != 0) {
         return -1;
     }

@@ -256,6 +256,7 @@ int build_write(struct build *build, struct gray_file *ret_file)
         {&p.numbers, &build->numbers, sizeof(uint32_t)},
         {&p.releases, &build->releases, sizeof(struct gray_release)},
         {&p.variants, &build->variants, sizeof(struct gray_variant)},
+        {&p.stages, &build->stages, sizeof(struct gray_stage)},
         {&p.services, &build->services, sizeof(struct gray_service)},
         {&p.routes, &build->routes, sizeof(struct gray_route)},
         {&p.selectors, &build->selectors, sizeof(struct gray_selector)},

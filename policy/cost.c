@@ -247,6 +247,8 @@ static uint32_t release_ns(const struct build *build, uint32_t number,
          i++) {
         ns += COST_UNIT_SLOT;
     }
+    ns += release->alias_slot == GRAY_NONE ? 0 : COST_UNIT_SLOT;
+    ns = cost_add(ns, set_ns(build, release->stage_rules, dearest));
     ns = cost_add(ns, set_ns(build, release->deny, dearest));
     ns = cost_add(ns, set_ns(build, release->allow, dearest));
     ns = cost_add(ns, set_ns(build, release->match, dearest));

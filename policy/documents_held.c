@@ -66,10 +66,13 @@ static json_t *copy_whole(const json_t *map)
 }
 
 /* A copy of the document whose own maps may be written to, and no deeper. */
-static json_t *held(const json_t *document, uint32_t share, uint32_t attempt)
+static json_t *held(const json_t *document, uint32_t share, uint32_t attempt,
+                    uint32_t dimension)
 {
     json_t *copy = copy_whole(document);
     const json_t *written = json_object_get(document, "admission");
+    json_t *moves = json_array_get(json_object_get(document, "dimensions"),
+                                   dimension);
     json_t *admission = json_is_object(written)
                             ? copy_whole(written)
                             : json_object();
@@ -84,6 +87,8 @@ static json_t *held(const json_t *document, uint32_t share, uint32_t attempt)
                             share % 10000 == 0
                                 ? json_integer(share / 10000)
                                 : json_real(share / 10000.0)) != 0 ||
+        (moves != NULL &&
+         json_object_set(admission, "dimension", moves) != 0) ||
         json_object_set(copy, "admission", admission) != 0 ||
         json_object_set_new(copy, "attempt", json_integer(attempt)) != 0) {
         json_decref(copy);
@@ -96,6 +101,14 @@ static json_t *held(const json_t *document, uint32_t share, uint32_t attempt)
 int gray_documents_hold(struct gray_documents *docs, const char *release,
                         uint32_t share, uint32_t attempt)
 {
+    return gray_documents_hold_dimension(docs, release, share, attempt,
+                                         UINT32_MAX);
+}
+
+int gray_documents_hold_dimension(struct gray_documents *docs,
+                                  const char *release, uint32_t share,
+                                  uint32_t attempt, uint32_t dimension)
+{
     for (size_t i = 0; i < docs->count; i++) {
         const char *kind, *name;
         json_t *tree, *copy;
@@ -105,7 +118,7 @@ int gray_documents_hold(struct gray_documents *docs, const char *release,
             strcmp(name, release) != 0) {
             continue;
         }
-        copy = held(tree, share, attempt);
+        copy = held(tree, share, attempt, dimension);
         if (copy == NULL) {
             return -1;
         }

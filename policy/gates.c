@@ -60,7 +60,7 @@ static void compare_identity(struct gates *g, const struct model_release *old,
                       "makes everyone who is in somebody else: keep the old "
                       "places first (new ones may follow them)");
     }
-    if (now->share < old->share) {
+    if (now->share < old->share && now->dimension == old->dimension) {
         gray_gate_say(g, GRAY_ERROR, GRAY_PROBLEM_SHARE_LOWERED,
                       "/admission/share",
                       "the share was %g and would be %g: users who are in "
@@ -77,12 +77,6 @@ static void compare_identity(struct gates *g, const struct model_release *old,
                       "mark of the old one, so it begins at share 0 (gray "
                       "stop %s first)",
                       old->attempt, now->name);
-    }
-    if (now->stickiness != old->stickiness &&
-        now->stickiness == GRAY_STICKY_NONE) {
-        gray_gate_say(g, GRAY_WARNING, GRAY_PROBLEM_MAY_DROP, "/stickiness",
-                      "marks are no longer looked at: whoever is in by a mark "
-                      "alone falls out");
     }
 }
 
@@ -199,17 +193,24 @@ static void compare_dimensions(struct gates *g,
                                const struct model_release *old,
                                const struct model_release *now)
 {
-    bool share = now->share > old->share;
+    /* A dimension that opens moves from nobody to its share. */
+    bool opens = now->dimension > old->dimension;
+    bool share = opens || now->share > old->share;
     bool require = gray_gate_require_changed(g, old, now);
     bool match = gray_gate_match_changed(g, old, now);
     if (share + require + match < 2) {
         return;
     }
     gray_gate_say(g, GRAY_ERROR, GRAY_PROBLEM_TWO_DIMENSIONS,
-                  share ? "/admission/share" : "/admission/match",
+                  opens   ? "/admission/dimension"
+                  : share ? "/admission/share"
+                          : "/admission/match",
                   "%s%s%s change in one revision; change one at a time, and "
                   "the next when the first is where it should be",
-                  share ? "share" : "", require ? share ? ", require"
+                  opens   ? "dimension"
+                  : share ? "share"
+                          : "",
+                  require ? share ? ", require"
                                                         : "require"
                                                 : "",
                   match ? ", match" : "");
@@ -236,6 +237,7 @@ static void compare_release(struct gates *g, const struct model_release *old,
     compare_entrances(g, old, now);
     compare_variants(g, old, now);
     gray_gate_rules(g, old, now);
+    gray_gate_marks(g, old, now);
     compare_dimensions(g, old, now);
 }
 

@@ -28,6 +28,9 @@ void gray_gate_say(struct gates *g, enum gray_severity severity,
 /* deny, allow, require and match of one release, before and after. */
 void gray_gate_rules(struct gates *g, const struct model_release *old,
                      const struct model_release *now);
+/* How marks are kept, stages and dimensions (gates_marks.c). */
+void gray_gate_marks(struct gates *g, const struct model_release *old,
+                     const struct model_release *now);
 /* Whether they let in others than before: `require` by its lists alone (its
  * text may not change), `match` by text or lists. */
 bool gray_gate_require_changed(struct gates *g,

@@ -294,6 +294,26 @@ static void lint_rule_tests(struct gray_check *c,
     }
 }
 
+/* Stages that only read never find a mark where nothing makes one. */
+static void lint_stages(struct gray_check *c,
+                        const struct model_release *release)
+{
+    uint32_t writing = 0;
+    for (uint32_t i = 0; i < release->stage_count; i++) {
+        const struct model_stage *stage = &release->stages[i];
+        writing +=
+            stage->writes || stage->on_missing == GRAY_MISSING_BACKFILL;
+        lint_never(c, stage->when);
+        lint_tests(c, stage->when, false);
+    }
+    if (release->stage_count != 0 && writing == 0) {
+        gray_check_say(c, GRAY_WARNING, GRAY_PROBLEM_NOTHING_WRITES,
+                       AT_KEY(NULL, "stages"),
+                       "no stage writes, so nobody is ever let in; write "
+                       "writes: true where a unit is created");
+    }
+}
+
 static void lint_release(struct gray_check *c,
                          const struct model_release *release)
 {
@@ -303,6 +323,7 @@ static void lint_release(struct gray_check *c,
     lint_rules(c, release->allow, release->allow_count);
     lint_rules(c, release->match, release->match_count);
     lint_never(c, release->require);
+    lint_stages(c, release);
     lint_rule_tests(c, release->deny, release->deny_count, text);
     lint_rule_tests(c, release->allow, release->allow_count, text);
     lint_rule_tests(c, release->match, release->match_count, text);
@@ -318,6 +339,29 @@ static void lint_release(struct gray_check *c,
                          "cookie to keep them"
                        : "requests without a unit stay with the baseline; "
                          "write anonymous: cookie to count them in");
+}
+
+void gray_model_warn_durable(const struct gray_model *model,
+                             struct gray_findings *findings)
+{
+    size_t first = findings->count;
+    for (uint32_t i = 0; i < model->release_count; i++) {
+        const struct model_release *release = &model->releases[i];
+        char document[sizeof("Release/") + GRAY_NAME_MAX];
+        struct gray_finding_head head = {.severity = GRAY_WARNING,
+                                         .problem = GRAY_PROBLEM_ONLY_IN_MEMORY,
+                                         .pointer = "/durability",
+                                         .document = document};
+        if (release->durability != GRAY_DURABLE_STRICT) {
+            continue;
+        }
+        snprintf(document, sizeof(document), "Release/%s", release->name);
+        gray_findings_add(findings, &head,
+                          "only grayd makes marks durable: without it this "
+                          "release admits nobody new (gray apply in place of "
+                          "gray publish, or durability: async)");
+    }
+    gray_model_locate(model, findings, first);
 }
 
 /* ---- all together -------------------------------------------------------- */

@@ -104,11 +104,34 @@ struct model_unit {
     struct model_text name;
 };
 
+/* Defaults of durability. */
+#define GRAY_STRICT_TIMEOUT_MS 50u
+#define GRAY_ADMISSION_LEASE_MS 10000u
+
+/* A part of a unit's life, in the order of asking. */
+struct model_stage {
+    const char *name;
+    struct cond *when;  /* NULL: always */
+    bool writes;
+    uint8_t on_missing; /* enum gray_on_missing */
+    uint8_t on_unknown; /* enum gray_on_unknown */
+    uint8_t space;      /* of its marks: 0, or of dimension space - 1 */
+    uint32_t share;     /* of its dimension, else of the release */
+};
+
 struct model_release {
     const char *name;
     const char *salt;
     int32_t priority;
     uint32_t share, holdback;
+    uint8_t durability, on_unknown, mark_flags; /* as in gray_release */
+    uint32_t strict_timeout, admission_lease;   /* ms; lease 0: none */
+    struct model_stage *stages; /* none: every request may write */
+    uint32_t stage_count;
+    uint32_t *dimensions; /* numbers of stages, in the order of opening */
+    uint32_t dimension_count;
+    uint32_t dimension;   /* number in dimensions of the one that moves */
+    struct model_unit alias; /* name.data NULL: there is none */
     uint8_t order[8];
     uint8_t stickiness, data_compat, anonymous;
     uint32_t attempt;

@@ -391,7 +391,23 @@ bool gray_check_rules(struct gray_check *c, const struct where *at,
 /* ---- where a unit is found ----------------------------------------------- */
 
 static bool check_unit_place(struct gray_check *c, const struct where *at,
-                             json_t *value, struct model_unit *unit)
+                             json_t *value, struct model_unit *unit,
+                             struct model_unit *alias);
+
+/* The name that the unit had before; its place cannot have one again. */
+static bool check_alias(struct gray_check *c, const struct where *at,
+                        json_t *value, struct model_unit *alias)
+{
+    if (alias->name.data != NULL) {
+        return gray_check_error(c, GRAY_PROBLEM_DUPLICATE, at,
+                                "a unit has one earlier name; keep one alias");
+    }
+    return check_unit_place(c, at, value, alias, NULL);
+}
+
+static bool check_unit_place(struct gray_check *c, const struct where *at,
+                             json_t *value, struct model_unit *unit,
+                             struct model_unit *alias)
 {
     static const char example[] =
         "write {cookie: uid}, {header: x-user}, {query: u}, {attr: user}, "
@@ -402,11 +418,21 @@ static bool check_unit_place(struct gray_check *c, const struct where *at,
         unit->name.data = "";
         return true;
     }
-    if (!json_is_object(value) || json_object_size(value) != 1) {
+    json_t *before = alias == NULL ? NULL : json_object_get(value, "alias");
+    if (!json_is_object(value) ||
+        json_object_size(value) != 1 + (before != NULL)) {
         return gray_check_error(c, GRAY_PROBLEM_BAD_UNIT, at,
                                 "a unit is found in one place; %s", example);
     }
+    if (before != NULL &&
+        !check_alias(c, AT_KEY(at, "alias"), before, alias)) {
+        return false;
+    }
     void *member = json_object_iter(value);
+    if (before != NULL &&
+        strcmp(json_object_iter_key(member), "alias") == 0) {
+        member = json_object_iter_next(value, member);
+    }
     const char *key = json_object_iter_key(member);
     json_t *inner = json_object_iter_value(member);
     const struct where *place = AT_KEY(at, key);
@@ -439,11 +465,12 @@ static bool check_unit_place(struct gray_check *c, const struct where *at,
 
 bool gray_check_unit(struct gray_check *c, const struct where *at,
                      json_t *value, uint32_t max,
-                     struct model_unit *ret_units, uint32_t *ret_count)
+                     struct model_unit *ret_units, uint32_t *ret_count,
+                     struct model_unit *ret_alias)
 {
     if (!json_is_array(value)) {
         *ret_count = 1;
-        return check_unit_place(c, at, value, ret_units);
+        return check_unit_place(c, at, value, ret_units, ret_alias);
     }
     size_t count = json_array_size(value);
     if (count == 0 || count > max) {
@@ -455,7 +482,7 @@ bool gray_check_unit(struct gray_check *c, const struct where *at,
     bool good = true;
     for (size_t i = 0; i < count; i++) {
         good &= check_unit_place(c, AT_ITEM(at, i), json_array_get(value, i),
-                                 &ret_units[i]);
+                                 &ret_units[i], ret_alias);
         for (size_t k = 0; k < i && good; k++) {
             if (ret_units[k].source == ret_units[i].source &&
                 strcmp(ret_units[k].name.data, ret_units[i].name.data) == 0) {

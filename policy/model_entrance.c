@@ -104,6 +104,34 @@ static int by_order(const void *left, const void *right)
     return (a->lane > b->lane) - (a->lane < b->lane);
 }
 
+/* One request makes at most so many marks, and none of an entity is left out:
+ * it would be decided anew, and otherwise, by the next request. */
+static bool check_entities(struct gray_check *c,
+                           const struct model_entrance *entrance)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < entrance->release_count; i++) {
+        const struct model_release *release =
+            &c->model->releases[entrance->releases[i]];
+        if (release->stickiness != GRAY_STICKY_ENTITY ||
+            ++count <= GRAY_ARMS_MAX) {
+            continue;
+        }
+        c->document = gray_check_find(c, KIND_RELEASE, release->name);
+        return gray_check_error(c, GRAY_PROBLEM_TOO_MANY,
+                                AT_KEY(NULL, "stickiness"),
+                                "more than %u releases with stickiness: "
+                                "entity stand at %s%s; give some entrances of "
+                                "their own",
+                                GRAY_ARMS_MAX,
+                                entrance->name[0] == '\0'
+                                    ? "every entrance"
+                                    : "entrance ",
+                                entrance->name);
+    }
+    return true;
+}
+
 static bool fill(struct gray_check *c, const struct lane_rules *lanes,
                  const struct lane_order *order,
                  struct model_entrance *entrance, size_t *total)
@@ -149,7 +177,7 @@ static bool fill(struct gray_check *c, const struct lane_rules *lanes,
             entrance->releases[entrance->release_count++] = i;
         }
     }
-    return true;
+    return check_entities(c, entrance);
 }
 
 void gray_check_entrances(struct gray_check *c, const struct lane_rules *lanes)

@@ -244,7 +244,8 @@ static bool check_settings(struct gray_check *c, json_t *const *values,
     }
     if (values[KEY_UNIT] != NULL) {
         good &= gray_check_unit(c, AT_KEY(NULL, "unit"), values[KEY_UNIT], 1,
-                                &context->unit, &context->unit_count);
+                                &context->unit, &context->unit_count,
+                                NULL);
     }
     context->salt.data = gray_arena_print(c->arena, "lane:%s", lane->name);
     context->salt.length = (uint32_t)strlen(context->salt.data);

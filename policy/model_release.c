@@ -279,15 +279,15 @@ static bool check_admission(struct gray_check *c, json_t *value,
 {
     static const char *const keys[] = {"share", "holdback", "deny", "allow",
                                        "require", "match", "anonymous",
-                                       "order"};
+                                       "order", "dimension"};
     static const char *const anonymous[] = {"baseline", "cookie", "random"};
     const struct where *at = AT_KEY(NULL, "admission");
     const struct cond_scope scope = {.units = release->units,
                                      .unit_count = release->unit_count};
-    json_t *values[8] = {0};
+    json_t *values[9] = {0};
     bool good = true;
     if (value != NULL) {
-        good = gray_check_map(c, at, value, keys, 8, values);
+        good = gray_check_map(c, at, value, keys, 9, values);
     }
     good &= gray_check_rules(c, AT_KEY(at, "deny"), values[2], &scope,
                              &release->deny, &release->deny_count);
@@ -307,7 +307,8 @@ static bool check_admission(struct gray_check *c, json_t *value,
     }
     good &= gray_check_rules(c, AT_KEY(at, "match"), values[5], &scope,
                              &release->match, &release->match_count);
-    good &= check_shares(c, at, values[0], values[1], driven, release);
+    good &= check_shares(c, at, values[0], values[1],
+                         driven || values[8] != NULL, release);
     if (values[6] != NULL) {
         uint32_t word;
         if (gray_check_word(c, AT_KEY(at, "anonymous"), values[6], anonymous,
@@ -326,7 +327,10 @@ static bool check_admission(struct gray_check *c, json_t *value,
 enum release_key { KEY_KIND, KEY_NAME, KEY_DESCRIPTION, KEY_SERVICES,
                    KEY_VARIANTS, KEY_UNIT, KEY_SALT, KEY_PRIORITY,
                    KEY_ENTRANCES, KEY_STICKINESS, KEY_DATA_COMPAT,
-                   KEY_ADMISSION, KEY_STRATEGY, KEY_ATTEMPT, KEY_COUNT };
+                   KEY_ADMISSION, KEY_STRATEGY, KEY_ATTEMPT,
+                   KEY_DURABILITY, KEY_STRICT_TIMEOUT, KEY_ADMISSION_LEASE,
+                   KEY_STRICT_KEY, KEY_SHARED_MARKS, KEY_ON_UNKNOWN,
+                   KEY_STAGES, KEY_DIMENSIONS, KEY_COUNT };
 
 static bool check_words(struct gray_check *c, json_t *const *values,
                         struct model_release *release)
@@ -377,7 +381,16 @@ static bool check_identity(struct gray_check *c, json_t *const *values,
     if (values[KEY_UNIT] != NULL) {
         good &= gray_check_unit(c, AT_KEY(NULL, "unit"), values[KEY_UNIT],
                                 GRAY_UNIT_SLOTS, release->units,
-                                &release->unit_count);
+                                &release->unit_count, &release->alias);
+        if (release->alias.name.data != NULL &&
+            release->stickiness == GRAY_STICKY_NONE) {
+            good = gray_check_error(c, GRAY_PROBLEM_NEEDS_MARKS,
+                                    AT_KEY(NULL, "unit"),
+                                    "alias keeps an earlier answer, and "
+                                    "stickiness: none keeps none; write "
+                                    "stickiness: monotonic, or take alias "
+                                    "out");
+        }
     }
     if (values[KEY_DESCRIPTION] != NULL) {
         struct model_text description;
@@ -402,7 +415,8 @@ static bool check_has_unit(struct gray_check *c, bool strategy,
     bool share = release->share > 0 &&
                  release->anonymous != GRAY_ANONYMOUS_RANDOM;
     if (release->unit_count == 0 &&
-        (share || strategy || release->stickiness == GRAY_STICKY_ENTITY)) {
+        (share || strategy || release->stage_count != 0 ||
+         release->stickiness == GRAY_STICKY_ENTITY)) {
         return gray_check_missing(c, NULL, "unit",
                                   "unit: {cookie: uid}, so that each user "
                                   "stays where they are");
@@ -415,7 +429,9 @@ bool gray_check_release(struct gray_check *c, struct model_release *release)
     static const char *const keys[KEY_COUNT] = {
         "kind",      "name",       "description", "services",  "variants",
         "unit",      "salt",       "priority",    "entrances", "stickiness",
-        "dataCompat", "admission", "strategy",    "attempt"};
+        "dataCompat", "admission", "strategy",    "attempt",
+        "durability", "strictTimeout", "admissionLease", "strictKey",
+        "sharedMarks", "onUnknown", "stages", "dimensions"};
     json_t *values[KEY_COUNT];
     bool good = gray_check_map(c, NULL, c->document->tree, keys, KEY_COUNT,
                                values);
@@ -426,16 +442,19 @@ bool gray_check_release(struct gray_check *c, struct model_release *release)
     release->name = c->document->name;
     if (values[KEY_ATTEMPT] != NULL) {
         good &= gray_check_integer(c, AT_KEY(NULL, "attempt"),
-                                   values[KEY_ATTEMPT], 1, UINT16_MAX,
+                                   values[KEY_ATTEMPT], 1,
+                                   GRAY_ATTEMPT_MAX,
                                    &attempt);
     }
     release->attempt = (uint32_t)attempt;
     good &= check_words(c, values, release);
+    good &= gray_check_marks(c, release);
     bool identity = check_identity(c, values, release);
     good &= identity;
     good &= check_arms(c, values[KEY_SERVICES], values[KEY_VARIANTS],
                        release);
     good &= check_admission(c, values[KEY_ADMISSION], driven, release);
+    good &= gray_check_stages(c, release);
     if (identity) {
         good &= check_has_unit(c, strategy, release);
     }

@@ -5,21 +5,14 @@
  * changes of meaning alone and a hash of it can be signed.  Keys are sorted,
  * defaults left out, sets sorted, numbers in their shortest form; reading the
  * source back gives an equal model (tests/policy/test_source.c).
- * Read next: diff.c.
+ * Read next: model_defaults.c (what is left out), diff.c.
  */
 #include "policy/check.h"
+#include "policy/model_source.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* What a value is, as far as its canonical form hangs on it. */
-enum role {
-    ROLE_PLAIN, ROLE_LANE, ROLE_LIST, ROLE_RELEASE, ROLE_SERVICE,
-    ROLE_ADMISSION, ROLE_CONDS, ROLE_COND, ROLE_TEST, ROLE_SET, ROLE_RULES,
-    ROLE_RULE, ROLE_VERSIONS, ROLE_VERSION, ROLE_ENDPOINTS, ROLE_ENDPOINT,
-    ROLE_UNIT
-};
 
 /* Members of most maps: they need no memory of the arena. */
 #define ROOM 16u
@@ -27,8 +20,7 @@ enum role {
 struct writer {
     struct gray_check *check;
     struct gray_buffer out;
-    const json_t *document;
-    const char *name;
+    struct gray_source_place place;
 };
 
 struct member {
@@ -99,115 +91,6 @@ static void write_number(struct writer *w, const json_t *value)
     gray_buffer_text(&w->out, real ? "" : ".0");
 }
 
-/* ---- defaults ------------------------------------------------------------ */
-
-static bool is_text(const json_t *value, const char *text)
-{
-    return json_is_string(value) && strcmp(json_string_value(value), text) == 0;
-}
-
-static bool is_zero(const json_t *value)
-{
-    return json_is_number(value) && json_number_value(value) == 0;
-}
-
-static bool is_empty(const json_t *value)
-{
-    return json_is_array(value) && json_array_size(value) == 0;
-}
-
-static bool is_default_order(const json_t *value, bool entity)
-{
-    static const char *const plain[] = {"deny", "allow", "mark", "rules",
-                                        "evidence"};
-    static const char *const marked[] = {"mark", "deny", "allow", "rules",
-                                         "evidence"};
-    const char *const *words = entity ? marked : plain;
-    if (json_array_size(value) != 5) {
-        return false;
-    }
-    for (size_t i = 0; i < 5; i++) {
-        if (!is_text(json_array_get(value, i), words[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool is_entity(const struct writer *w)
-{
-    return is_text(json_object_get(w->document, "stickiness"), "entity");
-}
-
-static bool is_default_selector(const struct writer *w, const json_t *value)
-{
-    return json_object_size(value) == 1 &&
-           is_text(json_object_get(value, "lane"), w->name);
-}
-
-static bool release_default(const struct writer *w, const char *key,
-                            const json_t *value)
-{
-    if (strcmp(key, "dataCompat") == 0) {
-        return is_text(value, is_entity(w) ? "irreversible" : "stateless");
-    }
-    return (strcmp(key, "salt") == 0 && is_text(value, w->name)) ||
-           (strcmp(key, "priority") == 0 && is_zero(value)) ||
-           (strcmp(key, "entrances") == 0 && is_empty(value)) ||
-           (strcmp(key, "stickiness") == 0 && is_text(value, "monotonic"));
-}
-
-static bool lane_default(const struct writer *w, const char *key,
-                         const json_t *value)
-{
-    if (strcmp(key, "salt") == 0) {
-        return json_is_string(value) &&
-               strncmp(json_string_value(value), "lane:", 5) == 0 &&
-               strcmp(json_string_value(value) + 5, w->name) == 0;
-    }
-    return (strcmp(key, "group") == 0 && is_text(value, w->name)) ||
-           (strcmp(key, "enabled") == 0 && json_is_true(value)) ||
-           (strcmp(key, "priority") == 0 && is_zero(value)) ||
-           (strcmp(key, "mode") == 0 && is_text(value, "permissive")) ||
-           (strcmp(key, "selector") == 0 && is_default_selector(w, value)) ||
-           is_empty(value);
-}
-
-static bool admission_default(const struct writer *w, const char *key,
-                              const json_t *value)
-{
-    if (strcmp(key, "order") == 0) {
-        return is_default_order(value, is_entity(w));
-    }
-    return is_zero(value) || is_empty(value) ||
-           (strcmp(key, "anonymous") == 0 && is_text(value, "baseline"));
-}
-
-static bool is_default(const struct writer *w, enum role role,
-                       const char *key, const json_t *value)
-{
-    switch (role) {
-    case ROLE_RELEASE:
-        return release_default(w, key, value);
-    case ROLE_LANE:
-        return strcmp(key, "services") != 0 && lane_default(w, key, value);
-    case ROLE_SERVICE:
-        return strcmp(key, "protocol") == 0 && is_text(value, "http");
-    case ROLE_ADMISSION:
-        return admission_default(w, key, value);
-    case ROLE_TEST:
-        return strcmp(key, "ignoreCase") == 0 && json_is_false(value);
-    case ROLE_RULE:
-        return strcmp(key, "share") == 0 && json_is_number(value) &&
-               json_number_value(value) == 100;
-    case ROLE_ENDPOINT:
-        return strcmp(key, "weight") == 0 && json_is_number(value) &&
-               json_number_value(value) == 1;
-    default:
-        return false;
-    }
-}
-
 /* ---- roles --------------------------------------------------------------- */
 
 static enum role release_role(const char *key)
@@ -215,7 +98,11 @@ static enum role release_role(const char *key)
     return strcmp(key, "admission") == 0   ? ROLE_ADMISSION
            : strcmp(key, "entrances") == 0 ? ROLE_SET
            : strcmp(key, "unit") == 0      ? ROLE_UNIT
-                                           : ROLE_PLAIN;
+           : strcmp(key, "stages") == 0    ? ROLE_STAGES
+           : strcmp(key, "strictTimeout") == 0 ||
+                   strcmp(key, "admissionLease") == 0
+               ? ROLE_DURATION
+               : ROLE_PLAIN;
 }
 
 static enum role lane_role(const char *key)
@@ -270,6 +157,7 @@ static enum role child_role(enum role role, const char *key)
     case ROLE_TEST:
         return test_role(key);
     case ROLE_RULE:
+    case ROLE_STAGE:
         return strcmp(key, "when") == 0 ? ROLE_COND : ROLE_PLAIN;
     case ROLE_VERSIONS:
         return ROLE_VERSION;
@@ -287,6 +175,8 @@ static enum role item_role(enum role role)
         return ROLE_COND;
     case ROLE_RULES:
         return ROLE_RULE;
+    case ROLE_STAGES:
+        return ROLE_STAGE;
     case ROLE_ENDPOINTS:
         return ROLE_ENDPOINT;
     default:
@@ -314,7 +204,7 @@ static size_t members_of(struct writer *w, json_t *value, enum role role,
     const char *key;
     json_t *inner;
     json_object_foreach (value, key, inner) {
-        if (!is_default(w, role, key, inner)) {
+        if (!gray_source_default(&w->place, role, value, key, inner)) {
             members[count++] = (struct member){key, inner};
         }
     }
@@ -426,8 +316,23 @@ static void write_list(struct writer *w, json_t *value, enum role role)
     gray_buffer_put(&w->out, "]", 1);
 }
 
+/* However it was written: "90s". */
+static void write_duration(struct writer *w, const json_t *value)
+{
+    char text[32];
+    int64_t ms = gray_source_duration(value);
+    snprintf(text, sizeof(text), "\"%lld%s\"",
+             (long long)(ms % 1000 == 0 ? ms / 1000 : ms),
+             ms % 1000 == 0 ? "s" : "ms");
+    gray_buffer_text(&w->out, text);
+}
+
 static void write_value(struct writer *w, json_t *value, enum role role)
 {
+    if (role == ROLE_DURATION) {
+        write_duration(w, value);
+        return;
+    }
     switch (json_typeof(value)) {
     case JSON_OBJECT:
         write_map(w, value, role);
@@ -505,8 +410,8 @@ void gray_check_source(struct gray_check *c)
     for (size_t i = 0; i < c->owner->document_count; i++) {
         const struct model_document *document = &c->owner->documents[i];
         gray_buffer_text(&w.out, i == 0 ? "\n" : ",\n");
-        w.document = document->tree;
-        w.name = document->name;
+        w.place.document = document->tree;
+        w.place.name = document->name;
         if (document->kind == KIND_LIST) {
             uint32_t number = gray_names_find(&c->lists, document->name,
                                               strlen(document->name));

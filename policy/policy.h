@@ -85,6 +85,11 @@ int gray_documents_add_tree(struct gray_documents *docs, const char *name,
  * called after everything is added. 0, or -1: no memory. */
 int gray_documents_hold(struct gray_documents *docs, const char *release,
                         uint32_t share, uint32_t attempt);
+/* The same, and its share moves this one of its dimensions (from 0; one that it
+ * has not is left to the check). */
+int gray_documents_hold_dimension(struct gray_documents *docs,
+                                  const char *release, uint32_t share,
+                                  uint32_t attempt, uint32_t dimension);
 /* From now on a List with `file:` is refused: who wrote the documents has no
  * right to read files here. */
 void gray_documents_refuse_files(struct gray_documents *docs);
@@ -100,6 +105,11 @@ void gray_model_free(struct gray_model *model);
 /* Canonical JSON of the documents: keys sorted, defaults left out, one array
  * sorted by kind and name; what snapshots carry as `source`. malloc'd. */
 char *gray_model_source(const struct gray_model *model, size_t *ret_length);
+
+/* Warns of releases whose marks need a writer, for who publishes without one
+ * (grayd is one). */
+void gray_model_warn_durable(const struct gray_model *model,
+                             struct gray_findings *findings);
 
 /* ---- gates over two models ----------------------------------------------- */
 

@@ -131,6 +131,7 @@ static void carry_one(struct brute *b, const char *arm, struct brute_answer *r)
                                         .in = true,
                                         .reason = GRAY_REASON_COLOUR,
                                         .variant = (uint8_t)k,
+                                        .stage = GRAY_STAGE_NONE,
                                         .bucket = GRAY_NONE};
             if (word == GRAY_WORD_KILLED || word == GRAY_WORD_BASELINE) {
                 v->in = false;
@@ -195,7 +196,7 @@ static void decide_lane(struct brute *b, const struct brute_request *request,
 static void sum_up(const struct brute *b, struct brute_answer *r)
 {
     const struct brute_verdict *v;
-    uint32_t i, speaks = GRAY_NONE;
+    uint32_t i, speaks = GRAY_NONE, holds = GRAY_NONE;
 
     for (i = 0; i < b->model->release_count; i++) {
         v = &r->verdicts[i];
@@ -206,6 +207,16 @@ static void sum_up(const struct brute *b, struct brute_answer *r)
             speaks = i;
         }
         r->pending |= v->pending;
+        if (v->hold && !r->hold) {
+            r->hold = true;
+            holds = i;
+        }
+    }
+    if (r->hold) { /* before any arm or lane */
+        r->release = holds;
+        r->reason = r->verdicts[holds].reason;
+        r->rule = r->verdicts[holds].rule;
+        return;
     }
     if (r->arm_count != 0) {
         speaks = r->arms[0];

@@ -28,6 +28,7 @@ struct brute_request {
     struct brute_pair attrs[BRUTE_PAIRS], labels[BRUTE_PAIRS];
     uint32_t header_count, attr_count, label_count;
     const char *lane, *arms, *anonymous; /* anonymous: the id issued */
+    const char *stage; /* that the caller names */
     uint8_t traffic_class;
     int64_t now;
     uint64_t random;
@@ -35,7 +36,7 @@ struct brute_request {
 
 struct brute_verdict {
     bool asked, in, admit, hold, pending;
-    uint8_t reason, variant, record;
+    uint8_t reason, variant, record, stage;
     uint32_t bucket;
     const char *rule; /* NULL: none decided */
 };
@@ -53,7 +54,8 @@ struct brute_answer {
 
 /* What the engine gets as gray_mark_fn. */
 typedef struct gray_mark (*brute_mark)(const void *context, uint32_t release,
-                                       const char *unit, bool evidence);
+                                       const char *unit, bool evidence,
+                                       uint8_t space);
 
 struct brute_regex;
 struct brute {
@@ -81,6 +83,10 @@ struct brute_asked {
     const struct brute_request *request;
     const struct model_release *release;
     const char *unit; /* NULL: none */
+    const struct model_stage *stage; /* NULL: none */
+    uint32_t share;
+    bool only_evidence; /* is left to be asked */
+    bool decides; /* a new answer may be given here */
     struct gray_mark mark;
     uint8_t closed; /* enum gray_reason: nobody new, for this; 0: open */
     bool cannot_write, earlier; /* `mark` is of the earlier name */

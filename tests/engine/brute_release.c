@@ -36,6 +36,44 @@ static void find_unit(struct brute_asked *a, char *room)
     }
 }
 
+/* ---- stages ------------------------------------------------------------- */
+
+/* Dimensions before the one that moves stand for all, those behind for none. */
+static uint32_t share_of(const struct model_release *release,
+                         const struct model_stage *stage)
+{
+    uint32_t number = stage->space - 1u;
+
+    if (release->dimension_count == 0 || number == release->dimension) {
+        return release->share;
+    }
+    return number < release->dimension ? 1000000 - release->holdback : 0;
+}
+
+static void choose_stage(struct brute_asked *a, struct brute_verdict *v)
+{
+    const struct model_release *release = a->release;
+    const char *named = a->request->stage;
+    uint32_t i;
+
+    v->stage = GRAY_STAGE_NONE;
+    a->share = release->share;
+    a->decides = release->stage_count == 0;
+    for (i = 0; i < release->stage_count; i++) {
+        const struct model_stage *stage = &release->stages[i];
+
+        if (named != NULL ? strcmp(named, stage->name) == 0
+                          : brute_holds(a, stage->when)) {
+            a->stage = stage;
+            a->share = share_of(release, stage);
+            a->decides =
+                stage->writes || stage->on_missing == GRAY_MISSING_BACKFILL;
+            v->stage = (uint8_t)i;
+            return;
+        }
+    }
+}
+
 /* Stafford's mix 13, as for a draw where there is no unit. */
 static uint32_t draw(const struct brute_asked *a, uint64_t which)
 {
@@ -54,7 +92,8 @@ static bool writable(const struct brute_asked *a, bool in)
     bool again = a->mark.state == GRAY_MARK_REVOKED &&
                  a->mark.attempt < a->release->attempt;
 
-    return a->unit != NULL && a->release->stickiness != GRAY_STICKY_NONE &&
+    return a->decides && a->unit != NULL &&
+           a->release->stickiness != GRAY_STICKY_NONE &&
            a->request->traffic_class == GRAY_CLASS_LIVE &&
            !a->cannot_write &&
            (a->mark.state == GRAY_MARK_ABSENT || (in && again) ||
@@ -70,7 +109,7 @@ static bool let_in(const struct brute_asked *a, struct brute_verdict *v,
     v->in = true;
     v->reason = reason;
     v->rule = rule;
-    v->admit = admit && a->unit != NULL &&
+    v->admit = admit && a->decides && a->unit != NULL &&
                a->release->stickiness != GRAY_STICKY_NONE &&
                a->request->traffic_class == GRAY_CLASS_LIVE;
     bucket = a->unit != NULL
@@ -113,9 +152,20 @@ static bool keep_out(struct brute_verdict *v, uint8_t reason, const char *rule)
 /* NULL: the unit had no other name. */
 static const char *earlier_name(const struct brute_asked *a)
 {
+    static struct brute_values v;
     const char *name = NULL;
+    uint32_t i;
 
-    if (a->release->anonymous == GRAY_ANONYMOUS_COOKIE &&
+    if (a->release->alias.name.data != NULL) {
+        brute_find_values(&v, a->request, a->release->alias.source,
+                          a->release->alias.name.data);
+        for (i = 0; i < v.count && name == NULL; i++) {
+            if (*v.value[i] != '\0' && strlen(v.value[i]) <= GRAY_VALUE_MAX) {
+                name = v.value[i];
+            }
+        }
+    }
+    if (name == NULL && a->release->anonymous == GRAY_ANONYMOUS_COOKIE &&
         a->request->anonymous != NULL && *a->request->anonymous != '\0') {
         name = a->request->anonymous;
     }
@@ -127,7 +177,7 @@ static struct gray_mark ask_of(const struct brute_asked *a, const char *unit,
 {
     return a->b->marks(a->b->marks_context,
                        (uint32_t)(a->release - a->b->model->releases), unit,
-                       evidence);
+                       evidence, a->stage == NULL ? 0 : a->stage->space);
 }
 
 static bool is_marked(const struct brute_asked *a)
@@ -208,6 +258,18 @@ static bool come_in(struct brute_asked *a, struct brute_verdict *v, uint8_t reas
     return let_in(a, v, reason, rule, admit);
 }
 
+/* A stage that only reads has no answer but an earlier one. */
+static bool missing(struct brute_asked *a, struct brute_verdict *v)
+{
+    if (a->decides) {
+        return false;
+    }
+    a->only_evidence = true;
+    note_out(a, v, a->unit != NULL ? GRAY_REASON_MARK_MISSING
+                                   : GRAY_REASON_NO_UNIT);
+    return a->release->stickiness == GRAY_STICKY_ENTITY;
+}
+
 static bool step_mark(struct brute_asked *a, struct brute_verdict *v)
 {
     if (in_doubt(a, v)) {
@@ -219,16 +281,17 @@ static bool step_mark(struct brute_asked *a, struct brute_verdict *v)
                       NULL, a->earlier);
     case GRAY_MARK_OUT:
         if (a->release->stickiness != GRAY_STICKY_ENTITY) {
-            return false;
+            return missing(a, v);
         }
         v->record = a->earlier && writable(a, false) ? GRAY_MARK_OUT : 0;
         return keep_out(
             v, a->earlier ? GRAY_REASON_ALIAS : GRAY_REASON_MARK_OUT, NULL);
     case GRAY_MARK_REVOKED:
-        return a->mark.attempt >= a->release->attempt &&
-               keep_out(v, GRAY_REASON_REVOKED, NULL);
+        return a->mark.attempt >= a->release->attempt
+                   ? keep_out(v, GRAY_REASON_REVOKED, NULL)
+                   : missing(a, v);
     default:
-        return false;
+        return missing(a, v);
     }
 }
 
@@ -285,7 +348,7 @@ static bool step_rules(struct brute_asked *a, struct brute_verdict *v)
     } else {
         return note_out(a, v, GRAY_REASON_NO_UNIT);
     }
-    if (v->bucket >= release->share) {
+    if (v->bucket >= a->share) {
         return note_out(a, v, v->bucket >= 1000000 - release->holdback
                                   ? GRAY_REASON_HOLDBACK
                                   : GRAY_REASON_OUT_OF_SHARE);
@@ -328,6 +391,12 @@ static void sum_refusal(const struct brute_asked *a, struct brute_verdict *v)
     if (a->release->stickiness != GRAY_STICKY_ENTITY) {
         return;
     }
+    if (v->reason == GRAY_REASON_MARK_UNKNOWN &&
+        (a->stage == NULL ? a->release->on_unknown : a->stage->on_unknown) ==
+            GRAY_UNKNOWN_REFUSE) {
+        v->reason = GRAY_REASON_MARK_HOLD;
+        v->hold = true;
+    }
     for (i = 0; i < sizeof(told); i++) {
         if (v->reason == told[i] && writable(a, false)) {
             v->record = GRAY_MARK_OUT;
@@ -343,6 +412,10 @@ static void take_steps(struct brute_asked *a, struct brute_verdict *v)
     for (i = 0; i < 8 && a->release->order[i] != GRAY_STEP_END; i++) {
         uint8_t which = a->release->order[i];
 
+        if ((which == GRAY_STEP_RULES && !a->decides) ||
+            (a->only_evidence && which != GRAY_STEP_EVIDENCE)) {
+            continue;
+        }
         if (doubt && which != GRAY_STEP_MARK &&
             (which != GRAY_STEP_EVIDENCE ||
              a->mark.state != GRAY_MARK_UNKNOWN)) {
@@ -363,7 +436,10 @@ void brute_release(struct brute_asked *a, uint8_t word,
     char room[GRAY_VALUE_MAX + 1];
 
     *v = (struct brute_verdict){
-        .asked = true, .reason = GRAY_REASON_ORDER_END, .bucket = GRAY_NONE};
+        .asked = true,
+        .reason = GRAY_REASON_ORDER_END,
+        .bucket = GRAY_NONE,
+        .stage = GRAY_STAGE_NONE};
     find_unit(a, room);
     if (word == GRAY_WORD_KILLED || word == GRAY_WORD_BASELINE) {
         keep_out(v,
@@ -381,6 +457,7 @@ void brute_release(struct brute_asked *a, uint8_t word,
         }
         return;
     }
+    choose_stage(a, v);
     look(a);
     take_steps(a, v);
     if (!v->in) {

@@ -107,6 +107,24 @@ static void release(FILE *out, const struct model_release *r)
     }
     fprintf(out, " sticky=%u compat=%u anonymous=%u attempt=%u",
             r->stickiness, r->data_compat, r->anonymous, r->attempt);
+    fprintf(out, " durability=%u timeout=%u lease=%u flags=%u unknown=%u",
+            r->durability, r->strict_timeout, r->admission_lease,
+            r->mark_flags, r->on_unknown);
+    for (uint32_t i = 0; i < r->stage_count; i++) {
+        const struct model_stage *stage = &r->stages[i];
+        fprintf(out,
+                "\n  stage %s writes=%d missing=%u unknown=%u space=%u "
+                "share=%u when ",
+                stage->name, stage->writes, stage->on_missing,
+                stage->on_unknown, stage->space, stage->share);
+        cond(out, stage->when);
+    }
+    numbers(out, "dimension", r->dimensions, r->dimension_count);
+    fprintf(out, " moves=%u", r->dimension);
+    if (r->alias.name.data != NULL) {
+        fprintf(out, " alias=%u", r->alias.source);
+        text(out, "name", &r->alias.name);
+    }
     for (uint32_t i = 0; i < r->unit_count; i++) {
         fprintf(out, " unit=%u", r->units[i].source);
         text(out, "name", &r->units[i].name);

@@ -20,11 +20,20 @@ static const char everything[] =
     "versions: {v1: {endpoints: ['127.0.0.1:9']}, v2: {endpoints: []}}\n"
     "---\nkind: Release\nname: cart-2\ndescription: \"a\\tnew\\u0001 cart\"\n"
     "services: [{service: cart, version: v2}, {service: pay, version: v2}]\n"
-    "unit: [{cookie: uid}, {header: X-User}, {path: {segment: 2}}, source]\n"
+    "unit: [{cookie: uid, alias: {cookie: did}}, {header: X-User}, {path: "
+    "{segment: 2}}, source]\n"
     "salt: s\npriority: -3\nentrances: [web, app, api]\n"
     "stickiness: entity\ndataCompat: reversible\n"
+    "durability: strict\nstrictTimeout: 1s500ms\nadmissionLease: 60\n"
+    "strictKey: 128\nsharedMarks: redis\nonUnknown: baseline\n"
+    "stages:\n"
+    "  - {name: create, writes: true, when: {path: {prefix: /create}}}\n"
+    "  - {name: pay, writes: true, onUnknown: refuse, when: {any: [{path: "
+    "{prefix: /pay}}, {unit: {list: team}}]}}\n"
+    "  - {name: ship, of: pay, onUnknown: refuse, onMissing: baseline}\n"
+    "dimensions: [create, pay]\n"
     "admission:\n  share: 12.3456\n  holdback: 1\n  anonymous: random\n"
-    "  order: [allow, deny, rules]\n"
+    "  dimension: pay\n  order: [allow, deny, mark, rules]\n"
     "  deny: [{list: team}, {unit: {in: [b, a, a]}}]\n"
     "  allow: [{list: big}, {header: {name: X-C, exact: '', "
     "ignoreCase: false}}]\n"
@@ -63,6 +72,8 @@ static const char everything[] =
     "---\nkind: Release\nname: plain\nunit: {cookie: uid}\npriority: 9\n"
     "services: [{service: cart, version: v2}]\n"
     "stickiness: monotonic\ndataCompat: stateless\nentrances: []\n"
+    "durability: async\nstrictTimeout: 50ms\nadmissionLease: 0s\n"
+    "strictKey: 64\nonUnknown: baseline\nstages: []\ndimensions: []\n"
     "admission: {share: 0, deny: [], order: [deny, allow, mark, rules, "
     "evidence], anonymous: baseline}\n"
     "---\nkind: Lane\nname: red\ngroup: shop\npriority: 5\n"
@@ -129,6 +140,11 @@ static void test_leaves_defaults_out_and_sorts(void **state)
     assert_non_null(strstr(source, "{\"list\":\"team\"}"));
     assert_null(strstr(source, "{\"unit\":{\"list\""));
     assert_non_null(strstr(source, "\"share\":12.3456"));
+    assert_non_null(strstr(source, "\"strictTimeout\":\"1500ms\""));
+    assert_non_null(strstr(source, "\"admissionLease\":\"60s\""));
+    assert_non_null(strstr(
+        source, "{\"name\":\"ship\",\"of\":\"pay\",\"onUnknown\":"
+                "\"refuse\"}"));
     assert_true(strstr(source, "\"kind\":\"Lane\"") <
                 strstr(source, "\"kind\":\"List\""));
     free(source);

@@ -28,13 +28,15 @@ struct options {
 struct totals {
     uint64_t policies, requests, refused, differences, admitted, lanes;
     uint64_t counts[BRUTE_OPS][2];
+    uint64_t reasons[64], records[3]; /* of every release that was asked */
 };
 
 /* ---- marks -------------------------------------------------------------- */
 
 /* What was recorded of a unit, as a pure function: mostly nothing. */
 static struct gray_mark recorded(uint32_t release, const char *unit,
-                                 uint32_t length, bool evidence)
+                                 uint32_t length, bool evidence,
+                                 uint8_t space)
 {
     static const uint8_t states[] = {
         GRAY_MARK_IN,      GRAY_MARK_OUT,  GRAY_MARK_REVOKED,
@@ -44,7 +46,8 @@ static struct gray_mark recorded(uint32_t release, const char *unit,
                                      GRAY_REASON_MARKS_CLOSED,
                                      GRAY_REASON_NOT_DURABLE};
     struct gray_mark mark = {GRAY_MARK_ABSENT, 0, 0, 0};
-    uint64_t h = UINT64_C(1469598103934665603) + release * 2 + evidence;
+    uint64_t h = UINT64_C(1469598103934665603) + release * 2 + evidence +
+                 space * UINT64_C(977);
     uint32_t i;
 
     for (i = 0; i < length; i++) {
@@ -67,14 +70,15 @@ static struct gray_mark engine_mark(void *context,
 {
     (void)context;
     return recorded(query->release, query->unit.data, query->unit.length,
-                    query->step == GRAY_STEP_EVIDENCE);
+                    query->step == GRAY_STEP_EVIDENCE, query->space);
 }
 
 static struct gray_mark brute_recorded(const void *context, uint32_t release,
-                                       const char *unit, bool evidence)
+                                       const char *unit, bool evidence,
+                                       uint8_t space)
 {
     (void)context;
-    return recorded(release, unit, (uint32_t)strlen(unit), evidence);
+    return recorded(release, unit, (uint32_t)strlen(unit), evidence, space);
 }
 
 static void draw_words(struct scene *s, struct dice *d)
@@ -95,6 +99,19 @@ static void draw_words(struct scene *s, struct dice *d)
     }
     s->brute.words = s->word_of;
     s->brute.marks = brute_recorded;
+}
+
+static void count_verdicts(struct totals *totals,
+                           const struct brute_answer *wanted)
+{
+    uint32_t i;
+
+    for (i = 0; i < BRUTE_RELEASES; i++) {
+        if (wanted->verdicts[i].asked) {
+            totals->reasons[wanted->verdicts[i].reason & 63]++;
+            totals->records[wanted->verdicts[i].record]++;
+        }
+    }
 }
 
 /* One request three ways. */
@@ -119,6 +136,7 @@ static bool ask(struct scene *scene, const struct invented *in,
     }
     same = same && compare_trace(scene, &trace, &wanted);
     totals->requests++;
+    count_verdicts(totals, &wanted);
     totals->admitted += wanted.arm_count != 0;
     totals->lanes += wanted.lane != GRAY_NONE;
     if (!same) {
@@ -210,6 +228,40 @@ static bool run_policy(const struct options *options, uint32_t number,
     return same;
 }
 
+/* Every way that a mark, a stage or a word has to decide. */
+static bool check_reasons(const struct totals *totals, uint64_t hits)
+{
+    static const uint8_t reasons[] = {
+        GRAY_REASON_ALLOW,        GRAY_REASON_MARK,
+        GRAY_REASON_COOKIE,       GRAY_REASON_DENY,
+        GRAY_REASON_MARK_OUT,     GRAY_REASON_REVOKED,
+        GRAY_REASON_MARK_UNKNOWN, GRAY_REASON_NO_ADMIT,
+        GRAY_REASON_STOPPED,      GRAY_REASON_KILLED,
+        GRAY_REASON_MARK_PENDING, GRAY_REASON_MARK_MISSING,
+        GRAY_REASON_MARK_HOLD,    GRAY_REASON_ALIAS,
+        GRAY_REASON_MARKS_CLOSED, GRAY_REASON_LEASE_OVER};
+    bool enough = totals->records[GRAY_MARK_IN] >= hits &&
+                  totals->records[GRAY_MARK_OUT] >= hits;
+    size_t i;
+
+    printf("%llu recorded in, %llu out\n",
+           (unsigned long long)totals->records[GRAY_MARK_IN],
+           (unsigned long long)totals->records[GRAY_MARK_OUT]);
+    for (i = 0; i < sizeof(reasons); i++) {
+        uint64_t count = totals->reasons[reasons[i]];
+
+        printf("%-14s %10llu\n",
+               gray_reason_code((enum gray_reason)reasons[i]),
+               (unsigned long long)count);
+        if (count < hits) {
+            fprintf(stderr, "agree: reason %s was met too seldom\n",
+                    gray_reason_code((enum gray_reason)reasons[i]));
+            enough = false;
+        }
+    }
+    return enough;
+}
+
 /* Every condition, found true and found false. */
 static bool check_counts(const struct totals *totals, uint64_t hits)
 {
@@ -279,6 +331,7 @@ int main(int argc, char **argv)
         (unsigned long long)totals.differences);
     if (options.folder == NULL) {
         good &= check_counts(&totals, options.hits);
+        good &= check_reasons(&totals, options.hits);
     }
     return good ? 0 : 1;
 }

@@ -35,7 +35,7 @@ static bool same_verdict(const struct gray_snapshot *s,
            found->reason == wanted->reason && found->bucket == wanted->bucket &&
            (!wanted->in || found->variant == wanted->variant) &&
            found->admit == wanted->admit && found->record == wanted->record &&
-           found->hold == wanted->hold && found->pending == wanted->pending &&
+           found->stage == wanted->stage && found->hold == wanted->hold && found->pending == wanted->pending &&
            same_rule(s, found->rule, wanted->rule);
 }
 

@@ -49,7 +49,9 @@ static bool says_release(const char *line, size_t length,
              wanted->in ? release->variants[wanted->variant].name : "",
              gray_reason_code((enum gray_reason)wanted->reason),
              text_of(wanted->rule), bucket_text(wanted->bucket, room),
-             release->share);
+             wanted->stage == GRAY_STAGE_NONE
+                 ? release->share
+                 : release->stages[wanted->stage].share);
     return has(line, length, part);
 }
 

@@ -194,6 +194,7 @@ void scene_feed(struct gray_input *in, const struct gray_snapshot *policy,
     if (r->caller != NULL) {
         gray_input_named(in, GRAY_SOURCE_CALLER, str(""), str(r->caller));
     }
+    in->stage = str(r->stage);
     if (r->anonymous != NULL) {
         gray_input_named(in, GRAY_SOURCE_UNIT, str(""), str(r->anonymous));
     }
@@ -220,6 +221,7 @@ uint32_t scene_invent(const struct scene *s, struct invented *in,
 
     invent_request(in, d);
     in->request.anonymous = NULL;
+    in->request.stage = NULL;
     if (in->entrance == NULL) {
         in->entrance = "-";
         return GRAY_NONE;

@@ -180,8 +180,14 @@ static void invent_lists(struct inventor *v)
     }
 }
 
-static void invent_unit(struct inventor *v)
+static void invent_unit(struct inventor *v, bool marks)
 {
+    static const char *const aliased[] = {
+        "{\"query\":\"id\",\"alias\":{\"cookie\":\"uid\"}}",
+        "[{\"header\":\"x-user\"},{\"alias\":{\"query\":\"id\"},"
+        "\"cookie\":\"uid\"}]",
+        "{\"cookie\":\"uid\",\"alias\":{\"header\":\"x-user\"}}"};
+
     static const char *const units[] = {
         "{\"cookie\":\"uid\"}",
         "{\"cookie\":\"uid\"}",
@@ -193,7 +199,9 @@ static void invent_unit(struct inventor *v)
         "[{\"query\":\"id\"},{\"cookie\":\"uid\"}]",
         "[{\"cookie\":\"uid\"},{\"header\":\"x-user\"},\"source\"]"};
 
-    text_add(v->t, ",\"unit\":%s", units[pick(v, 9)]);
+    text_add(v->t, ",\"unit\":%s", marks && dice_one_in(v->d, 3)
+                                       ? aliased[pick(v, 3)]
+                                       : units[pick(v, 9)]);
 }
 
 static void invent_targets(struct inventor *v, const char *version)
@@ -211,12 +219,52 @@ static void invent_targets(struct inventor *v, const char *version)
     text_add(v->t, "]");
 }
 
-static void invent_admission(struct inventor *v)
+/* Of three stages the first one writes; dimensions where the last does, too. */
+static bool invent_stages(struct inventor *v, bool entity)
+{
+    bool two = dice_one_in(v->d, 2), dimensions = dice_one_in(v->d, 2);
+    uint32_t i;
+
+    text_add(v->t, ",\"stages\":[");
+    for (i = 0; i < 3; i++) {
+        bool writes = i == 0 || (i == 2 && two);
+
+        text_add(v->t, "%s{\"name\":\"stage-%u\",\"writes\":%s",
+                 i == 0 ? "" : ",", i, writes ? "true" : "false");
+        if (i < 2 || dice_one_in(v->d, 2)) {
+            text_add(v->t, ",\"when\":");
+            invent_cond(v, 1);
+        }
+        if (!writes && !entity && dice_one_in(v->d, 2)) {
+            text_add(v->t, ",\"onMissing\":\"backfill\"");
+        }
+        if (entity && dice_one_in(v->d, 3)) {
+            text_add(v->t, ",\"onUnknown\":\"%s\"",
+                     dice_one_in(v->d, 2) ? "refuse" : "baseline");
+        }
+        if (!writes && dimensions) {
+            text_add(v->t, ",\"of\":\"stage-%u\"",
+                     two ? 2 * dice_below(v->d, 2) : 0);
+        }
+        text_add(v->t, "}");
+    }
+    text_add(v->t, "]");
+    if (dimensions) {
+        text_add(v->t, ",\"dimensions\":[\"stage-0\"%s]",
+                 two ? ",\"stage-2\"" : "");
+    }
+    return dimensions && two;
+}
+
+static void invent_admission(struct inventor *v, bool dimensions)
 {
     static const char *const anonymous[] = {"baseline", "cookie", "random"};
     uint32_t share = dice_one_in(v->d, 4) ? 100 : 1 + pick(v, 90);
 
     text_add(v->t, ",\"admission\":{\"share\":%u", share);
+    if (dimensions && dice_one_in(v->d, 2)) {
+        text_add(v->t, ",\"dimension\":\"stage-2\"");
+    }
     if (share < 90 && dice_one_in(v->d, 3)) {
         text_add(v->t, ",\"holdback\":%u", 1 + pick(v, 10));
     }
@@ -244,7 +292,8 @@ static void invent_admission(struct inventor *v)
 static void invent_release(struct inventor *v, uint32_t number)
 {
     static const char *const sticky[] = {"none", "monotonic", "entity"};
-    uint32_t weight = 1 + pick(v, 99);
+    uint32_t weight = 1 + pick(v, 99), stickiness = pick(v, 3);
+    bool dimensions = false;
 
     text_add(v->t, ",{\"kind\":\"Release\",\"name\":\"release-%u\",", number);
     if (dice_one_in(v->d, 3)) {
@@ -257,12 +306,15 @@ static void invent_release(struct inventor *v, uint32_t number)
         invent_targets(v, dice_one_in(v->d, 2) ? "v2" : "v3");
     }
     text_add(v->t, ",\"priority\":%d,\"stickiness\":\"%s\"",
-             (int)((number * 7 + 3) % 11) - 5, sticky[pick(v, 3)]);
+             (int)((number * 7 + 3) % 11) - 5, sticky[stickiness]);
     if (dice_one_in(v->d, 3)) {
         text_add(v->t, ",\"entrances\":[\"shop-web\"]");
     }
-    invent_unit(v);
-    invent_admission(v);
+    invent_unit(v, stickiness != 0);
+    if (stickiness != 0 && dice_one_in(v->d, 2)) {
+        dimensions = invent_stages(v, stickiness == 2);
+    }
+    invent_admission(v, dimensions);
     text_add(v->t, "}");
 }
 

@@ -178,6 +178,8 @@ static void invent_host(struct invented *in, struct dice *d)
 
 void invent_request(struct invented *in, struct dice *d)
 {
+    static const char *const stages[] = {"stage-0", "stage-1", "stage-2",
+                                         "elsewhere"};
     struct brute_request *r = &in->request;
     char room[WORLD_ROOM];
 
@@ -205,6 +207,9 @@ void invent_request(struct invented *in, struct dice *d)
     }
     if (dice_one_in(d, 3)) {
         r->anonymous = keep(in, "anon-17");
+    }
+    if (dice_one_in(d, 5)) {
+        r->stage = stages[dice_below(d, 4)];
     }
     invent_colour(in, d);
     r->now = INVENT_NOW + (int64_t)(dice_roll(d) % (365ull * 86400 * 1000));
