@@ -46,8 +46,12 @@ struct order_verdict {
 int gray_setup(const char *runtime, const char *release);
 void gray_teardown(void);
 /* Readable when gray_follow() has something to do; -1: never. */
-int gray_watch(void);
+void gray_watch(int ret_fds[2]);
+/* Takes what is new, and acknowledges it when no transaction is open. */
 void gray_follow(void);
+/* Around every transaction, from before the question to behind the commit. */
+void gray_begin(void);
+void gray_end(void);
 /* Who may serve this stage of the order.  Whatever goes wrong holds. */
 void gray_ask(enum order_stage stage, const char *id, enum order_known known,
               const uint8_t *mark, struct order_verdict *ret_verdict);
@@ -61,6 +65,7 @@ struct order_request {
     int64_t amount;      /* cents; of a new order */
     bool lookup_is_late; /* injected: the row cannot be read in time */
     bool dies;           /* injected: kill -9 between two writes */
+    bool stalls, stalls_at_commit; /* injected: 300 ms there, or at the end */
 };
 struct order_answer {
     unsigned status;
