@@ -155,8 +155,8 @@ static enum MHD_Result serve(struct MHD_Connection *connection,
     if (service.faults && fault != NULL) {
         request.lookup_is_late = strcmp(fault, "lookup-timeout") == 0;
         request.dies = strcmp(fault, "kill") == 0;
+        request.stops = strcmp(fault, "stop") == 0;
         request.stalls = strcmp(fault, "stall") == 0;
-        request.stalls_at_commit = strcmp(fault, "stall-commit") == 0;
     }
     __atomic_add_fetch(&service.busy, 1, __ATOMIC_SEQ_CST);
     answer.status = understand(method, path, received, &request);

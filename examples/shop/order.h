@@ -64,8 +64,9 @@ struct order_request {
     char id[ORDER_ID_MAX + 1], user[ORDER_ID_MAX + 1];
     int64_t amount;      /* cents; of a new order */
     bool lookup_is_late; /* injected: the row cannot be read in time */
-    bool dies;           /* injected: kill -9 between two writes */
-    bool stalls, stalls_at_commit; /* injected: 300 ms there, or at the end */
+    /* injected, between two writes: kill -9, SIGSTOP; 300 ms before the
+     * commit */
+    bool dies, stops, stalls;
 };
 struct order_answer {
     unsigned status;

@@ -129,8 +129,8 @@ static enum db_answer write_ledger(struct db *db,
     if (request->dies) {
         raise(SIGKILL);
     }
-    if (request->stalls) {
-        usleep(STALL_US);
+    if (request->stops) {
+        raise(SIGSTOP);
     }
     clock_gettime(CLOCK_REALTIME, &now);
     const char *logic = in ? "new" : "old";
@@ -412,7 +412,8 @@ static enum db_answer transact(struct db *db,
     } else if (done == DB_SILENT) {
         *ret_again = AGAIN_LATE;
     }
-    if (request->stalls_at_commit) {
+    if (request->stalls) {
+        fprintf(stderr, "orders: %s stalls\n", request->id);
         usleep(STALL_US);
     }
     if (done == DB_OK) {

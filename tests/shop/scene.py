@@ -48,6 +48,12 @@ class Sqlite:
             row["mark"] = row["mark"].hex()
         return found
 
+    def inside(self):
+        """Orders that the new logic has made."""
+        with contextlib.closing(sqlite3.connect(self.path, 30)) as db:
+            return {name for name, in db.execute(
+                "SELECT order_id FROM orders WHERE net_amount IS NOT NULL")}
+
     @contextlib.contextmanager
     def locked(self, order):
         """Nobody else reads this order's row in time."""
@@ -97,6 +103,11 @@ class Postgres:
             "-c", "max_connections=60", cwd="/")
         wait_until(lambda: self.ask("SELECT 1", fails=True) == "1",
                    "PostgreSQL does not answer")
+
+    def inside(self):
+        """Orders that the new logic has made."""
+        return set(self.ask("SELECT order_id FROM orders "
+                            "WHERE net_amount IS NOT NULL").split())
 
     def ask(self, sql, fails=False):
         done = subprocess.run(
@@ -196,9 +207,9 @@ class Shop:
                                           timeout=30)
 
     def ask(self, stage, order, late=False, amount=12000, connection=None,
-            dies=False):
+            fault=None):
         """One request, written down; what was answered, or None.  `late`: its
-        row cannot be read in time; `dies`: the service, between two writes."""
+        row cannot be read in time; `fault`: another one of the service's."""
         path, body = f"/orders/{order}", None
         if stage == "create":
             path = "/orders"
@@ -213,8 +224,8 @@ class Shop:
         mine = connection or self.connect()
         try:
             mine.request("GET" if stage == "look" else "POST", path, body,
-                         {"x-fault": "lookup-timeout" if late else "kill"}
-                         if late or dies else {})
+                         {"x-fault": "lookup-timeout" if late else fault}
+                         if late or fault else {})
             answer = mine.getresponse()
             asked["body"] = json.loads(answer.read())
             asked["again"] = answer.getheader("Retry-After") is not None
