@@ -27,6 +27,9 @@ sys.path.append(os.path.join(HERE, "..", "oracle"))
 from harness import SKIP, Story, check, wait_until  # noqa: E402
 import orders as judge  # noqa: E402,F401  tests/oracle/orders.py
 
+SERVICE = {"kind": "Service", "name": "orders", "baseline": {"version": "old"},
+           "versions": {"old": {"endpoints": ["127.0.0.1:9401"]},
+                        "new": {"endpoints": ["127.0.0.1:9402"]}}}
 TABLES = {"orders": "order_id", "ledger": "order_id, stage"}
 
 
@@ -181,14 +184,14 @@ class Shop:
 
     def publish(self, phase, share, frozen=False):
         """From here on requests belong to this phase."""
-        self.story.publish([
-            {"kind": "Service", "name": "orders",
-             "baseline": {"version": "old"},
-             "versions": {"old": {"endpoints": ["127.0.0.1:9401"]},
-                          "new": {"endpoints": ["127.0.0.1:9402"]}}},
-            dict(self.release_document(), admission={"share": share})],
-            prune=True)
+        self.story.publish([SERVICE, dict(self.release_document(),
+                                          admission={"share": share})],
+                           prune=True)
         self.enter(phase, share, frozen)
+
+    def publish_without(self):
+        """A policy that has no such release."""
+        self.story.publish([SERVICE], prune=True)
 
     def enter(self, phase, share, frozen=False):
         self.phase = phase
@@ -198,7 +201,13 @@ class Shop:
         return {"kind": "Release", "name": self.release,
                 "services": [{"service": "orders", "version": "new"}],
                 "unit": {"path": {"segment": 2}}, "entrances": ["orders"],
-                "stickiness": "entity"}
+                "stickiness": "entity", "stages": [
+                    {"name": "create", "writes": True, "onUnknown": "refuse",
+                     "when": {"all": [{"method": {"exact": "POST"}},
+                                      {"path": {"exact": "/orders"}}]}},
+                    {"name": "pay", "when": {"path": {"suffix": "/pay"}}},
+                    {"name": "refund",
+                     "when": {"path": {"suffix": "/refund"}}}]}
 
     # ---- asking ----------------------------------------------------------------
 
