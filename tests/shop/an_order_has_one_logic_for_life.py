@@ -173,12 +173,12 @@ def planted(here, bug, sentence):
     """What the judge must say of a service with this fault in it."""
     here.history.clear()
     here.start("--bug", bug, release=bug)
-    here.publish("none", 0)
-    for number in range(5):
+    here.publish("a half", 50)
+    for number in range(10):
         here.ask("create", f"{bug}-{number}")
     marks = here.marks()
     here.publish("everyone", 100)
-    for number in range(5):
+    for number in range(10):
         name = f"{bug}-{number}"
         here.ask("pay", name, late=bug == "unknown-as-absent")
         here.ask("refund", name)
