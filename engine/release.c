@@ -295,7 +295,8 @@ static bool step_rules(struct decision *d)
  * of them. */
 static inline uint32_t busy_steps(const struct decision *d)
 {
-    const uint32_t marks = 1u << GRAY_STEP_MARK | 1u << GRAY_STEP_EVIDENCE;
+    uint32_t marks = 1u << GRAY_STEP_MARK |
+                     (uint32_t)!d->in->unproven << GRAY_STEP_EVIDENCE;
     return (d->decides ? 1u << GRAY_STEP_RULES : 1u << GRAY_STEP_MARK) |
            (d->marked ? marks : 0) |
            (uint32_t)(d->release->deny != GRAY_NONE) << GRAY_STEP_DENY |
