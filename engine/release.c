@@ -237,6 +237,7 @@ static bool step_evidence(struct decision *d, enum gray_mark_state *ret_state)
     if (!proven) {
         return false;
     }
+    mark_look(d); /* where the order asks for it later */
     let_in(d, GRAY_REASON_COOKIE, GRAY_NONE, alias);
     if (mark.variant < d->release->variants.count) {
         d->verdict->variant = mark.variant;
