@@ -5,6 +5,8 @@
  * a kill or a power cut leaves one of them; its commit is one fdatasync() of
  * the pages and one synced write of the root.  Keys only grow, so pages are
  * filled whole and read back in one sweep.
+ * Room is taken before anything is written: LMDB calls a write that came to an
+ * end half way an I/O error, and a full disk is none.
  * An error of which it cannot be said what was written ends the writing: a
  * sync that failed and is tried again says yes and lies.
  * Read next: journal.h, settle.c (who appends), rebuild.c (who reads).
@@ -313,6 +315,36 @@ void journal_close(struct journal *journal)
     runtime_fd_close(&journal->lock_fd);
 }
 
+/* ---- room ---------------------------------------------------------------------- */
+
+#define TREE_BYTES (UINT64_C(1) << 20) /* pages of one transaction beside its
+                                          records, and far more */
+
+int journal_reserve(struct journal *journal, uint64_t bytes,
+                    struct gray_problem *ret_problem)
+{
+    struct stat status;
+    MDB_envinfo info;
+    MDB_stat pages;
+    uint64_t end;
+    int fd = -1, error;
+
+    if (journal->env == NULL || journal->read_only ||
+        mdb_env_info(journal->env, &info) != 0 ||
+        mdb_env_stat(journal->env, &pages) != 0 ||
+        mdb_env_get_fd(journal->env, &fd) != 0 || fstat(fd, &status) != 0) {
+        return failed(ret_problem, "written", EROFS);
+    }
+    end = ((uint64_t)info.me_last_pgno + 1) * pages.ms_psize + bytes +
+          TREE_BYTES;
+    if (end <= (uint64_t)status.st_size) {
+        return 0;
+    }
+    error = posix_fallocate(fd, status.st_size,
+                            (off_t)(end - (uint64_t)status.st_size));
+    return error == 0 ? 0 : failed(ret_problem, "written", error);
+}
+
 /* ---- append --------------------------------------------------------------------- */
 
 static int records_put(const struct journal *journal, MDB_txn *txn,
@@ -357,14 +389,25 @@ static int rest_put(struct journal *journal, MDB_txn *txn,
     return small_put(txn, journal->head, 0, &head, sizeof(head));
 }
 
+static uint64_t bytes_of(const struct journal_batch *batch)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < batch->record_count; i++) {
+        bytes += 2 * sizeof(uint64_t) + record_size(&batch->records[i]);
+    }
+    return bytes * 2; /* pages are not filled to the last byte */
+}
+
 int journal_append(struct journal *journal, const struct journal_batch *batch,
                    struct gray_problem *ret_problem)
 {
     MDB_txn *txn = NULL;
     int error;
 
-    if (journal->env == NULL || journal->read_only) {
-        return failed(ret_problem, "written", EROFS);
+    error = journal_reserve(journal, bytes_of(batch), ret_problem);
+    if (error != 0) {
+        return error;
     }
     error = mdb_txn_begin(journal->env, NULL, 0, &txn);
     if (error != 0) {
