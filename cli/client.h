@@ -15,7 +15,7 @@ struct remote {
     CURL *curl;
     struct server server;
     bool json;   /* -o json: problems are printed too */
-    bool hurry;  /* give up soon */
+    unsigned hurry; /* give up after so many seconds; 0: no hurry */
     bool cannot_keep; /* it answered that its store takes nothing */
     time_t date; /* of the last answer; -1: none */
     char error[CURL_ERROR_SIZE];

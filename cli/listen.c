@@ -187,7 +187,15 @@ int host_only(const struct arguments *arguments)
 
 void remote_hurry(struct remote *remote)
 {
-    remote->hurry = remote->server.socket != NULL;
+    remote->hurry =
+        remote->server.socket != NULL ? REMOTE_HURRY_SECONDS : 0;
+}
+
+void remote_patience(struct remote *remote, unsigned seconds)
+{
+    if (remote->hurry != 0) {
+        remote->hurry = REMOTE_HURRY_SECONDS + seconds;
+    }
 }
 
 bool remote_fall_back(const struct remote *remote, int status)

@@ -37,6 +37,17 @@ static int add_weight(json_t *body, const char *text)
     return 0;
 }
 
+static int add_breaks(const struct arguments *arguments, json_t *body)
+{
+    double breaks = -1;
+    int status = arguments_number(arguments, CLI_BREAKS, 0, 9e15, &breaks);
+
+    if (breaks >= 0) {
+        json_object_set_new(body, "breaks", json_integer((json_int_t)breaks));
+    }
+    return status;
+}
+
 static int make_body(const struct arguments *arguments, json_t *body)
 {
     double revision = 0;
@@ -70,6 +81,9 @@ static int make_body(const struct arguments *arguments, json_t *body)
             body, "onAbort",
             json_string(arguments_has(arguments, CLI_KEEP) ? "keep"
                                                            : "leave"));
+    }
+    if (status == 0) {
+        status = add_breaks(arguments, body);
     }
     remote_reason(body, arguments);
     return status;
@@ -105,6 +119,10 @@ static void moved_say(const json_t *moved, bool dry)
         printf(" already; nothing was changed\n");
     }
     printf("  %s\n", text_at(moved, "sentence"));
+    if (json_object_get(moved, "admission") != NULL) {
+        printf("  %s\n",
+               text_at(json_object_get(moved, "admission"), "sentence"));
+    }
     json_array_foreach(json_object_get(moved, "residue"), i, left) {
         printf("  left to do: %s\n", json_string_value(left));
     }
@@ -127,6 +145,23 @@ static bool was_done(const json_t *rows, const struct arguments *arguments)
     json_array_foreach(rows, i, row) {
         if (json_is_true(json_object_get(row, "changed"))) {
             return !arguments_has(arguments, CLI_DRY_RUN);
+        }
+    }
+    return false;
+}
+
+/* A freeze that promises nothing is not whole. */
+static bool is_open_still(const json_t *rows)
+{
+    const json_t *row;
+    size_t i;
+
+    json_array_foreach(rows, i, row) {
+        const json_t *admission = json_object_get(row, "admission");
+
+        if (admission != NULL &&
+            !json_is_true(json_object_get(admission, "closed"))) {
+            return true;
         }
     }
     return false;
@@ -159,8 +194,9 @@ static int finish(struct remote *remote, const struct arguments *arguments,
             printf("no release is concerned; nothing was changed\n");
         }
     }
-    return status == 0 && readers != NULL ? readers_say(readers, json)
-                                          : status;
+    status = status == 0 && readers != NULL ? readers_say(readers, json)
+                                            : status;
+    return status == 0 && is_open_still(rows) ? CLI_EXIT_INCOMPLETE : status;
 }
 
 /* ---- one release ------------------------------------------------------------------- */
@@ -302,6 +338,94 @@ int release_verb(struct remote *remote, const struct arguments *arguments,
     return is_verb(verb)
                ? one(remote, arguments, arguments->operands[0], verb)
                : open_one(remote, arguments, arguments->operands[0]);
+}
+
+/* ---- retreat --------------------------------------------------------------------------- */
+
+#define UNITS_MAX 10000u /* of one call */
+
+static int add_units(const struct arguments *arguments, json_t *units)
+{
+    const char *path = arguments_get(arguments, CLI_LIST);
+    CLI_CLEANUP(file_closep) FILE *file = NULL;
+    CLI_CLEANUP(line_free) struct line line = { 0 };
+    int got = 0;
+
+    for (size_t i = 1; i < arguments->operand_count; i++) {
+        json_array_append_new(units, json_string(arguments->operands[i]));
+    }
+    file = path != NULL ? port_open(path) : NULL;
+    if (path != NULL && file == NULL) {
+        return CLI_EXIT_SYSTEM;
+    }
+    while (file != NULL && json_array_size(units) <= UNITS_MAX &&
+           (got = port_line(file, path, CLI_ID_MAX, &line)) > 0) {
+        if (line.length > 0 &&
+            json_array_append_new(units, json_stringn(line.text,
+                                                      line.length)) != 0) {
+            complain("%s:%llu: a unit is 1 to %u bytes of UTF-8", path,
+                     (unsigned long long)line.number, CLI_ID_MAX);
+            return CLI_EXIT_USAGE;
+        }
+    }
+    if (json_array_size(units) > UNITS_MAX) {
+        complain("more than %u units at once: give the list in parts",
+                 UNITS_MAX);
+        return CLI_EXIT_USAGE;
+    }
+    return got < 0 ? CLI_EXIT_SYSTEM : 0;
+}
+
+/* Exactly one of three says whom. */
+static int retreat_body(const struct arguments *arguments, json_t *body)
+{
+    const char *to = arguments_get(arguments, CLI_TO);
+    CLI_CLEANUP(json_freep) json_t *units = json_array();
+    double last = 0;
+    int status = arguments_number(arguments, CLI_LAST, 1, 9e15, &last);
+
+    status = status != 0 ? status : add_units(arguments, units);
+    if (status != 0) {
+        return status;
+    }
+    if ((to != NULL) + (last > 0) + (json_array_size(units) > 0) != 1) {
+        complain("retreat takes one of --to PERCENT, --last N, and units (or "
+                 "--list FILE)");
+        return CLI_EXIT_USAGE;
+    }
+    if (to != NULL) {
+        status = add_weight(body, to);
+        json_object_set(body, "to", json_object_get(body, "weight"));
+        json_object_del(body, "weight");
+    } else if (last > 0) {
+        json_object_set_new(body, "last", json_integer((json_int_t)last));
+    } else {
+        json_object_set(body, "units", units);
+    }
+    status = status != 0 ? status : add_breaks(arguments, body);
+    remote_reason(body, arguments);
+    return status;
+}
+
+int command_retreat(const struct arguments *arguments)
+{
+    CLI_CLEANUP(remote_freep) struct remote *remote = NULL;
+    CLI_CLEANUP(json_freep) json_t *body = json_object();
+    CLI_CLEANUP(json_freep) json_t *moved = NULL;
+    CLI_CLEANUP(json_freep) json_t *rows = NULL;
+    CLI_CLEANUP(string_freep) char *path =
+        remote_path("/v1/releases/%s/retreat", arguments->operands[0]);
+    int status = retreat_body(arguments, body);
+
+    status = status != 0 ? status : remote_open(&remote, arguments);
+    status = status != 0 ? status
+                         : remote_change(remote, arguments, "POST", path, body,
+                                         &moved);
+    if (status != 0) {
+        return status;
+    }
+    rows = json_pack("[O]", moved);
+    return finish(remote, arguments, rows, moved);
 }
 
 /* ---- the commands that need grayd ------------------------------------------------------ */

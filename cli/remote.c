@@ -218,10 +218,10 @@ static void try_once(struct remote *remote, const struct remote_call *call,
     }
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, call->method);
-    if (remote->hurry || call->seconds != 0) {
+    if (remote->hurry != 0 || call->seconds != 0) {
         curl_easy_setopt(curl, CURLOPT_TIMEOUT,
-                         (long)(remote->hurry ? REMOTE_HURRY_SECONDS
-                                              : call->seconds));
+                         (long)(remote->hurry != 0 ? remote->hurry
+                                                   : call->seconds));
     } else { /* a large answer may take its time, silence may not */
         curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
         curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)REMOTE_SECONDS);
@@ -281,8 +281,8 @@ static void try_often(struct remote *remote, const struct remote_call *call,
     bool again = call->key != NULL || strcmp(call->method, "GET") == 0 ||
                  call->repeatable;
     int64_t end = port_monotonic_ms() +
-                  (remote->hurry ? 1000 * REMOTE_HURRY_SECONDS - 500
-                                 : REMOTE_TRY_MS);
+                  (remote->hurry != 0 ? 1000 * remote->hurry - 500
+                                      : REMOTE_TRY_MS);
     int64_t wait = 50;
 
     for (unsigned i = 0;; i++) {

@@ -73,6 +73,8 @@ bool remote_fall_back(const struct remote *remote, int status);
 /* From now on a grayd of this host that hangs is given up soon: somebody wants
  * to stop something. */
 void remote_hurry(struct remote *remote);
+/* It answers, and is to be given so much more: it waits for readers. */
+void remote_patience(struct remote *remote, unsigned seconds);
 /* Options that only grayd obeys must not be dropped in silence: 0, or USAGE
  * after complaining. */
 int host_only(const struct arguments *arguments);
@@ -150,6 +152,8 @@ int readers_wait(struct remote *remote, double seconds, json_t **ret_readers);
 int readers_say(const json_t *readers, bool json);
 /* What a Changed says, for every command that answers with one. */
 void changed_say(const json_t *changed);
+/* What its units were told, and how far a freeze has come. */
+void marks_say(const json_t *release);
 /* Rows of releases. */
 void releases_say(const json_t *releases);
 /* Records of the audit, as {key: [...]} or as rows. */

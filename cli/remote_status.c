@@ -107,6 +107,31 @@ static void print_host_words(const json_t *status, const char *name)
     }
 }
 
+/* A line for each release, and one of who writes them. */
+static void print_marks(const json_t *status)
+{
+    const json_t *writer = json_object_get(status, "marks"), *release;
+    size_t i;
+
+    json_array_foreach(json_object_get(status, "releases"), i, release) {
+        const json_t *marks = json_object_get(release, "marks");
+
+        if (marks != NULL) {
+            printf("%s: %lld units in, %lld out, %lld revoked\n",
+                   text_at(release, "name"), (long long)number_at(marks, "in"),
+                   (long long)number_at(marks, "out"),
+                   (long long)number_at(marks, "revoked"));
+        }
+    }
+    if (writer != NULL && strcmp(text_at(writer, "writer"), "ok") != 0) {
+        printf("marks: the writer is %s%s%s: strict releases let nobody new "
+               "in\n",
+               text_at(writer, "writer"),
+               *text_at(writer, "trouble") != '\0' ? ": " : "",
+               text_at(writer, "trouble"));
+    }
+}
+
 static void print_status(const struct remote *remote, const json_t *status)
 {
     const json_t *item;
@@ -122,6 +147,7 @@ static void print_status(const struct remote *remote, const json_t *status)
                "(gray bypass off)\n");
     }
     releases_say(json_object_get(status, "releases"));
+    print_marks(status);
     print_host_words(status, NULL);
     json_array_foreach(json_object_get(status, "pending"), i, item) {
         printf("waits to be done: %s\n", json_string_value(item));
@@ -161,6 +187,7 @@ static int say_release(struct remote *remote,
                           JSON_INDENT(2));
     }
     releases_say(rows);
+    marks_say(release);
     if (remote_get(remote, "/v1/status", &whole) == 0) {
         print_host_words(whole, arguments->operands[0]);
     }

@@ -308,6 +308,11 @@ static void print_rows(const struct change *change)
     }
     if (json_array_size(change->rows) == 0) {
         printf("no release is in force; nothing was changed\n");
+    } else if (change->verb->kind == TIGHTEN) {
+        /* What grayd would have waited for. */
+        printf("  without grayd: readers obey the word, no admission lease was "
+               "waited for, and marks made in the last moment are not on "
+               "disk\n");
     }
 }
 
@@ -364,6 +369,26 @@ static int on_the_host(const struct arguments *arguments, const char *name)
                                                    : status;
 }
 
+/* A freeze returns when nobody new is let in any more, which takes as long as
+ * the admission lease of a release where a reader is stopped. */
+static void be_patient(struct remote *remote, const struct arguments *arguments)
+{
+    CLI_CLEANUP(json_freep) json_t *release = NULL;
+    CLI_CLEANUP(string_freep) char *path = NULL;
+
+    if (arguments->operand_count == 1) {
+        path = remote_path("/v1/releases/%s", arguments->operands[0]);
+        if (remote_ask(remote,
+                       &(struct remote_call) { .method = "GET", .path = path,
+                                               .quiet = true },
+                       &release) == 0) {
+            remote_patience(remote,
+                            (unsigned)(number_at(release, "leaseMs") / 1000) +
+                                1);
+        }
+    }
+}
+
 static int run(const struct arguments *arguments, const char *name)
 {
     CLI_CLEANUP(remote_freep) struct remote *remote = NULL;
@@ -371,6 +396,9 @@ static int run(const struct arguments *arguments, const char *name)
 
     if (status == 0 && remote != NULL) {
         remote_hurry(remote);
+        if (strcmp(name, "freeze") == 0 || strcmp(name, "stop") == 0) {
+            be_patient(remote, arguments);
+        }
         status = release_verb(remote, arguments, name);
         if (!remote_fall_back(remote, status)) {
             return status;

@@ -33,6 +33,7 @@ struct grayd_options {
     const char *listen;         /* "127.0.0.1:7170"; "" none */
     const char *tls_certificate, *tls_key; /* PEM files; NULL: plain */
     const char *group;          /* of `keys`; NULL: nginx's */
+    const char *redis;          /* of shared marks; NULL: none */
     bool allow_any_filesystem;  /* tests and bench only */
     unsigned rest_threads, planner_threads;
     unsigned connections_max;
@@ -40,10 +41,12 @@ struct grayd_options {
 struct control;   /* change/control.c */
 struct rest;      /* rest/server.c */
 struct planner;   /* rest/planner.c */
+struct marks;     /* marks/drain.c */
 struct grayd {
     struct grayd_options options;
     struct control *control;
     struct rest *rest;
+    struct marks *marks; /* NULL: it could not be opened, or is not wanted */
     char instance[33];
     int64_t started; /* ms since the epoch */
     /* For /readyz, /metrics and /v1/status: written by the control thread. */

@@ -80,6 +80,7 @@ static int read_options(struct given *given, int argc, char **argv)
         case OPTION_TLS_CERTIFICATE: o->tls_certificate = optarg; break;
         case OPTION_TLS_KEY: o->tls_key = optarg; break;
         case OPTION_GROUP: o->group = optarg; break;
+        case OPTION_REDIS: o->redis = optarg; break;
         case OPTION_RESTORE: given->restore = true; break;
         case OPTION_ANY_FILESYSTEM: o->allow_any_filesystem = true; break;
         case OPTION_VERSION: puts("grayd " GRAY_VERSION); return 0;

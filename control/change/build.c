@@ -24,6 +24,12 @@ void build_clear(struct build *build)
 
 /* ---- check --------------------------------------------------------------- */
 
+static bool has_dimensions(const struct world *world, const char *name)
+{
+    return json_array_size(json_object_get(
+               world_document(world, "Release", name), "dimensions")) > 0;
+}
+
 static int hold_shares(struct gray_documents *docs, const struct world *world)
 {
     const char *name;
@@ -34,8 +40,12 @@ static int hold_shares(struct gray_documents *docs, const struct world *world)
 
         if (release_status_parse(json_object_get(entry, "status"), &status) !=
                 0 ||
-            gray_documents_hold(docs, name, status.share, status.attempt) !=
-                0) {
+            (status.dimension > 0 || has_dimensions(world, name)
+                 ? gray_documents_hold_dimension(docs, name, status.share,
+                                                 status.attempt,
+                                                 status.dimension)
+                 : gray_documents_hold(docs, name, status.share,
+                                       status.attempt)) != 0) {
             return -1;
         }
     }

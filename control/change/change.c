@@ -78,6 +78,7 @@ void change_end(struct change *change)
     }
     free(change->puts);
     json_decref(change->before);
+    json_decref(change->revokes);
     json_decref(change->after);
     build_clear(&change->build);
     world_free(&change->world);
@@ -163,7 +164,10 @@ void change_refuse_move(const struct release_refusal *refusal,
         reply_problem(reply, PROBLEM_INTERNAL, "Memory is at its end.");
         return;
     }
-    reply_problem(reply, PROBLEM_REFUSED, "%s", refusal->sentence);
+    reply_problem(reply,
+                  strcmp(refusal->code, "forbidden") == 0 ? PROBLEM_FORBIDDEN
+                                                          : PROBLEM_REFUSED,
+                  "%s", refusal->sentence);
     reply_add(reply, "code", json_string(refusal->code));
     if (refusal->advice[0] != '\0') {
         reply_add(reply, "advice", json_string(refusal->advice));

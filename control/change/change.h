@@ -37,6 +37,16 @@ size_t control_waiting(struct grayd *grayd);
 void control_record_denied(struct grayd *grayd, const struct call *call,
                            enum problem_number problem);
 
+/* "Admission" of schemas.json: how far a word that admits nobody new has come;
+ * NULL: it is open. New reference; any thread. */
+json_t *control_admission(struct grayd *grayd, const char *name);
+/* Whether marks of a release are still to be taken back; any thread. */
+bool control_revokes(struct grayd *grayd, const char *name);
+/* How many entities were outside, some time ago within the last hours; false:
+ * nobody looked yet. Any thread. */
+bool control_out_before(struct grayd *grayd, const char *name, int64_t *ret_at,
+                        uint64_t *ret_out);
+
 /* Whoever waits for news: called on the control thread after each commit and
  * each publication; must not block. */
 typedef void control_listener(void *context, uint64_t audit_sequence,

@@ -91,7 +91,9 @@ static bool policy_differs(const struct world *before,
         differs |= !json_equal(json_object_get(now, "share"),
                                json_object_get(old, "share")) ||
                    !json_equal(json_object_get(now, "attempt"),
-                               json_object_get(old, "attempt"));
+                               json_object_get(old, "attempt")) ||
+                   json_integer_value(json_object_get(now, "dimension")) !=
+                       json_integer_value(json_object_get(old, "dimension"));
     }
     return differs;
 }
@@ -117,6 +119,26 @@ static struct audit_entry entry_of(const struct change *change,
     };
 }
 
+static size_t effects_count(const struct store_effect *effects)
+{
+    size_t count = 0;
+
+    while (effects != NULL && effects[count].kind != NULL) {
+        count++;
+    }
+    return count;
+}
+
+static void effects_free(struct store_effect *effects)
+{
+    for (size_t i = 0; i < effects_count(effects); i++) {
+        if (strcmp(effects[i].kind, EFFECT_REVOKE) == 0) {
+            free((void *)(uintptr_t)effects[i].text);
+        }
+    }
+    free(effects);
+}
+
 /* ---- commit ---------------------------------------------------------------- */
 
 static void took_record(struct control *control,
@@ -140,6 +162,24 @@ static int make_record(const uint8_t *chain, uint64_t sequence,
     return 0;
 }
 
+/* False: no memory, and it is said once more another time. */
+static bool effect_done(struct control *control, uint64_t id)
+{
+    if (control->done_count == control->done_capacity) {
+        size_t capacity = control->done_capacity * 2 + 64;
+        uint64_t *more = realloc(control->done_effects,
+                                 capacity * sizeof(*more));
+
+        if (more == NULL) {
+            return false;
+        }
+        control->done_effects = more;
+        control->done_capacity = capacity;
+    }
+    control->done_effects[control->done_count++] = id;
+    return true;
+}
+
 static int commit_batch(struct control *control, struct store_batch *batch,
                         struct gray_problem *ret_problem)
 {
@@ -148,6 +188,11 @@ static int commit_batch(struct control *control, struct store_batch *batch,
 
     batch->at = grayd_now();
     batch->expected_revision = revision;
+    /* Marks that were taken back are not taken back again: a change that lets
+     * units in commits that they were, too. */
+    for (size_t i = 0; i < control->revoked_count; i++) {
+        effect_done(control, control->revoked[i]);
+    }
     batch->effects_done = control->done_effects;
     batch->effects_done_count = control->done_count;
     error = store_commit(control->store, batch, &revision, ret_problem);
@@ -163,6 +208,7 @@ static int commit_batch(struct control *control, struct store_batch *batch,
     }
     atomic_store(&control->grayd->store_full, false);
     control->done_count = 0;
+    control->revoked_count = 0;
     for (size_t i = 0; i < batch->audit_count; i++) {
         took_record(control, &batch->audits[i]);
     }
@@ -242,6 +288,39 @@ static void dry_run(struct change *change, struct reply *reply)
         json_integer((json_int_t)change->control->world.revision));
 }
 
+/* What is to be done after the commit; ended by a kind of NULL. The texts of
+ * revokes are owned. NULL: no memory. */
+static struct store_effect *effects_of(const struct change *change,
+                                       bool publish)
+{
+    size_t count = json_array_size(change->revokes), i, used = 0;
+    struct store_effect *effects = calloc(count + 3, sizeof(*effects));
+    const json_t *what;
+
+    if (effects == NULL) {
+        return NULL;
+    }
+    if (publish) {
+        effects[used++] =
+            (struct store_effect) { .kind = "publish", .text = "{}" };
+    }
+    if (change->effect != NULL) {
+        effects[used++] =
+            (struct store_effect) { .kind = change->effect, .text = "{}" };
+    }
+    json_array_foreach(change->revokes, i, what) {
+        char *text = json_text(what, JSON_COMPACT, NULL);
+
+        if (text == NULL) {
+            effects_free(effects);
+            return NULL;
+        }
+        effects[used++] =
+            (struct store_effect) { .kind = EFFECT_REVOKE, .text = text };
+    }
+    return effects;
+}
+
 /* The transaction. Its reply is the one that a repeated call gets. */
 static int commit_change(struct change *change, const struct reply *reply,
                          bool publish)
@@ -250,27 +329,22 @@ static int commit_change(struct change *change, const struct reply *reply,
     const struct call *call = change->call;
     struct audit_entry entry = entry_of(change, "done",
                                         control->world.revision + 1);
-    struct store_effect effects[2];
+    struct store_effect *effects = effects_of(change, publish);
     struct store_audit audit = { 0 };
     struct store_batch batch = { .puts = change->puts,
                                  .put_count = change->put_count,
                                  .audits = &audit, .audit_count = 1,
-                                 .effects = effects };
+                                 .effects = effects,
+                                 .effect_count = effects_count(effects) };
     char key[STORE_KEY_MAX + 1];
     struct store_answer answer = { .key = key, .status = reply->status };
     struct gray_problem problem = { 0 };
     char *body = NULL;
-    int error = make_record(control->chain, control->sequence + 1,
-                            &entry, &audit);
+    int error = effects != NULL
+                    ? make_record(control->chain, control->sequence + 1,
+                                  &entry, &audit)
+                    : -ENOMEM;
 
-    if (publish) {
-        effects[batch.effect_count++] =
-            (struct store_effect) { .kind = "publish", .text = "{}" };
-    }
-    if (change->effect != NULL) {
-        effects[batch.effect_count++] =
-            (struct store_effect) { .kind = change->effect, .text = "{}" };
-    }
     if (error == 0 && call != NULL && call->key[0] != '\0') {
         snprintf(key, sizeof(key), "%s %s", call->identity.name, call->key);
         body = json_text(reply->body, JSON_COMPACT, NULL);
@@ -286,6 +360,7 @@ static int commit_change(struct change *change, const struct reply *reply,
     }
     free(body);
     free((void *)(uintptr_t)audit.text);
+    effects_free(effects);
     return error;
 }
 
@@ -329,6 +404,7 @@ static void bring_into_force(struct change *change, bool publish,
     change->world.revision = control->world.revision;
     control->world = change->world;
     change->world = before;
+    control->marks_behind = true;
     in_force_tighten(control, &before);
     failpoint("after-tighten");
     good = publish || control->folder_lost
@@ -378,21 +454,11 @@ void change_commit(struct change *change, struct reply *reply)
 
 static int forget_pending(void *context, const struct store_pending *effect)
 {
-    struct control *control = context;
-
-    if (control->done_count == control->done_capacity) {
-        size_t capacity = control->done_capacity * 2 + 64;
-        uint64_t *more = realloc(control->done_effects,
-                                 capacity * sizeof(*more));
-
-        if (more == NULL) {
-            return 1;
-        }
-        control->done_effects = more;
-        control->done_capacity = capacity;
-    }
-    control->done_effects[control->done_count++] = effect->id;
-    return 0;
+    /* A revoke is done when its marks are: marking_collect(). */
+    return strcmp(effect->kind, EFFECT_REVOKE) == 0 ||
+                   effect_done(context, effect->id)
+               ? 0
+               : 1;
 }
 
 /* Into the log as well: a journal that leaves the host is the witness that
@@ -447,7 +513,7 @@ void commit_housekeeping(struct control *control, int64_t now)
     if (store_read_pending(control->reader, forget_pending, control,
                            &problem) == 0 &&
         /* On a disk that was full an empty one, to see whether it still is. */
-        (control->done_count > 0 ||
+        (control->done_count > 0 || control->revoked_count > 0 ||
          atomic_load(&control->grayd->store_full))) {
         failpoint("before-effects-done");
         commit_batch(control, &batch, &problem);

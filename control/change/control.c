@@ -134,10 +134,29 @@ static int answered_before(struct control *control, const struct call *call,
     return 1;
 }
 
+/* A freeze is done when nobody new is let in any more, whoever asked first. */
+static const char *closed_by(struct control *control, const struct call *call)
+{
+    struct release_status status;
+    struct release_facts facts;
+    enum release_verb verb;
+
+    return call->route->number == ROUTE_RELEASE_VERB && !call->dry_run &&
+                   release_verb_parse(call->verb, &verb) == 0 &&
+                   (verb == VERB_FREEZE || verb == VERB_STOP) &&
+                   settler_closes(control->settler, call->name) &&
+                   world_release(&control->world, call->name, &status,
+                                 &facts) &&
+                   status.state == RELEASE_FROZEN
+               ? call->name
+               : NULL;
+}
+
 static void run_job(struct control *control, const struct job *job)
 {
     struct reply reply = { 0 };
     uint64_t before = control->world.revision;
+    const char *closed;
 
     failpoint("call-taken");
     in_force_follow(control);
@@ -145,11 +164,14 @@ static void run_job(struct control *control, const struct job *job)
         route_find_handler(job->call->route->number)(&control->hand,
                                                      job->call, &reply);
     }
-    if (reply_is_problem(&reply) || control->world.revision == before) {
+    marking_follow(control);
+    closed = reply_is_problem(&reply) ? NULL : closed_by(control, job->call);
+    if (reply_is_problem(&reply) ||
+        (control->world.revision == before && closed == NULL)) {
         job->done(job->context, &reply);
         return;
     }
-    settler_add(control->settler, job, &reply);
+    settler_add(control->settler, job, closed, &reply);
 }
 
 /* ---- denied attempts ----------------------------------------------------- */
@@ -284,6 +306,8 @@ static void tick(struct control *control)
         }
         control_tell(control);
     }
+    marking_follow(control);
+    outside_tick(control, now);
     commit_housekeeping(control, now);
 }
 

@@ -92,6 +92,7 @@ static bool published(struct control *control, int status,
     }
     control->words_behind = !good;
     control->next_retry = grayd_now() + CONTROL_RETRY_MS;
+    control->marks_behind = true;
     if (good && !control->policy_behind) {
         atomic_store(&control->grayd->revision_in_force,
                      control->world.revision);
@@ -140,6 +141,21 @@ static int build_world(struct control *control, struct build *build,
     return -EINVAL;
 }
 
+void in_force_known(struct control *control)
+{
+    struct build build = { 0 };
+    struct gray_problem problem = { 0 };
+
+    if (build_world(control, &build, &problem) == 0) {
+        marking_prepare(control, &build.compiled);
+        gray_model_free(control->model); /* of a word just adopted */
+        control->model = build.model;
+        build.model = NULL;
+    }
+    control->marks_behind = true;
+    build_clear(&build);
+}
+
 static int put_policy(struct control *control, struct build *build,
                       struct gray_problem *ret_problem)
 {
@@ -151,6 +167,7 @@ static int put_policy(struct control *control, struct build *build,
         ret_problem->code = "no-memory";
         return -ENOMEM;
     }
+    marking_prepare(control, &build->compiled);
     failpoint("before-publish");
     status = publisher_put(control->publisher, &build->compiled, words.items,
                            words.count, &done, ret_problem);
@@ -306,7 +323,12 @@ static void adopt_word(struct control *control, const char *name,
             goto out; /* the word stays, and is adopted later */
         }
         failpoint("host-word-seen");
-        if (world_put_release(&change.world, name, &next) != 0) {
+        if (world_put_release(&change.world, name, &next) != 0 ||
+            marking_revoke(&change, name, &status, &facts,
+                           &(struct release_event) {
+                               .verb = VERB_ABORT, .by = next.by,
+                               .reason = next.reason },
+                           &next) != 0) {
             change_end(&change);
             goto out;
         }

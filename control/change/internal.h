@@ -13,13 +13,17 @@
 #include "control/change/build.h"
 #include "control/change/change.h"
 #include "control/failpoint.h"
+#include "control/marks/marks.h"
 #include "control/publish/publisher.h"
 
 #define EFFECT_BYPASS "bypass"     /* committed, not in the folder yet */
+#define EFFECT_REVOKE "revoke"     /* marks that are still to be taken back */
 #define CONTROL_LISTENERS_MAX 4u
 #define CONTROL_DENIED_MAX 1000u
 #define CONTROL_HOST_WAIT_MS 500   /* for the line that says who set a word */
 #define CONTROL_RETRY_MS 1000
+#define CONTROL_OUTSIDE_MS 10000   /* between two looks at entities outside */
+#define CONTROL_OUTSIDE_KEPT 720u  /* two hours of them */
 #define CONTROL_SETTLE_MS 1000     /* a reply waits so long for readers */
 
 /* Whether a moment of the wall clock has come. One that is further off than a
@@ -43,6 +47,7 @@ struct listener {
     void *context;
 };
 struct settler;
+struct rehearsal;
 
 struct control {
     struct grayd *grayd;
@@ -59,6 +64,7 @@ struct control {
     _Atomic bool stopping;
     struct listener listeners[CONTROL_LISTENERS_MAX];
     size_t listener_count;
+    struct rehearsal *rehearsal; /* that goes on now; NULL: none */
 
     /* the thread's own */
     struct store *store;
@@ -69,12 +75,21 @@ struct control {
     uint8_t chain[AUDIT_HASH];
     uint64_t sequence;
     uint64_t signed_size; /* of the tree at the last checkpoint */
-    int64_t next_checkpoint, next_retry, next_housekeeping;
+    int64_t next_checkpoint, next_retry, next_housekeeping, next_outside;
+    json_t *outside; /* {name: [[at, out], ...]}; under `lock` */
     int64_t next_due; /* of what is scheduled; 0: to be read */
     struct world world;
     struct gray_model *model; /* of `world`; NULL: no documents yet */
     bool policy_behind;       /* the folder has not the newest policy */
     bool words_behind;
+    struct marks_scope *scopes; /* prepared last, with room for one more */
+    size_t scope_count;
+    uint64_t scopes_revision;
+    struct marks_scope shadow;  /* of a rehearsal; scope 0: none */
+    bool marks_behind;        /* scopes to be opened or closed, or revokes of
+                               * the store that nobody has begun */
+    uint64_t *revoked;        /* effects that are done, not committed */
+    size_t revoked_count, revoked_capacity;
     bool folder_lost;         /* what this grayd maps is not at the path */
     int64_t host_word_seen; /* the first moment; 0: none is waiting */
     uint64_t *done_effects;
@@ -98,6 +113,7 @@ struct change {
     bool drops_meant;         /* shares may shrink: the gates were asked, or
                                * the verb says so */
     const char *effect;       /* beside "publish"; NULL: none */
+    json_t *revokes;          /* of marks, one effect each; NULL: none; owned */
     struct store_put *puts;   /* beside documents and releases; texts owned */
     size_t put_count, put_room;
     bool failed;              /* out of memory: nothing is committed */
@@ -159,6 +175,9 @@ void in_force_tighten(struct control *control, const struct world *before);
 bool in_force_publish(struct control *control, struct build *build,
                       char ret_why[300]);
 bool in_force_words(struct control *control, char ret_why[300]);
+/* What is in the folder already is what the world says: only the model, and
+ * the marks of its releases, are made known. */
+void in_force_known(struct control *control);
 /* Notices that the folder was removed: all of it is published again. */
 void in_force_follow(struct control *control);
 /* What grayd finds in the folder at its start, and on every tick: words and
@@ -170,9 +189,65 @@ void in_force_adopt(struct control *control, int64_t now);
 int settler_start(struct settler **ret_settler, struct control *control);
 void settler_stop(struct settler *settler);
 /* Adds "inForce" to the reply once every live reader has acknowledged, or the
- * time is over, and calls done. */
+ * time is over, and calls done; where `closed` names a release, once that is
+ * closed, with "admission" (NULL: none). */
 void settler_add(struct settler *settler, const struct job *job,
-                 struct reply *reply);
+                 const char *closed, struct reply *reply);
+
+/* ---- and for marks (settle_marks.c) --------------------------------------------- */
+
+struct settle_scope {
+    char name[GRAY_NAME_MAX + 1];
+    uint64_t epoch, generation; /* that readers have to acknowledge */
+    uint32_t lease_ms;
+};
+/* The word of a release is not open: its scope is closed when readers have
+ * acknowledged, or have had their time. Said again it does nothing. */
+void settler_close(struct settler *settler, const struct settle_scope *scope);
+/* Forgets it. Nobody closes the scope any more when this returns; false: it
+ * was not closed. */
+bool settler_open(struct settler *settler, const char *name);
+bool settler_closes(struct settler *settler, const char *name);
+/* "Admission" of schemas.json: how far that is. NULL: open. Any thread. */
+json_t *settler_admission(struct settler *settler, const char *name);
+/* Marks are taken back as an effect of the store says; takes `what` over. */
+void settler_revoke(struct settler *settler, uint64_t effect, json_t *what,
+                    const struct settle_scope *scope);
+bool settler_revokes(struct settler *settler, const char *name);
+/* The next effect that is done; false: none. */
+bool settler_revoked(struct settler *settler, uint64_t *ret_effect);
+
+/* ---- what a change means for marks (marking.c) ----------------------------------- */
+
+/* Every release of a policy has its table, before it is published. */
+void marking_prepare(struct control *control,
+                     const struct gray_compiled *compiled);
+/* A scope of no release, for a rehearsal; NULL ends it. 0 or negative. */
+int marking_shadow(struct control *control, const struct marks_scope *shadow,
+                   struct gray_problem *ret_problem);
+/* Scopes whose word is open in `after` and is not now take marks again, before
+ * the word opens. False after having filled the reply. */
+bool marking_open(struct control *control, const struct world *after,
+                  struct reply *reply);
+/* After a commit, and until it is done: scopes as their words are, and revokes
+ * of the store begun. */
+void marking_follow(struct control *control);
+/* Effects that are done meanwhile. */
+void marking_collect(struct control *control);
+/* Looks at how many entities are outside, now and then (outside.c). */
+void outside_tick(struct control *control, int64_t now);
+/* Fills what the machine wants to know of marks: who is in, what it breaks,
+ * whether some are still being taken back. */
+void marking_ask(struct control *control, const char *name,
+                 const struct release_status *now,
+                 const struct release_facts *facts, const json_t *body,
+                 struct release_event *event);
+/* Adds what a move takes back to the change; 0, or -1: no memory. */
+int marking_revoke(struct change *change, const char *name,
+                   const struct release_status *before,
+                   const struct release_facts *facts,
+                   const struct release_event *event,
+                   const struct release_status *after);
 
 /* ---- schedule (schedule.c) ------------------------------------------------------- */
 

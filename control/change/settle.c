@@ -3,35 +3,18 @@
  *
  * Why: "done" should mean that it is in force, and nobody should have to ask
  * again. Waiting on the control thread would hold up the next change, so
- * replies that are complete wait here, a short and bounded time, and are
- * answered with how many readers there are and how many have it.
+ * replies that are complete wait here, a bounded time, and are answered with
+ * how many readers there are and how many have it. A freeze waits longer, for
+ * its promise: see settle_marks.c.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "control/change/internal.h"
+#include "control/change/settle.h"
 
-#define POLL_NS 2000000L
-
-struct waiting {
-    struct waiting *next;
-    struct job job;
-    struct reply reply;
-    uint64_t revision, generation;
-    int64_t deadline;
-};
-struct settler {
-    struct control *control;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    struct waiting *first;
-    bool stopping;
-};
-
-static int64_t monotonic_ms(void)
+int64_t settle_now(void)
 {
     struct timespec now;
 
@@ -39,48 +22,67 @@ static int64_t monotonic_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static bool settled(const struct settler *settler, struct waiting *waiting)
+static void add_in_force(struct waiting *waiting, size_t live,
+                         size_t acknowledged)
 {
-    const struct grayd *grayd = settler->control->grayd;
-    struct gray_problem problem = { 0 };
-    size_t live = 0, acknowledged = 0;
-    json_t *in_force;
-    int error = publisher_acknowledged(grayd->options.runtime,
-                                       waiting->generation, UINT64_MAX, &live,
-                                       &acknowledged, &problem);
+    json_t *in_force =
+        json_pack("{s:I,s:I,s:I,s:I}", "revision",
+                  (json_int_t)waiting->revision, "generation",
+                  (json_int_t)waiting->generation, "readers",
+                  (json_int_t)live, "acknowledged",
+                  (json_int_t)acknowledged);
 
-    if (error == 0 && acknowledged < live &&
-        monotonic_ms() < waiting->deadline) {
-        return false;
-    }
-    in_force = json_pack("{s:I,s:I,s:I,s:I}", "revision",
-                         (json_int_t)waiting->revision, "generation",
-                         (json_int_t)waiting->generation, "readers",
-                         (json_int_t)live, "acknowledged",
-                         (json_int_t)acknowledged);
     if (waiting->reply.body != NULL) {
         json_object_set_new(waiting->reply.body, "inForce", in_force);
     } else {
         json_decref(in_force);
     }
+}
+
+/* Without the lock. */
+static bool acknowledged(const struct settler *settler,
+                         struct waiting *waiting)
+{
+    const struct grayd *grayd = settler->control->grayd;
+    struct gray_problem problem = { 0 };
+    size_t live = 0, have = 0;
+    int error = publisher_acknowledged(grayd->options.runtime,
+                                       waiting->generation, UINT64_MAX, &live,
+                                       &have, &problem);
+
+    if (error == 0 && have < live && settle_now() < waiting->deadline) {
+        return false;
+    }
+    add_in_force(waiting, live, have);
     return true;
 }
 
 /* Answers those that are settled; the lock is held outside of calls. */
 static void look(struct settler *settler)
 {
-    struct waiting **at = &settler->first;
+    struct waiting **at = &settler->waiting;
 
     while (*at != NULL) {
         struct waiting *waiting = *at;
-        bool done;
+        bool done = settler->stopping || waiting->closed[0] == '\0' ||
+                    settle_is_closed(settler, waiting->closed, settle_now());
 
-        pthread_mutex_unlock(&settler->lock);
-        done = settled(settler, waiting);
-        pthread_mutex_lock(&settler->lock);
+        if (done) {
+            pthread_mutex_unlock(&settler->lock);
+            done = acknowledged(settler, waiting);
+            pthread_mutex_lock(&settler->lock);
+        }
         if (!done) {
             at = &waiting->next;
             continue;
+        }
+        if (waiting->closed[0] != '\0' && waiting->reply.body != NULL) {
+            json_t *admission = settle_admission(settler, waiting->closed);
+
+            if (admission != NULL) {
+                json_object_set_new(waiting->reply.body, "admission",
+                                    admission);
+            }
         }
         failpoint("settled");
         *at = waiting->next; /* others are only ever added at the end */
@@ -94,20 +96,23 @@ static void look(struct settler *settler)
 static void *settle_main(void *context)
 {
     struct settler *settler = context;
-    struct timespec pause = { .tv_nsec = POLL_NS };
+    struct timespec pause = { .tv_nsec = SETTLE_POLL_NS };
 
     pthread_mutex_lock(&settler->lock);
-    while (!settler->stopping || settler->first != NULL) {
-        if (settler->first == NULL) {
-            pthread_cond_wait(&settler->wake, &settler->lock);
+    while (!settler->stopping || settler->waiting != NULL) {
+        bool again = settle_closings(settler);
+
+        again |= settle_revokings(settler);
+        look(settler);
+        if (settler->waiting == NULL && !again) {
+            if (!settler->stopping) {
+                pthread_cond_wait(&settler->wake, &settler->lock);
+            }
             continue;
         }
-        look(settler);
-        if (settler->first != NULL) {
-            pthread_mutex_unlock(&settler->lock);
-            nanosleep(&pause, NULL);
-            pthread_mutex_lock(&settler->lock);
-        }
+        pthread_mutex_unlock(&settler->lock);
+        nanosleep(&pause, NULL);
+        pthread_mutex_lock(&settler->lock);
     }
     pthread_mutex_unlock(&settler->lock);
     return NULL;
@@ -124,6 +129,7 @@ int settler_start(struct settler **ret_settler, struct control *control)
     settler->control = control;
     pthread_mutex_init(&settler->lock, NULL);
     pthread_cond_init(&settler->wake, NULL);
+    pthread_cond_init(&settler->idle, NULL);
     error = pthread_create(&settler->thread, NULL, settle_main, settler);
     if (error != 0) {
         free(settler);
@@ -143,13 +149,15 @@ void settler_stop(struct settler *settler)
     pthread_cond_signal(&settler->wake);
     pthread_mutex_unlock(&settler->lock);
     pthread_join(settler->thread, NULL);
+    settle_marks_free(settler);
     pthread_mutex_destroy(&settler->lock);
     pthread_cond_destroy(&settler->wake);
+    pthread_cond_destroy(&settler->idle);
     free(settler);
 }
 
 void settler_add(struct settler *settler, const struct job *job,
-                 struct reply *reply)
+                 const char *closed, struct reply *reply)
 {
     struct grayd *grayd = settler->control->grayd;
     struct waiting *waiting = calloc(1, sizeof(*waiting));
@@ -165,9 +173,11 @@ void settler_add(struct settler *settler, const struct job *job,
     waiting->reply = *reply;
     waiting->revision = atomic_load(&grayd->revision);
     waiting->generation = atomic_load(&grayd->generation);
-    waiting->deadline = monotonic_ms() + CONTROL_SETTLE_MS;
+    waiting->deadline = settle_now() + CONTROL_SETTLE_MS;
+    snprintf(waiting->closed, sizeof(waiting->closed), "%s",
+             closed != NULL ? closed : "");
     pthread_mutex_lock(&settler->lock);
-    for (last = &settler->first; *last != NULL; last = &(*last)->next) {
+    for (last = &settler->waiting; *last != NULL; last = &(*last)->next) {
     }
     *last = waiting;
     pthread_cond_signal(&settler->wake);

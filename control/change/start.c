@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "control/change/internal.h"
+#include "control/marks/marks.h"
 #include "runtime/group.h"
 
 #define FIRST_TOKEN_FILE "first-token"
@@ -191,14 +192,7 @@ static int recover_folder(struct control *control,
         publisher_revision(control->publisher) != control->world.revision) {
         in_force_publish(control, NULL, why);
     } else {
-        struct build build = { 0 };
-
-        if (build_check(&build, &control->world, NULL) == 0) {
-            gray_model_free(control->model); /* of a word just adopted */
-            control->model = build.model;
-            build.model = NULL;
-        }
-        build_clear(&build);
+        in_force_known(control);
         in_force_words(control, why);
     }
     return 0;
@@ -216,6 +210,26 @@ static int make_state_folder(const char *path, struct gray_problem *ret_problem)
              "The state folder %.100s cannot be made: %s.", path,
              strerror(errno));
     return -errno;
+}
+
+/* A journal that cannot be opened keeps nobody from stopping a release: its
+ * marks are UNKNOWN then, and nobody new comes in. */
+static void open_marks(struct control *control)
+{
+    struct grayd *grayd = control->grayd;
+    struct gray_problem problem = { 0 };
+    struct marks_options options = {
+        .state = grayd->options.state,
+        .runtime = grayd->options.runtime,
+        .redis = grayd->options.redis,
+        .group = group_of(&grayd->options),
+        .now_ms = grayd_now,
+    };
+
+    if (marks_open(&grayd->marks, &options, &problem) != 0) {
+        grayd->marks = NULL;
+        grayd_log(LOG_LEVEL_ERROR, problem.code, "%s", problem.sentence);
+    }
 }
 
 static int open_all(struct control *control, struct gray_problem *ret_problem)
@@ -250,6 +264,10 @@ static int open_all(struct control *control, struct gray_problem *ret_problem)
                                         options->allow_any_filesystem,
                                         ret_problem);
     failpoint("start-opened");
+    if (error == 0) {
+        open_marks(control);
+    }
+    error = error != 0 ? error : settler_start(&control->settler, control);
     error = error != 0 ? error : first_token(control, ret_problem);
     return error != 0 ? error : recover_folder(control, ret_problem);
 }
@@ -257,6 +275,13 @@ static int open_all(struct control *control, struct gray_problem *ret_problem)
 static void control_free(struct control *control)
 {
     settler_stop(control->settler);
+    if (control->grayd->marks != NULL) {
+        marks_close(control->grayd->marks);
+        control->grayd->marks = NULL;
+    }
+    free(control->revoked);
+    free(control->scopes);
+    json_decref(control->outside);
     audit_signer_close(control->signer);
     publisher_close(control->publisher);
     store_reader_close(control->reader);
@@ -287,10 +312,10 @@ int control_start(struct grayd *grayd, struct gray_problem *ret_problem)
     pthread_mutex_init(&control->lock, NULL);
     pthread_cond_init(&control->wake, &clock);
     pthread_condattr_destroy(&clock);
+    control->outside = json_object();
     control->denied = calloc(CONTROL_DENIED_MAX, sizeof(*control->denied));
     error = control->denied == NULL ? -ENOMEM
                                     : open_all(control, ret_problem);
-    error = error != 0 ? error : settler_start(&control->settler, control);
     if (error == 0) {
         control_tell(control); /* while nobody else touches it */
     }

@@ -34,7 +34,8 @@ struct moved {
 static bool read_weight(const json_t *body, uint32_t *ret_share,
                         struct reply *reply)
 {
-    const json_t *weight = json_object_get(body, "weight");
+    const char *key = json_object_get(body, "to") != NULL ? "to" : "weight";
+    const json_t *weight = json_object_get(body, key);
     double millionths = json_number_value(weight) * 10000;
 
     if (weight == NULL) {
@@ -43,10 +44,34 @@ static bool read_weight(const json_t *body, uint32_t *ret_share,
     if (fabs(millionths - round(millionths)) > 1e-6) {
         reply_problem(reply, PROBLEM_BAD_BODY,
                       "A weight has at most 4 decimals.");
-        reply_add(reply, "pointer", json_string("/weight"));
+        reply_add(reply, "pointer", json_sprintf("/%s", key));
         return false;
     }
     *ret_share = (uint32_t)llround(millionths);
+    return true;
+}
+
+/* Whom retreat takes out: exactly one of three. */
+static bool read_cohort(const json_t *body, struct release_event *event,
+                        struct reply *reply)
+{
+    const json_t *breaks = json_object_get(body, "breaks");
+    bool to = json_object_get(body, "to") != NULL;
+    bool last = json_object_get(body, "last") != NULL;
+    bool listed = json_object_get(body, "units") != NULL;
+
+    if (breaks != NULL) {
+        event->breaks = (uint64_t)json_integer_value(breaks);
+    }
+    if (to + last + listed > 1) {
+        reply_problem(reply, PROBLEM_BAD_BODY,
+                      "retreat takes one of to, last and units.");
+        return false;
+    }
+    event->cohort = to       ? RELEASE_COHORT_SHARE
+                    : last   ? RELEASE_COHORT_NEWEST
+                    : listed ? RELEASE_COHORT_LISTED
+                             : RELEASE_COHORT_NONE;
     return true;
 }
 
@@ -81,7 +106,8 @@ static bool read_event(const struct call *call, struct release_event *event,
                       role_word(ROLE_APPROVER));
         return false;
     }
-    return read_weight(call->body, &event->share, reply);
+    return read_cohort(call->body, event, reply) &&
+           read_weight(call->body, &event->share, reply);
 }
 
 /* ---- undo: where it stood ---------------------------------------------------- */
@@ -176,6 +202,8 @@ static int move_release(struct change *change, const char *name,
             return -1;
         }
     }
+    marking_ask(change->control, name, &moved.before, &facts,
+                change->call->body, event);
     status = release_move(&moved.before, &facts, event, &moved.after,
                           &refusal);
     if (status < 0) {
@@ -185,7 +213,9 @@ static int move_release(struct change *change, const char *name,
     snprintf(moved.name, sizeof(moved.name), "%s", name);
     moved.changed = status == 0;
     if (moved.changed &&
-        world_put_release(&change->world, name, &moved.after) != 0) {
+        (world_put_release(&change->world, name, &moved.after) != 0 ||
+         marking_revoke(change, name, &moved.before, &facts, event,
+                        &moved.after) != 0)) {
         reply_problem(reply, PROBLEM_INTERNAL, "Memory is at its end.");
         return -1;
     }
@@ -270,7 +300,9 @@ static void run_verb(struct change *change, const struct call *call,
         !state_is_current(change, call, reply) ||
         move_release(change, call->name, &event, &moved, reply) != 0 ||
         (moved.changed && verb_widens[moved.verb] &&
-         change_build(change, NULL, NULL, reply) != 0)) {
+         change_build(change, NULL, NULL, reply) != 0) ||
+        (moved.changed && !call->dry_run &&
+         !marking_open(change->control, &change->world, reply))) {
         return;
     }
     failpoint("verb-moved");

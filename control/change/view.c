@@ -126,6 +126,15 @@ json_t *release_view(const char *name, const struct release_status *status,
                         json_string(sticky_words[facts.stickiness % 3]));
     json_object_set_new(view, "dataCompat",
                         json_string(compat_words[facts.data_compat % 3]));
+    json_object_set_new(view, "leaseMs", json_integer(facts.lease_ms));
+    if (facts.dimensions > 0) {
+        const json_t *names = json_object_get(document, "dimensions");
+
+        json_object_set_new(view, "dimensions",
+                            json_incref((json_t *)(uintptr_t)names));
+        json_object_set(view, "dimension",
+                        json_array_get(names, status->dimension));
+    }
     json_object_set_new(view, "services", services_of(document));
     json_object_set_new(view, "may", verbs_allowed(status, &facts));
     json_object_set_new(view, "document",
@@ -155,7 +164,8 @@ json_t *world_release_view(const struct world *world, const char *name)
 json_t *world_release_brief(const struct world *world, const char *name)
 {
     static const char *const kept[] = { "state", "percent", "attempt",
-                                        "killed", "word", "revision" };
+                                        "killed", "word", "dimension",
+                                        "revision" };
     json_t *view = world_release_view(world, name), *brief;
 
     if (view == NULL) {

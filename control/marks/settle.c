@@ -19,6 +19,8 @@
 
 #include "control/marks/internal.h"
 
+#define ASKED_MS 1000 /* an application waits no longer for its answer */
+
 /* ---- the batch ------------------------------------------------------------- */
 
 bool batch_has_room(const struct batch *batch, size_t text)
@@ -168,6 +170,7 @@ static bool may_ask(const struct marks *marks, const struct scope *scope,
 {
     const struct journal_scope *kept = &scope->kept;
     uint32_t word = scope_word(marks, scope);
+    int64_t age = marks->now_ms() - r->now;
     bool in = r->state == GRAY_SLOT_IN;
 
     *ret_strict = kept->durability == GRAY_DURABLE_STRICT;
@@ -175,7 +178,8 @@ static bool may_ask(const struct marks *marks, const struct scope *scope,
            r->variant < kept->variants &&
            (in || kept->stickiness == GRAY_STICKY_ENTITY) &&
            (word == GRAY_WORD_OPEN || (word == GRAY_WORD_NO_ADMIT && !in)) &&
-           !(in && is_closed(scope)) && r->revision <= marks->revision;
+           !(in && is_closed(scope)) && r->revision <= marks->revision &&
+           age <= ASKED_MS && age >= -ASKED_MS;
 }
 
 /* Takes the slot for an application: 0 and *value, what stands there now. */

@@ -99,6 +99,13 @@ int publisher_acknowledged(const char *runtime, uint64_t policy_generation,
                            uint64_t word_epoch, size_t *ret_live,
                            size_t *ret_acknowledged,
                            struct gray_problem *ret_problem);
+/* Live readers that have not: [{"id","pid"}]; *ret_live counts all that live.
+ * New reference; NULL with *ret_problem. */
+json_t *publisher_laggards(const char *runtime, uint64_t policy_generation,
+                           uint64_t word_epoch, size_t *ret_live,
+                           struct gray_problem *ret_problem);
+/* The epoch of words that the folder has now. */
+uint64_t publisher_word_epoch(const struct publisher *publisher);
 
 /* Puts last-good back into a runtime folder that is missing or empty: for a
  * unit that runs before nginx. 0; 1: there is nothing to restore, or the

@@ -167,34 +167,51 @@ static int epoch_now(const char *runtime, uint64_t *ret_epoch,
     return error;
 }
 
+json_t *publisher_laggards(const char *runtime, uint64_t policy_generation,
+                           uint64_t word_epoch, size_t *ret_live,
+                           struct gray_problem *ret_problem)
+{
+    struct gray_totals totals;
+    json_t *rows;
+    size_t live = 0;
+    int error = word_epoch == UINT64_MAX
+                    ? epoch_now(runtime, &word_epoch, ret_problem)
+                    : 0;
+
+    if (error != 0 || gray_totals_read(runtime, &totals, ret_problem) != 0) {
+        return NULL;
+    }
+    rows = json_array();
+    for (size_t i = 0; i < totals.reader_count; i++) {
+        const struct gray_reader_status *reader = &totals.readers[i];
+
+        live += reader->alive;
+        if (reader->alive && (reader->policy_generation < policy_generation ||
+                              reader->word_epoch < word_epoch)) {
+            json_array_append_new(rows,
+                                  json_pack("{s:s,s:I}", "id", reader->id,
+                                            "pid", (json_int_t)reader->pid));
+        }
+    }
+    gray_totals_free(&totals);
+    *ret_live = live;
+    return rows;
+}
+
 int publisher_acknowledged(const char *runtime, uint64_t policy_generation,
                            uint64_t word_epoch, size_t *ret_live,
                            size_t *ret_acknowledged,
                            struct gray_problem *ret_problem)
 {
-    struct gray_totals totals;
-    size_t live = 0, acknowledged = 0;
-    int error = word_epoch == UINT64_MAX
-                    ? epoch_now(runtime, &word_epoch, ret_problem)
-                    : 0;
+    size_t live = 0;
+    json_t *late = publisher_laggards(runtime, policy_generation, word_epoch,
+                                      &live, ret_problem);
 
-    if (error == 0) {
-        error = gray_totals_read(runtime, &totals, ret_problem);
+    if (late == NULL) {
+        return -EIO;
     }
-    if (error != 0) {
-        return error;
-    }
-    for (size_t i = 0; i < totals.reader_count; i++) {
-        const struct gray_reader_status *reader = &totals.readers[i];
-
-        if (reader->alive) {
-            live++;
-            acknowledged += reader->policy_generation >= policy_generation &&
-                            reader->word_epoch >= word_epoch;
-        }
-    }
-    gray_totals_free(&totals);
     *ret_live = live;
-    *ret_acknowledged = acknowledged;
+    *ret_acknowledged = live - json_array_size(late);
+    json_decref(late);
     return 0;
 }

@@ -200,6 +200,12 @@ int publisher_bypass(struct publisher *publisher, bool on,
     return error == 0 ? keep_words(publisher, ret_problem) : error;
 }
 
+uint64_t publisher_word_epoch(const struct publisher *publisher)
+{
+    return __atomic_load_n(&publisher->folder.control->word_epoch,
+                           __ATOMIC_ACQUIRE);
+}
+
 bool publisher_bypassed(struct publisher *publisher)
 {
     return __atomic_load_n(&publisher->folder.control->bypass,

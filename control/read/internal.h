@@ -76,6 +76,17 @@ void page_reply(struct page *page, const char *key, bool has_revision,
  * tell it is left out. */
 void read_actors(struct hand *hand, json_t *rows);
 
+/* ---- what its units were told (release_marks.c) ------------------------------ */
+
+/* Adds marks, admission and rehearsal to a view of a release as it stands now.
+ */
+void read_release_marks(struct hand *hand, json_t *view,
+                        const struct release_status *status,
+                        const struct release_facts *facts);
+
+/* Adds "marks" of the writer as a whole to a status. */
+void read_marks_writer(struct grayd *grayd, json_t *body);
+
 /* ---- a release as it stood (releases.c) ------------------------------------ */
 
 /* Every release that the call covers. NULL after having filled the reply. */

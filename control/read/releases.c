@@ -45,12 +45,13 @@ static int keep_document(void *context, const struct store_item *item)
 /* "Release" of a row, with its document as of a revision. NULL after having
  * filled the reply. */
 static json_t *view_of(struct hand *hand, const json_t *row, uint64_t revision,
-                       struct reply *reply)
+                       bool marks, struct reply *reply)
 {
     const char *name = json_string_value(json_object_get(row, "name"));
     struct document document = { NULL, 0 };
     struct gray_problem problem = { 0 };
     struct release_status status;
+    struct release_facts facts;
     char key[STORE_NAME_MAX + 1];
     json_t *view = NULL;
 
@@ -68,14 +69,17 @@ static json_t *view_of(struct hand *hand, const json_t *row, uint64_t revision,
     view = release_view(name, &status, document.tree, document.revision,
                         (uint64_t)json_integer_value(
                             json_object_get(row, "revision")));
-    json_decref(document.tree);
     if (view == NULL) {
         read_no_memory(reply);
+    } else if (marks && release_facts_read(document.tree, &facts) == 0) {
+        read_release_marks(hand, view, &status, &facts);
     }
+    json_decref(document.tree);
     return view;
 }
 
-/* Replaces rows by views; `revision` 0: each as of its own revision. */
+/* Replaces rows by views; `revision` 0: each as of its own revision, and then
+ * without marks, which are those of now. */
 static bool make_views(struct hand *hand, json_t *rows, uint64_t revision,
                        struct reply *reply)
 {
@@ -86,7 +90,8 @@ static bool make_views(struct hand *hand, json_t *rows, uint64_t revision,
         uint64_t own = (uint64_t)json_integer_value(
             json_object_get(row, "revision"));
         json_t *view =
-            view_of(hand, row, revision != 0 ? revision : own, reply);
+            view_of(hand, row, revision != 0 ? revision : own, revision != 0,
+                    reply);
 
         if (view == NULL || json_array_set_new(rows, i, view) != 0) {
             return false;
@@ -169,7 +174,7 @@ void route_handle_RELEASE(struct hand *hand, const struct call *call,
     } else if (row == NULL) {
         read_no_memory(reply);
     } else {
-        view = view_of(hand, row, head.revision, reply);
+        view = view_of(hand, row, head.revision, true, reply);
         if (view != NULL) {
             reply_json(reply, 200, view);
             reply->etag = etag_of(view);

@@ -233,6 +233,7 @@ void route_handle_STATUS(struct hand *hand, const struct call *call,
         json_decref(body);
     } else {
         grayd_part(body, hand->grayd);
+        read_marks_writer(hand->grayd, body);
         json_object_set_new(body, "observed", observed(releases, counters));
         json_object_set(body, "releases", releases);
         json_object_set(body, "pending", waiting.rows);

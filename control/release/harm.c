@@ -196,6 +196,14 @@ int release_retreat(const struct release_status *now,
                  "gray stop %s sends everyone to the baseline", facts->name);
         return release_refuse_unmarked(facts, advice, ret_refusal);
     }
+    if (event->busy) {
+        snprintf(advice, sizeof(advice),
+                 "gray status %s says how many are left", facts->name);
+        return release_refuse(ret_refusal, "still-revoking", advice,
+                              "Marks of %s are still being revoked: one after "
+                              "the other.",
+                              facts->name);
+    }
     switch (event->cohort) {
     case RELEASE_COHORT_SHARE:
         if (event->share == RELEASE_NO_SHARE) {

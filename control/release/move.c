@@ -539,6 +539,23 @@ static int decide(struct move *move)
     }
 }
 
+/* How many a share has let in says how many there are: for an estimate. */
+static void remember_seen(struct move *move)
+{
+    const struct release_status *now = move->now;
+    struct release_status *next = &move->next;
+
+    if (next->dimension != now->dimension ||
+        move->event->verb == VERB_RETRY) {
+        next->seen_in = 0;
+        next->seen_share = 0;
+    } else if (next->share > now->share && now->share > 0 &&
+               move->event->in > 0) {
+        next->seen_in = move->event->in;
+        next->seen_share = now->share;
+    }
+}
+
 int release_move(const struct release_status *now,
                  const struct release_facts *facts,
                  const struct release_event *event,
@@ -557,6 +574,7 @@ int release_move(const struct release_status *now,
                                       move.refusal);
     }
     if (result == 0) {
+        remember_seen(&move);
         move.next.since = event->now;
         release_text(move.next.by, sizeof(move.next.by), event->by);
         release_text(move.next.reason, sizeof(move.next.reason),

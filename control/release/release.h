@@ -69,6 +69,8 @@ struct release_status {
     bool retreated;      /* units were taken out one by one: a larger share is
                             a new attempt, so that it may let them in again */
     bool frozen_promoted; /* Frozen, and was Promoted before */
+    uint64_t seen_in;    /* units that were in when the share last grew, */
+    uint32_t seen_share; /* and the share until then; 0: nobody counted */
     char completion[20]; /* "", Promoted FastPromoted Aborted RolledBack */
     int64_t since, started; /* of the last move, of this attempt: ms since the
                                epoch; 0: never */
@@ -97,6 +99,7 @@ struct release_event {
     enum release_cohort cohort; /* retreat */
     bool may_override;     /* who asks has the right to */
     bool busy;             /* marks are still being revoked */
+    uint64_t in, revoked;  /* units that are so; 0: nobody counted */
     uint64_t breaks;       /* marks that it breaks, as said; RELEASE_UNSAID */
     uint64_t marks;        /* and as it is; RELEASE_UNSAID: nobody knows */
     const struct release_status *earlier; /* undo: where it stood then */

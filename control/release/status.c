@@ -29,11 +29,13 @@ void release_first(const struct release_facts *facts, int64_t now,
 json_t *release_status_json(const struct release_status *status)
 {
     return json_pack(
-        "{s:s,s:I,s:I,s:I,s:I,s:b,s:b,s:b,s:b,s:s,s:I,s:I,s:s,s:s}", "state",
+        "{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:b,s:b,s:s,s:I,s:I,s:s,s:s}", "state",
         release_state_word(status->state), "share", (json_int_t)status->share,
         "step", (json_int_t)status->step, "attempt",
         (json_int_t)status->attempt, "dimension",
-        (json_int_t)status->dimension, "killed", (int)status->killed, "keep",
+        (json_int_t)status->dimension, "seenIn",
+        (json_int_t)status->seen_in, "seenShare",
+        (json_int_t)status->seen_share, "killed", (int)status->killed, "keep",
         (int)status->keep, "retreated", (int)status->retreated,
         "frozenPromoted", (int)status->frozen_promoted, "completion", status->completion, "since", (json_int_t)status->since,
         "started", (json_int_t)status->started, "by", status->by, "reason",
@@ -64,15 +66,29 @@ static bool get_bool(const json_t *value, const char *key, bool *ret_bool)
 }
 
 /* What states of before have not: as if it were 0. */
-static bool get_later(const json_t *value, struct release_status *status,
-                      int64_t *ret_dimension)
+static bool get_new_number(const json_t *value, const char *key, int64_t most,
+                           int64_t *ret_number)
 {
-    *ret_dimension = 0;
-    status->retreated = false;
-    return (json_object_get(value, "dimension") == NULL ||
-            get_number(value, "dimension", 0, UINT8_MAX, ret_dimension)) &&
-           (json_object_get(value, "retreated") == NULL ||
-            get_bool(value, "retreated", &status->retreated));
+    *ret_number = 0;
+    return json_object_get(value, key) == NULL ||
+           get_number(value, key, 0, most, ret_number);
+}
+
+static bool get_later(const json_t *value, struct release_status *status)
+{
+    int64_t dimension, seen_in, seen_share;
+
+    if (!get_new_number(value, "dimension", GRAY_STAGES_MAX - 1, &dimension) ||
+        !get_new_number(value, "seenIn", INT64_MAX, &seen_in) ||
+        !get_new_number(value, "seenShare", GRAY_SHARE_ALL, &seen_share) ||
+        (json_object_get(value, "retreated") != NULL &&
+         !get_bool(value, "retreated", &status->retreated))) {
+        return false;
+    }
+    status->dimension = (uint32_t)dimension;
+    status->seen_in = (uint64_t)seen_in;
+    status->seen_share = (uint32_t)seen_share;
+    return true;
 }
 
 static bool get_text(const json_t *value, const char *key, char *buffer,
@@ -127,13 +143,13 @@ int release_status_parse(const json_t *value,
                          struct release_status *ret_status)
 {
     struct release_status status = {0};
-    int64_t share, step, attempt, dimension;
+    int64_t share, step, attempt;
 
     if (!get_state(value, &status.state) ||
         !get_number(value, "share", 0, GRAY_SHARE_ALL, &share) ||
         !get_number(value, "step", 0, UINT32_MAX, &step) ||
         !get_number(value, "attempt", 1, RELEASE_ATTEMPT_MAX, &attempt) ||
-        !get_later(value, &status, &dimension) ||
+        !get_later(value, &status) ||
         !get_bool(value, "killed", &status.killed) ||
         !get_bool(value, "keep", &status.keep) ||
         !get_bool(value, "frozenPromoted", &status.frozen_promoted) ||
@@ -148,7 +164,6 @@ int release_status_parse(const json_t *value,
     status.share = (uint32_t)share;
     status.step = (uint32_t)step;
     status.attempt = (uint32_t)attempt;
-    status.dimension = (uint32_t)dimension;
     if (!sound(&status)) {
         return -1;
     }

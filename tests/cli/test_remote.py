@@ -38,6 +38,7 @@ class Everything(Case):
         self.assertEqual((me["role"], me["via"]), ("admin", "socket"))
         self.assertIn("root at unix:", text)
         self.documents()
+        self.marks()
         self.release()
         self.small_changes()
         self.looking()
@@ -92,6 +93,66 @@ class Everything(Case):
         self.assertIn("testers", text)
         self.assertEqual(self.facts("plan", "-f", more)["accepted"], True)
 
+    def marks(self):
+        """Before the release starts: who is in already."""
+        csv = self.write("unit,state\n1007,in\n\"a,\"\"b\"\"\",out\n",
+                         "units.csv")
+        lines = self.write('{"unit": "1007", "state": "in", "variant": 0}\n'
+                           '{"unit": "1008", "state": "in"}\n'
+                           '{"unit": "a,\\"b\\"", "state": "in"}\n',
+                           "units.jsonl")
+        done = self.facts("marks", "import", "cart-2", csv, "--as-of",
+                          "2026-01-31T07:00:00Z", "--reason", "cut-over")
+        self.assertEqual((done["put"], done["conflicts"]), (2, 0))
+        text = self.gray("marks", "import", "cart-2", lines,
+                         code=REFUSED).stdout
+        self.assertIn("3 rows: 1 put, 1 the same, 1 conflicts", text)
+        self.assertIn('a,"b": out stands here, and stays', text)
+        done, text = self.both("marks", "import", "cart-2", lines, "--verify",
+                               code=REFUSED)
+        self.assertEqual([done[k] for k in ("same", "missing", "other")],
+                         [2, 0, 1])
+        self.assertIn('a,"b": out here, in in the file', text)
+        self.said.update(["marks import", "marks export"])
+        mark, text = self.both("marks", "get", "cart-2", "1007")
+        self.assertEqual((mark["state"], mark["durable"]), ("in", True))
+        self.assertEqual(mark["history"][0]["reason"], "cut-over")
+        self.assertIn("1007: in, variant 0, attempt 1", text)
+        here = json.loads(self.gray(
+            "marks", "get", "cart-2", "1007", "--runtime", self.runtime, "-o",
+            "json").stdout)
+        self.assertEqual({k: here[k] for k in here},
+                         {k: mark[k] for k in here})
+        rows, text = self.both("marks", "list", "cart-2", "in")
+        self.assertEqual([r["unit"] for r in rows["marks"]], ["1007", "1008"])
+        self.assertEqual(len(self.facts("marks", "list", "cart-2", "-n", "1")
+                             ["marks"]), 1)
+        out = self.gray("marks", "export", "cart-2").stdout
+        self.assertEqual([json.loads(line)["unit"]
+                          for line in out.splitlines()],
+                         ["1007", 'a,"b"', "1008"])
+        again = self.write(out, "out.jsonl")
+        self.gray("marks", "import", "cart-2", again, "--verify")
+        done, text = self.both("marks", "repair", "cart-2", 'a,"b"', "in",
+                               "--reason", "its row is new")
+        self.assertEqual((done["before"], done["after"]), ("out", "in"))
+        self.assertIn('a,"b": in -> in', text)
+        self.gray("marks", "repair", "cart-2", "1", "in", code=USAGE)
+        self.gray("marks", "get", "nix", "1", code=NOT_FOUND)
+        for wrong in ("1007", "1007,in,x", '"1007,in', "1007,maybe",
+                      "1,in,0,0,0", '{"unit": 7}', "{", '"1"x,in'):
+            place = self.write(wrong + "\n", "wrong")
+            done = self.gray("marks", "import", "cart-2", place, code=USAGE)
+            self.assertIn("wrong:1: ", done.stderr)
+        told, text = self.both("rehearse", "cart-2", "--reason", "drill")
+        self.assertTrue(told["passed"])
+        self.assertEqual([s["step"] for s in told["steps"]],
+                         ["admit", "freeze", "rollback", "thaw"])
+        text = self.gray("status", "cart-2").stdout
+        self.assertIn("units: 3 in, 0 out", text)
+        self.assertIn("rehearsed: ", text)
+        self.assertIn("writer ok", text)
+
     def release(self):
         def verb(word, *more, state, reason=None):
             words = (word, "cart-2", *more)
@@ -118,6 +179,26 @@ class Everything(Case):
         self.assertIn("[would-shrink]", done.stderr)
         self.assertIn("gray freeze cart-2", done.stderr)  # what to do instead
         verb("pause", state="Paused")
+        self.assertIn("[would-grow]", self.gray(
+            "retreat", "cart-2", "--to", "30", "--reason", "x",
+            code=REFUSED).stderr)
+        for wrong in ((), ("--to", "1", "--last", "2"), ("--last", "0"),
+                      ("7", "--to", "1")):
+            self.gray("retreat", "cart-2", *wrong, "--reason", "x", code=USAGE)
+        moved, text = self.both("retreat", "cart-2", "--to", "20", "--reason",
+                                "too many", keyed="retreat")
+        self.assertEqual((moved["release"]["percent"],
+                          moved["release"]["attempt"]), (20, 2))
+        self.settled()
+        self.gray("retreat", "cart-2", "1007", "--reason", "wrong one")
+        self.settled()
+        self.assertEqual(self.facts("marks", "get", "cart-2", "1007")["state"],
+                         "revoked")
+        units = self.write("1008\n", "list")
+        self.gray("retreat", "cart-2", "--list", units, "--reason", "also")
+        self.settled()
+        self.gray("retreat", "cart-2", "--last", "1", "--reason", "also")
+        self.settled()
         verb("resume", state="Progressing")
         verb("freeze", state="Frozen")
         verb("open", state="Paused")  # of a frozen one: thaw
@@ -145,6 +226,11 @@ class Everything(Case):
         self.gray("status", "cart-2", "--timeout", "0")
         verb("finish", state="Completed")
         self.gray("start", "cart-2", code=REFUSED)
+
+    def settled(self):
+        """Until no mark of cart-2 is being taken back."""
+        self.wait_until("all are taken back", lambda: self.facts(
+            "status", "cart-2")["marks"]["queued"] == 0)
 
     def small_changes(self):
         changed, text = self.both("list", "add", "testers", "bob", "carol",

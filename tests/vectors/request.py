@@ -15,7 +15,6 @@ OWN_COOKIES = {b"gray", b"__Host-gray"}
 KEYS = {"method", "host", "path", "headers", "source", "now", "attrs",
         "labels", "caller", "entrance", "lane", "arms", "class", "random",
         "anonymous"}
-MARKED_KEYS = {"stage", "words", "marks"} # of marks.requests.jsonl
 
 
 def unescape(value):
@@ -32,8 +31,7 @@ def address_text(source):
 
 class Request:
     def __init__(self, line):
-        unknown = set(line) - KEYS - MARKED_KEYS
-        assert not unknown, f"unknown keys {unknown}"
+        assert set(line) <= KEYS, f"unknown keys {set(line) - KEYS}"
         now = line.get("now", int(time.time() * 1000))
         self.now = now if isinstance(now, int) else moment(now)
         self.line = line

@@ -181,8 +181,16 @@ class Grayd:
             "files": [{"name": "shop.yaml", "text": text}], **more}, **headers)
 
     def verb(self, release, verb, body=None, **headers):
-        return self.ask("POST", f"/v1/releases/{release}/{verb}", body or {},
-                        **headers)
+        """Asked again while marks are still being taken back."""
+        end = time.monotonic() + LIMIT_S
+        while True:
+            reply = self.ask("POST", f"/v1/releases/{release}/{verb}",
+                             body or {}, **headers)
+            if reply.status != 409 or \
+                    reply.body["code"] != "still-revoking":
+                return reply
+            assert time.monotonic() < end, reply.text
+            time.sleep(STEP_S)
 
     # ---- looking from outside ----
 

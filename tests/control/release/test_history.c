@@ -131,6 +131,7 @@ static void check_move(struct player *player, const struct release_event *event,
     check_marks(player, event, before);
     if (before->killed || event->busy) {
         assert_false(widens_of[event->verb]);
+        assert_false(event->busy && event->verb == VERB_RETREAT);
         assert_true(now->share <= before->share);
     }
     if (now->state == RELEASE_ABORTED) {

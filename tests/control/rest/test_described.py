@@ -60,7 +60,7 @@ class Described(unittest.TestCase):
                  for p in path["parameters"]}
         self.assertIsNone(verbs["name"])
         self.assertIn("set-weight", verbs["verb"])
-        self.assertEqual(len(verbs["verb"]), 14)
+        self.assertEqual(len(verbs["verb"]), 15)
         path = document["paths"]["/v1/documents/{kind}/{name}"]["get"]
         self.assertIn(["Lane", "List", "Release", "Service"],
                       [p["schema"].get("enum") for p in path["parameters"]])

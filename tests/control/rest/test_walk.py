@@ -24,6 +24,8 @@ BODIES = {"Apply": {"files": [{"name": "a", "text": "b"}]},
           "Explain": {"requests": [{}]},
           "TokenWanted": {"name": "ci", "role": "viewer", "scopes": ["cart"],
                           "ttlSeconds": 60},
+          "MarksWanted": {"marks": [{"unit": "7", "state": "in"}]},
+          "MarkRepair": {"unit": "7", "state": "in", "reason": "r"},
           "ListIds": {}, "Reason": {}, "Verb": {}}
 
 
@@ -36,7 +38,7 @@ class Walk(unittest.TestCase):
     def test_the_tables_decide(self):
         with Served(SERVED) as served:
             checks = 0
-            self.assertEqual(len(ROUTES), 33)
+            self.assertEqual(len(ROUTES), 40)
             for route in ROUTES:
                 for role, rights in RIGHTS.items():
                     for scope in ("", "cart"):
@@ -135,6 +137,7 @@ class Walk(unittest.TestCase):
                 known.setdefault(path, set()).add(route["method"])
             # the same words may be a verb
             known["/v1/releases/cart-2/history"] = {"GET", "POST"}
+            known["/v1/releases/cart-2/marks"] = {"GET", "POST"}
             known["/v1/documents/Release/cart-2/history"] = {"GET"}
             for path, methods in known.items():
                 for method in ("GET", "POST", "PUT", "DELETE", "PATCH",

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * marks.c - marks as they stand: one, a page, all, and beside a file.
+ *
+ * Why: "what was this unit told, when and by whom" is asked by support, by the
+ * auditor and by whoever moves a release's data; the answer is the journal's.
+ * Read next: ../marks/marks.h, ../change/marks_put.c (who writes).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/call/marks.h"
+#include "control/dump.h"
+#include "control/marks/marks.h"
+#include "control/read/internal.h"
+#include "runtime/mark_look.h"
+
+#define EXPORT_PAGE 1000u
+#define VERIFY_NAMED 100u
+
+/* ---- what every route asks first ------------------------------------------- */
+
+static int see(void *context, const struct store_item *item)
+{
+    (void)item;
+    *(bool *)context = true;
+    return 1;
+}
+
+/* The release, and a marks thread. False after having filled the reply. */
+static bool begin(struct hand *hand, const struct call *call,
+                  uint64_t *ret_scope, struct reply *reply)
+{
+    struct gray_problem problem = { 0 };
+    bool found = false;
+    int error = store_read_item(hand->reader, STORE_RELEASE, call->name, 0,
+                                see, &found, &problem);
+
+    if (error < 0) {
+        read_failed(reply, &problem);
+    } else if (!found) {
+        reply_problem(reply, PROBLEM_NOT_FOUND, "There is no release %s.",
+                      call->name);
+    } else if (hand->grayd->marks == NULL) {
+        reply_problem(reply, PROBLEM_STORE,
+                      "grayd keeps no marks now: its log says why.");
+    } else {
+        *ret_scope = gray_hash_scope(call->name, strlen(call->name));
+        return true;
+    }
+    return false;
+}
+
+static bool query_state(const struct call *call, uint8_t *ret_state,
+                        struct reply *reply)
+{
+    const char *word = call_query_text(call, "state");
+
+    if (word == NULL || mark_state_parse(word, ret_state) == 0) {
+        return true;
+    }
+    reply_problem(reply, PROBLEM_BAD_QUERY,
+                  "state is in, out, revoked or hold.");
+    return false;
+}
+
+static void marks_failed(struct reply *reply,
+                         const struct gray_problem *problem)
+{
+    reply_problem(reply, PROBLEM_STORE, "The marks cannot be read: %s",
+                  problem->sentence);
+}
+
+/* ---- one, and a page -------------------------------------------------------- */
+
+/* Moments as the API writes them. */
+static void mend_row(json_t *row)
+{
+    const json_t *at = json_object_get(row, "at");
+
+    if (json_is_integer(at)) {
+        json_object_set_new(row, "at",
+                            read_moment((int64_t)json_integer_value(at)));
+    }
+}
+
+static void mend_rows(json_t *rows)
+{
+    json_t *row;
+    size_t i;
+
+    json_array_foreach(rows, i, row) {
+        mend_row(row);
+    }
+}
+
+void route_handle_MARK(struct hand *hand, const struct call *call,
+                       struct reply *reply)
+{
+    const char *unit = call_query_text(call, "unit");
+    struct gray_problem problem = { 0 };
+    uint64_t scope = 0, space = 0;
+    json_t *mark;
+
+    if (!begin(hand, call, &scope, reply) ||
+        !call_query_number(call, "space", 0, GRAY_STAGES_MAX - 1, &space,
+                           reply)) {
+        return;
+    }
+    if (unit == NULL || unit[0] == '\0') {
+        reply_problem(reply, PROBLEM_BAD_QUERY, "Say unit=UNIT.");
+        return;
+    }
+    mark = marks_get(hand->grayd->marks, scope, (uint8_t)space, unit,
+                     &problem);
+    if (mark == NULL) {
+        marks_failed(reply, &problem);
+    } else {
+        mend_row(mark);
+        mend_rows(json_object_get(mark, "history"));
+        reply_json(reply, 200, mark);
+    }
+}
+
+void route_handle_MARKS(struct hand *hand, const struct call *call,
+                        struct reply *reply)
+{
+    struct gray_problem problem = { 0 };
+    uint64_t scope = 0, after = 0;
+    size_t limit = 0;
+    uint8_t state = 0;
+    json_t *page;
+
+    if (!begin(hand, call, &scope, reply) ||
+        !query_state(call, &state, reply) ||
+        !call_query_number(call, "after", 0, INT64_MAX, &after, reply) ||
+        !read_limit(call, &limit, reply)) {
+        return;
+    }
+    page = marks_list(hand->grayd->marks, scope, state, after, limit,
+                      &problem);
+    if (page == NULL) {
+        marks_failed(reply, &problem);
+        return;
+    }
+    if (json_integer_value(json_object_get(page, "next")) == 0) {
+        json_object_del(page, "next");
+    }
+    mend_rows(json_object_get(page, "marks"));
+    reply_json(reply, 200, page);
+}
+
+/* ---- all of them, in pieces ------------------------------------------------- */
+
+struct export {
+    struct reply_stream stream; /* first */
+    uint64_t scope, after;
+    uint8_t state;
+    bool ended;
+};
+
+static char *lines_of(const json_t *marks, size_t *ret_length)
+{
+    size_t length = 0, i;
+    char *text = NULL;
+    FILE *out = open_memstream(&text, &length);
+    const json_t *row;
+    bool good = out != NULL;
+
+    json_array_foreach(marks, i, row) {
+        char *line = good ? json_text(row, JSON_COMPACT, NULL) : NULL;
+
+        good = line != NULL && fprintf(out, "%s\n", line) > 0;
+        free(line);
+    }
+    if (out == NULL || fclose(out) != 0 || !good) {
+        free(text);
+        return NULL;
+    }
+    *ret_length = length;
+    return text;
+}
+
+static int next_piece(struct reply_stream *stream, struct hand *hand,
+                      char **ret_text, size_t *ret_length)
+{
+    struct export *export = (struct export *)stream;
+    struct gray_problem problem = { 0 };
+    json_t *page;
+
+    for (;;) {
+        if (export->ended) {
+            return 0;
+        }
+        page = marks_list(hand->grayd->marks, export->scope, export->state,
+                          export->after, EXPORT_PAGE, &problem);
+        if (page == NULL) {
+            return -1;
+        }
+        export->after = (uint64_t)json_integer_value(
+            json_object_get(page, "next"));
+        export->ended = export->after == 0;
+        if (json_array_size(json_object_get(page, "marks")) > 0) {
+            break;
+        }
+        json_decref(page); /* a page of other states */
+    }
+    mend_rows(json_object_get(page, "marks"));
+    *ret_text = lines_of(json_object_get(page, "marks"), ret_length);
+    json_decref(page);
+    return *ret_text != NULL ? 1 : -1;
+}
+
+static void close_export(struct reply_stream *stream)
+{
+    free(stream);
+}
+
+void route_handle_MARKS_EXPORT(struct hand *hand, const struct call *call,
+                               struct reply *reply)
+{
+    struct export *export;
+    uint64_t scope = 0;
+    uint8_t state = 0;
+
+    if (!begin(hand, call, &scope, reply) ||
+        !query_state(call, &state, reply)) {
+        return;
+    }
+    export = calloc(1, sizeof(*export));
+    if (export == NULL) {
+        read_no_memory(reply);
+        return;
+    }
+    export->stream.more = next_piece;
+    export->stream.close = close_export;
+    export->scope = scope;
+    export->state = state;
+    reply->status = 200;
+    reply->type = call->route->response;
+    reply->stream = &export->stream;
+}
+
+/* ---- beside a file ----------------------------------------------------------- */
+
+struct verified {
+    json_int_t same, missing, other;
+    json_t *missing_units, *other_units;
+};
+
+static void name_other(struct verified *verified, const char *unit,
+                       const char *wanted, const char *stands)
+{
+    verified->other++;
+    if (json_array_size(verified->other_units) < VERIFY_NAMED) {
+        json_array_append_new(verified->other_units,
+                              json_pack("{s:s,s:s,s:s}", "unit", unit,
+                                        "wanted", wanted, "state", stands));
+    }
+}
+
+static void verify_one(const struct gray_mark_look *look, const json_t *wanted,
+                       struct verified *verified)
+{
+    const char *unit = json_string_value(json_object_get(wanted, "unit"));
+    const char *state = json_string_value(json_object_get(wanted, "state"));
+    const json_t *variant = json_object_get(wanted, "variant");
+    struct gray_str text = { unit, (uint32_t)strlen(unit) };
+    uint64_t value = 0;
+    enum gray_mark_found found = gray_mark_look_find(
+        look, (uint8_t)json_integer_value(json_object_get(wanted, "space")),
+        text, &value);
+    const char *stands = gray_mark_word(found, value);
+
+    if (strcmp(stands, state) == 0 &&
+        (variant == NULL ||
+         json_integer_value(variant) == gray_slot_variant(value))) {
+        verified->same++;
+    } else if (strcmp(stands, "absent") == 0) {
+        verified->missing++;
+        if (json_array_size(verified->missing_units) < VERIFY_NAMED) {
+            json_array_append(verified->missing_units,
+                              json_object_get(wanted, "unit"));
+        }
+    } else {
+        name_other(verified, unit, state, stands);
+    }
+}
+
+/* By the table: what readers answer by, without the journal. */
+void route_handle_MARKS_VERIFY(struct hand *hand, const struct call *call,
+                               struct reply *reply)
+{
+    struct verified verified = { .missing_units = json_array(),
+                                 .other_units = json_array() };
+    struct gray_problem problem = { 0 };
+    struct gray_mark_look look;
+    uint64_t scope = 0;
+    const json_t *wanted;
+    size_t i;
+
+    if (!begin(hand, call, &scope, reply)) {
+        goto out;
+    }
+    if (gray_mark_look_open(&look, hand->grayd->options.runtime, scope,
+                            &problem) != 0) {
+        marks_failed(reply, &problem);
+        goto out;
+    }
+    json_array_foreach(json_object_get(call->body, "marks"), i, wanted) {
+        verify_one(&look, wanted, &verified);
+    }
+    gray_mark_look_close(&look);
+    reply_json(reply, 200,
+               json_pack("{s:I,s:I,s:I,s:O,s:O}", "same", verified.same,
+                         "missing", verified.missing, "other", verified.other,
+                         "missingUnits", verified.missing_units, "otherUnits",
+                         verified.other_units));
+out:
+    json_decref(verified.missing_units);
+    json_decref(verified.other_units);
+}
