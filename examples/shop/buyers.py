@@ -7,7 +7,8 @@ shown is read from the rows, by what each logic wrote, and not asked of the
 service or of Graylane.
 
 usage: buyers.py TARGET make PREFIX COUNT [--inside none|some|all]
-       buyers.py TARGET finish DB      pays and refunds every order of DB
+       buyers.py TARGET pay DB         every order of DB
+       buyers.py TARGET refund DB      the same
        buyers.py TARGET show DB        exit code 1: an order met both logics
 TARGET: 127.0.0.1:PORT
 """
@@ -58,12 +59,12 @@ def rows_of(path):
                            "ORDER BY order_id, stage").fetchall())
 
 
-def finish(connection, path):
+def advance(connection, path, stage):
     orders, _ = rows_of(path)
-    for stage in ("pay", "refund"):
-        for row in orders:
-            ask(connection, f"/orders/{row['order_id']}/{stage}")
-    print(f"  {len(orders)} orders were paid and refunded")
+    for row in orders:
+        ask(connection, f"/orders/{row['order_id']}/{stage}")
+    print(f"  {len(orders)} orders are "
+          f"{'paid' if stage == 'pay' else 'refunded'}")
     return 0
 
 
@@ -95,7 +96,7 @@ def show(path):
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("target")
-    parser.add_argument("what", choices=["make", "finish", "show"])
+    parser.add_argument("what", choices=["make", "pay", "refund", "show"])
     parser.add_argument("name")
     parser.add_argument("count", nargs="?", type=int, default=0)
     parser.add_argument("--inside", choices=["none", "some", "all"],
@@ -104,9 +105,9 @@ def main():
     connection = http.client.HTTPConnection(given.target, timeout=30)
     if given.what == "make":
         return make(connection, given.name, given.count, given.inside)
-    if given.what == "finish":
-        return finish(connection, given.name)
-    return show(given.name)
+    if given.what == "show":
+        return show(given.name)
+    return advance(connection, given.name, given.what)
 
 
 if __name__ == "__main__":
