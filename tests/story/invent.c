@@ -184,8 +184,8 @@ static void invent_unit(struct inventor *v, bool marks)
 {
     static const char *const aliased[] = {
         "{\"query\":\"id\",\"alias\":{\"cookie\":\"uid\"}}",
-        "[{\"header\":\"x-user\"},{\"alias\":{\"query\":\"id\"},"
-        "\"cookie\":\"uid\"}]",
+        ("[{\"header\":\"x-user\"},{\"alias\":{\"query\":\"id\"},"
+         "\"cookie\":\"uid\"}]"),
         "{\"cookie\":\"uid\",\"alias\":{\"header\":\"x-user\"}}"};
 
     static const char *const units[] = {
