@@ -279,6 +279,31 @@ static void who_waits_for_anothers_mark_decides_afresh_when_it_is_void(
     marked_end(&world);
 }
 
+/* And the other way round: it is ours that somebody else makes void. */
+static void whose_mark_was_made_void_by_another_makes_it_again(void **state)
+{
+    struct marked_world world;
+    struct marked_request first, second;
+
+    (void)state;
+    world_begin(&world, &strict);
+    request_begin(&first, world.runtime, "1007");
+    request_begin(&second, world.runtime, "1007");
+    assert_int_equal(request_decide(&first), GRAY_MARKED_WAIT);
+    assert_int_equal(request_decide(&second), GRAY_MARKED_WAIT);
+    time_goes_by(&second);
+    assert_int_equal(request_decide(&second), GRAY_MARKED_DECIDED);
+    assert_false(request_in(&second));
+    assert_true(gray_marked_settled(&first.marked, 0));
+    assert_int_equal(request_decide(&first), GRAY_MARKED_WAIT);
+    assert_int_equal(state_of("1007"), GRAY_SLOT_PENDING);
+    settle_all();
+    assert_int_equal(request_decide(&first), GRAY_MARKED_DECIDED);
+    assert_true(request_in(&first));
+    assert_true(is_durable("1007"));
+    marked_end(&world);
+}
+
 /* ---- somebody is faster --------------------------------------------------------- */
 
 static void put_out(void)
@@ -402,6 +427,32 @@ static void without_a_lease_a_mark_that_stands_counts(void **state)
     marked_end(&world);
 }
 
+/* Thawed before its time was over, and made void by another meanwhile. */
+static void what_was_made_void_in_a_freeze_is_made_again_after_the_thaw(
+    void **state)
+{
+    static const struct marked_kind leased = { .lease = true };
+    struct marked_world world;
+    struct marked_request first, second;
+
+    (void)state;
+    world_begin(&world, &leased);
+    after_take = freeze;
+    request_begin(&first, world.runtime, "1007");
+    assert_int_equal(request_decide(&first), GRAY_MARKED_WAIT);
+    request_begin(&second, world.runtime, "1007");
+    assert_int_equal(request_decide(&second), GRAY_MARKED_WAIT);
+    time_goes_by(&second);
+    assert_int_equal(request_decide(&second), GRAY_MARKED_DECIDED);
+    assert_false(request_in(&second));
+    assert_int_equal(slot_of(&world, "1007"), 0);
+    word_set(&world, GRAY_WORD_OPEN);
+    assert_int_equal(request_decide(&first), GRAY_MARKED_DECIDED);
+    assert_true(request_in(&first));
+    assert_int_equal(state_of("1007"), GRAY_SLOT_IN);
+    marked_end(&world);
+}
+
 static void created_during_a_freeze_it_stays_outside_after_the_thaw(
     void **state)
 {
@@ -456,12 +507,15 @@ int main(void)
         cmocka_unit_test(who_loses_the_race_for_void_obeys_the_winner),
         cmocka_unit_test(
             who_waits_for_anothers_mark_decides_afresh_when_it_is_void),
+        cmocka_unit_test(whose_mark_was_made_void_by_another_makes_it_again),
         cmocka_unit_test(whoever_is_slower_obeys_what_stands_there),
         cmocka_unit_test(the_writer_that_was_faster_made_our_own_mark),
         cmocka_unit_test(a_mark_stays_true_though_rules_say_otherwise_by_now),
         cmocka_unit_test(frozen_between_slot_and_answer_nobody_is_told_in),
         cmocka_unit_test(frozen_but_durable_is_in),
         cmocka_unit_test(without_a_lease_a_mark_that_stands_counts),
+        cmocka_unit_test(
+            what_was_made_void_in_a_freeze_is_made_again_after_the_thaw),
         cmocka_unit_test(
             created_during_a_freeze_it_stays_outside_after_the_thaw),
         cmocka_unit_test(killed_between_slot_and_answer_is_baseline),

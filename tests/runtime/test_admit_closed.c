@@ -315,6 +315,12 @@ static void who_only_looks_is_told_what_would_be_and_leaves_nothing(void **state
     request.marked.read_only = true;
     assert_int_equal(request_decide(&request), GRAY_MARKED_DECIDED);
     assert_int_equal(request_reason(&request), GRAY_REASON_SHARE);
+    /* Not even with the means to do so. */
+    request_begin(&request, world.runtime, "new");
+    request.marked.read_only = true;
+    assert_int_equal(request_decide(&request), GRAY_MARKED_DECIDED);
+    assert_int_equal(request_reason(&request), GRAY_REASON_SHARE);
+    assert_int_equal(slot_of(&world, "new"), 0);
     slot_put(&world, "busy", GRAY_SLOT_PENDING);
     request_begin(&request, command, "busy");
     request.marked.read_only = true;

@@ -8,12 +8,15 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -347,6 +350,94 @@ static void no_byte_of_a_ring_is_believed(void **state)
     free(bytes);
 }
 
+/* ---- threads -------------------------------------------------------------------- */
+
+#define THREADS 4u
+#define EACH 200000u
+
+struct pusher {
+    struct gray_runtime *runtime;
+    uint32_t number;
+};
+
+static void *push_on(void *context)
+{
+    const struct pusher *pusher = context;
+    char unit[64];
+    uint32_t i = 0;
+
+    memset(unit, 'a' + (int)pusher->number, sizeof(unit));
+    while (i < EACH) {
+        struct gray_ring_record record = {.kind = GRAY_RING_ASKED,
+                                          .state = GRAY_SLOT_IN,
+                                          .scope = i + 1,
+                                          .entrance = pusher->number,
+                                          .value = GRAY_SLOT_IN};
+
+        if (gray_ring_push(pusher->runtime, &record,
+                           (struct gray_str){unit, 1 + i % 64}) == 0) {
+            i++;
+        } else {
+            sched_yield();
+        }
+    }
+    return NULL;
+}
+
+/* Every record is whole, and each thread's come in its own order. */
+static void threads_of_an_application_share_one_ring(void **state)
+{
+    struct world *world = *state;
+    struct gray_runtime *library;
+    struct gray_drained_ring *drained;
+    struct pusher pushers[THREADS];
+    pthread_t threads[THREADS];
+    uint64_t next[THREADS] = {0};
+    uint32_t left = THREADS * EACH;
+
+    assert_int_equal(gray_runtime_open(&library, world->path,
+                                       GRAY_READER_LIBRARY, true, NULL),
+                     0);
+    munmap((void *)(uintptr_t)library->drained, sizeof(*library->drained));
+    library->drained = world->drained;
+    drained = &world->drained->rings[gray_ring_number(GRAY_READER_LIBRARY,
+                                                      library->slot.number)];
+    drained->instance = library->slot.file->ring.instance;
+    for (uint32_t i = 0; i < THREADS; i++) {
+        pushers[i] = (struct pusher){library, i};
+        assert_int_equal(pthread_create(&threads[i], NULL, push_on, &pushers[i]),
+                         0);
+    }
+    while (left > 0) {
+        int64_t span = gray_ring_span(drained->tail, gray_ring_head(library));
+        struct gray_ring_copy copy = {world->copied, drained->tail,
+                                      drained->tail + (uint64_t)span};
+        struct gray_ring_record record;
+        struct gray_str unit;
+        int got;
+
+        assert_true(span >= 0);
+        memcpy(world->copied,
+               &library->slot.file->ring.bytes[drained->tail % GRAY_RING_SIZE],
+               (size_t)span);
+        while ((got = gray_ring_read(&copy, &record, &unit)) == 1) {
+            assert_true(record.entrance < THREADS);
+            assert_int_equal(record.scope, ++next[record.entrance]);
+            for (uint32_t i = 0; i < unit.length; i++) {
+                assert_int_equal(unit.data[i], 'a' + (int)record.entrance);
+            }
+            left--;
+        }
+        assert_int_equal(got, 0);
+        __atomic_store_n(&drained->tail, copy.at, __ATOMIC_RELEASE);
+    }
+    for (uint32_t i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    library->drained = NULL; /* ours */
+    gray_runtime_close(library);
+}
+
 static void a_span_says_what_is_lost(void **state)
 {
     (void)state;
@@ -378,6 +469,7 @@ int main(void)
         WITH_WORLD(only_a_sleeping_writer_is_woken),
         WITH_WORLD(a_writer_lives_by_its_beat),
         WITH_WORLD(no_byte_of_a_ring_is_believed),
+        WITH_WORLD(threads_of_an_application_share_one_ring),
         cmocka_unit_test(a_span_says_what_is_lost),
     };
 
