@@ -2,7 +2,8 @@
  * program.c - somebody else's program: gray.h and nothing of ours beside it.
  *
  * Why: what is installed must be enough to compile, link and run.  Prints the
- * version of service `cart` that serves user 7.  usage: program FOLDER
+ * version of service `cart` that serves user 7; a mark of its own row is asked
+ * about as well.  usage: program FOLDER
  */
 #include <gray.h>
 
@@ -17,9 +18,15 @@ int main(int argc, char **argv)
         .size = sizeof(request), .headers = &cookie, .header_count = 1};
     struct gray_client_answer answer = {.size = sizeof(answer)};
     struct gray_client_version version = {.size = sizeof(version)};
+    struct gray_client_decision decision = {.size = sizeof(decision)};
 
     if (argc != 2 || gray_client_open(&client, argv[1], &problem) != 0) {
         return 1;
+    }
+    if (gray_client_decide(client, "nobody-has-this", &request,
+                           GRAY_CLIENT_ABSENT, NULL, &decision) == 0 ||
+        decision.says != GRAY_CLIENT_OUT || decision.store) {
+        return 2;
     }
     if (gray_client_ask(client, &request, &answer) == 0 &&
         gray_client_choose(client, "cart", answer.lane, answer.arms,
