@@ -13,9 +13,9 @@ END_STREAM = 1
 
 
 class Connection:
-    def __init__(self, sock="h2.sock"):
+    def __init__(self, sock="h2.sock", patience=30):
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(30)
+        self.socket.settimeout(patience)
         self.socket.connect(WORK + "/" + sock)
         self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
         self.frame(SETTINGS, 0, 0)
