@@ -147,8 +147,9 @@ int runtime_tally_add(struct tally *tally, const char *id, const void *bytes,
     return 0;
 }
 
-/* Our own copy of a reader's file; what changes while we read is the
- * counters' own business, what is checked afterwards is the copy. */
+/* Our own copy of a reader's file, without its ring, whose units are none of
+ * our business; what changes while we read is the counters' own, what is
+ * checked afterwards is the copy. */
 static void read_one(struct tally *tally, int dirfd, const char *id,
                      void *buffer)
 {
@@ -162,9 +163,10 @@ static void read_one(struct tally *tally, int dirfd, const char *id,
         tally->totals->bad_readers++;
         return;
     }
-    while (done < sizeof(struct reader_file)) {
-        ssize_t got = pread(fd, (char *)buffer + done,
-                            sizeof(struct reader_file) - done, (off_t)done);
+    while (done < offsetof(struct reader_file, ring)) {
+        ssize_t got =
+            pread(fd, (char *)buffer + done,
+                  offsetof(struct reader_file, ring) - done, (off_t)done);
 
         if (got < 0 && errno == EINTR) {
             continue;
@@ -175,7 +177,8 @@ static void read_one(struct tally *tally, int dirfd, const char *id,
         }
         done += (size_t)got;
     }
-    runtime_tally_add(tally, id, buffer, done, runtime_reader_alive(fd));
+    runtime_tally_add(tally, id, buffer, sizeof(struct reader_file),
+                      runtime_reader_alive(fd));
 }
 
 static int read_all(struct tally *tally, int folder_fd,

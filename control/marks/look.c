@@ -321,7 +321,9 @@ static json_t *table_json(const struct scope *scope)
     const struct gray_mark_table *table = &scope->marks.table;
 
     return json_pack("{s:I,s:I,s:I,s:s,s:b}", "marks",
-                     (json_int_t)gray_mark_table_used(table), "room",
+                     (json_int_t)(gray_mark_table_used(table) +
+                                  gray_mark_table_used(&scope->marks.next)),
+                     "room",
                      (json_int_t)gray_mark_table_room(table), "bytes",
                      (json_int_t)table->size, "state", table_word(scope),
                      "growing", scope->next != 0);

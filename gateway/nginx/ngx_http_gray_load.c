@@ -20,6 +20,8 @@
 
 
 static ngx_uint_t ngx_http_gray_is_large(ngx_http_gray_worker_t *w);
+static off_t ngx_http_gray_size(ngx_http_gray_worker_t *w,
+    const char *folder, off_t enough);
 static ngx_int_t ngx_http_gray_start_thread(ngx_http_gray_worker_t *w);
 static void *ngx_http_gray_thread(void *data);
 static void ngx_http_gray_join(ngx_http_gray_worker_t *w);
@@ -67,12 +69,10 @@ ngx_http_gray_load(ngx_http_gray_worker_t *w)
 static ngx_uint_t
 ngx_http_gray_is_large(ngx_http_gray_worker_t *w)
 {
-    DIR            *dir;
-    u_char          path[NGX_MAX_PATH];
-    off_t           size;
-    ngx_uint_t      i;
-    struct stat     st;
-    struct dirent  *entry;
+    off_t        size;
+    u_char       path[NGX_MAX_PATH];
+    ngx_uint_t   i;
+    struct stat  st;
 
     static const char  *files[] = { "policy.snap", "fleet.snap" };
 
@@ -87,13 +87,35 @@ ngx_http_gray_is_large(ngx_http_gray_worker_t *w)
         }
     }
 
-    (void) ngx_snprintf(path, NGX_MAX_PATH, "%V/lists%Z", &w->path);
+    size += ngx_http_gray_size(w, "lists", NGX_HTTP_GRAY_LARGE);
 
+    /* mark tables are not checked, but all their pages are mapped */
+
+    return size > NGX_HTTP_GRAY_LARGE
+           || ngx_http_gray_size(w, "marks", NGX_HTTP_GRAY_LARGE_MARKS)
+              > NGX_HTTP_GRAY_LARGE_MARKS;
+}
+
+
+/* Bytes of all files of a folder, or some more than `enough`. */
+
+static off_t
+ngx_http_gray_size(ngx_http_gray_worker_t *w, const char *folder,
+    off_t enough)
+{
+    DIR            *dir;
+    off_t           size;
+    u_char          path[NGX_MAX_PATH];
+    struct stat     st;
+    struct dirent  *entry;
+
+    (void) ngx_snprintf(path, NGX_MAX_PATH, "%V/%s%Z", &w->path, folder);
+
+    size = 0;
     dir = opendir((char *) path);
 
-    while (dir && size <= NGX_HTTP_GRAY_LARGE
-           && (entry = readdir(dir)) != NULL)
-    {
+    while (dir && size <= enough && (entry = readdir(dir)) != NULL) {
+
         if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0
             && S_ISREG(st.st_mode))
         {
@@ -105,7 +127,7 @@ ngx_http_gray_is_large(ngx_http_gray_worker_t *w)
         (void) closedir(dir);
     }
 
-    return size > NGX_HTTP_GRAY_LARGE;
+    return size;
 }
 
 

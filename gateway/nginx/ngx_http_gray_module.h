@@ -42,6 +42,7 @@
 #define NGX_HTTP_GRAY_COOKIE_AGE     (30 * 24 * 60 * 60)
 #define NGX_HTTP_GRAY_POLL           1
 #define NGX_HTTP_GRAY_LARGE          262144
+#define NGX_HTTP_GRAY_LARGE_MARKS    16777216
 
 #define ngx_http_gray_str(s)                                                  \
     (struct gray_str) { (const char *) (s).data, (uint32_t) (s).len }
