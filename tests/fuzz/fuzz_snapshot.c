@@ -46,6 +46,9 @@ static void fill(struct gray_input *in, const struct gray_snapshot *policy,
     gray_input_named(in, GRAY_SOURCE_CALLER, craft_str(""), craft_str("web"));
     gray_input_colour(in, craft_str(requests[i].lane),
                       craft_str(requests[i].arms), GRAY_CLASS_LIVE);
+    in->stage = craft_str(i == 1 ? "create" : "");
+    gray_input_named(in, GRAY_SOURCE_UNIT, craft_str(""),
+                     craft_str(i == 2 ? "anon-1" : ""));
 }
 
 static struct gray_mark mark_of(void *context,
