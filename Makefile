@@ -16,6 +16,7 @@ help:
 	@echo "make test         the same, then every test"
 	@echo "make chaos        long (an hour): 10,000 kills while a release ramps; KILLS=n"
 	@echo "make bench        figures, one a line: name value unit"
+	@echo "make bench-large  marks: a hundred million of them, where memory allows"
 	@echo "make build        only build: build/bin/gray, build/lib/"
 	@echo "make fuzz         every libFuzzer target for 60 seconds each (SECONDS=n)"
 	@echo "make install      gray, libgray, manual page under PREFIX (/usr/local), the"
@@ -49,6 +50,12 @@ bench: build
 	@tools/setup run bench
 	@tools/build $(BUILD) test
 	@bench/run $(BUILD)
+
+# A hundred million marks: 10 GB of memory while it runs, or it says so.
+bench-large: build
+	@tools/setup run bench
+	@tools/build $(BUILD) test
+	@$(BUILD)/bench/bench_marks 100000000
 
 fuzz:
 	@tools/setup run test

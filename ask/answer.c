@@ -3,8 +3,10 @@
  *
  * Why: an answer has no length that is known before, so the buffer grows to
  * the longest one and is kept: a million requests pass in seconds.  A client
- * without a unit has the id that its cookie was issued with.
- * Read next: engine/explain.h, evidence.c.
+ * without a unit has the id that its cookie was issued with.  Marks are those
+ * of the folder, where there is one: looked at, never made, so the answer is
+ * what the gateway would say at this moment.
+ * Read next: engine/explain.h, evidence.c, runtime/admit.h.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -27,6 +29,7 @@ int ask_answer(struct ask *ask, const struct request *request,
 {
     struct request asked = *request; /* what it owns stays the caller's */
     const struct gray_snapshot *policy = ask->view->policy;
+    struct gray_marked marked;
     struct evidence evidence;
     char issued[18]; /* as the gateway writes it */
     uint32_t entrance;
@@ -41,13 +44,18 @@ int ask_answer(struct ask *ask, const struct request *request,
                  (unsigned long long)evidence.cookie.anonymous);
         asked.anonymous = issued;
     }
+    gray_marked_begin(&marked, ask->runtime, ask->view, ask->now);
+    marked.read_only = true;
+    marked.evidence = evidence_mark;
+    marked.evidence_context = &evidence;
     if (ask->buffer == NULL && grow(ask, FIRST_BYTES) != 0) {
         return -ENOMEM;
     }
     for (;;) {
         entrance = request_feed(&asked, policy, ask->now, &ask->input);
-        length = gray_explain(ask->view, entrance, &ask->input, evidence_mark,
-                              &evidence, ask->buffer, ask->size);
+        length = gray_explain(ask->view, entrance, &ask->input,
+                              gray_marked_ask, &marked, ask->buffer,
+                              ask->size);
         if (length < ask->size) {
             *ret_length = length;
             return 0;

@@ -30,6 +30,7 @@ struct request {
     json_t *root; /* owns every string below */
     const char *method, *host, *path, *caller, *entrance, *lane, *arms;
     const char *anonymous; /* id issued to a client without a unit */
+    const char *stage;     /* of its life; NULL: by each release's rules */
     json_t *headers, *attrs, *labels; /* NULL: none */
     json_t *own_cookies; /* first value of each of ours, taken off headers */
     uint8_t address[16];
@@ -94,13 +95,13 @@ bool evidence_read(struct evidence *ret_evidence,
                    const struct gray_snapshot *policy,
                    struct gray_runtime *runtime, const struct request *request,
                    int64_t now_ms);
-/* What gray_explain() asks, of a struct evidence. */
+/* What a struct evidence proves; asked by gray_marked_ask(). */
 struct gray_mark evidence_mark(void *context,
                                const struct gray_mark_query *query);
 
 struct ask {
     const struct gray_view *view;
-    struct gray_runtime *runtime; /* whose keys are used; NULL: none */
+    struct gray_runtime *runtime; /* whose keys and marks; NULL: none */
     int64_t now;     /* ms, for requests that name no moment */
     char *buffer;    /* the last answer, without a line end; ask_end() */
     size_t size;     /* of the buffer */

@@ -236,7 +236,7 @@ static int read_key(struct request *request, const char *key, json_t *value,
         { "method", &request->method },     { "host", &request->host },
         { "caller", &request->caller },     { "entrance", &request->entrance },
         { "lane", &request->lane },         { "arms", &request->arms },
-        { "anonymous", &request->anonymous },
+        { "anonymous", &request->anonymous }, { "stage", &request->stage },
     };
     const struct {
         const char *key;
@@ -269,7 +269,7 @@ static int read_key(struct request *request, const char *key, json_t *value,
     return refuse(ret_problem, "unknown-key",
                   "no such key: %.60s (valid: method, host, path, headers, "
                   "source, now, attrs, labels, caller, entrance, lane, arms, "
-                  "class, random, anonymous)", key);
+                  "class, random, anonymous, stage)", key);
 }
 
 static const struct gray_str names[] = {

@@ -152,6 +152,9 @@ uint32_t request_feed(const struct request *request,
         gray_input_named(ret_input, GRAY_SOURCE_UNIT, none,
                          text_of(request->anonymous));
     }
+    if (request->stage != NULL) {
+        ret_input->stage = text_of(request->stage);
+    }
     if (request->lane != NULL || request->arms != NULL ||
         request->traffic_class != GRAY_CLASS_LIVE) {
         gray_input_colour(

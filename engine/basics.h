@@ -58,7 +58,12 @@ uint32_t gray_murmur3_32(const void *data, size_t length, uint32_t seed);
 /* SipHash-2-4 (Aumasson, Bernstein). */
 uint64_t gray_siphash(const void *data, size_t length, const uint64_t key[2]);
 /* A bijection of 64-bit numbers (Stafford's mix 13). */
-uint64_t gray_mix64(uint64_t value);
+static inline uint64_t gray_mix64(uint64_t value)
+{
+    value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9u;
+    value = (value ^ (value >> 27)) * 0x94d049bb133111ebu;
+    return value ^ (value >> 31);
+}
 /* h = h * 31 + lower case byte, from 0: what nginx keeps with every header,
  * so that the gateway need not hash a name again. */
 uint32_t gray_hash_name(const char *name, size_t length);

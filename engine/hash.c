@@ -210,13 +210,6 @@ uint64_t gray_siphash(const void *data, size_t length, const uint64_t key[2])
     return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }
 
-uint64_t gray_mix64(uint64_t value)
-{
-    value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9u;
-    value = (value ^ (value >> 27)) * 0x94d049bb133111ebu;
-    return value ^ (value >> 31);
-}
-
 uint32_t gray_hash_name(const char *name, size_t length)
 {
     uint32_t hash = 0;

@@ -37,6 +37,7 @@ void gray_input_begin(struct gray_input *in, const struct gray_snapshot *policy,
     in->own_lane = (struct gray_str){ NULL, 0 };
     in->anonymous = (struct gray_str){ NULL, 0 };
     in->stage = (struct gray_str){ NULL, 0 };
+    in->unproven = false;
     in->anonymous_used = false;
     in->present = 0;
 }

@@ -43,6 +43,8 @@ struct gray_input {
     struct gray_str anonymous; /* id issued to a client without a unit */
     struct gray_str stage;     /* that the caller names; empty: by the
                                   release's own rules */
+    bool unproven;       /* there is no evidence: GRAY_STEP_EVIDENCE is not
+                            asked */
     bool anonymous_used; /* out: a release took it; the answer must carry it */
     /* Values by slot & 63: whether there are any, the first one's number, and
      * what follows each, to GRAY_VALUES_MAX. */

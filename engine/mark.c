@@ -95,7 +95,7 @@ static struct gray_str earlier_name(const struct decision *d)
 }
 
 /* Nothing is known of the unit: is anything of the name that it had? */
-static void look_behind(struct decision *d)
+static __attribute__((noinline)) void look_behind(struct decision *d)
 {
     struct gray_str name = earlier_name(d);
     if (name.length == 0) {
@@ -129,7 +129,10 @@ void mark_look_up(struct decision *d)
     d->is.closed = d->is.mark.state == GRAY_MARK_CLOSED;
     if (d->is.mark.state == GRAY_MARK_ABSENT || d->is.closed) {
         uint8_t why = d->is.mark.variant;
-        look_behind(d);
+        if (d->release->alias_slot != GRAY_NONE ||
+            d->in->anonymous.length != 0) {
+            look_behind(d);
+        }
         if (d->is.closed && d->is.refuse == GRAY_REASON_NONE) {
             why = d->is.mark.state == GRAY_MARK_CLOSED ? d->is.mark.variant : why;
             d->is.refuse = why != 0 ? why : GRAY_REASON_MARKS_CLOSED;

@@ -237,6 +237,7 @@ static bool step_evidence(struct decision *d, enum gray_mark_state *ret_state)
     if (!proven) {
         return false;
     }
+    mark_look(d); /* where the order asks for it later */
     let_in(d, GRAY_REASON_COOKIE, GRAY_NONE, alias);
     if (mark.variant < d->release->variants.count) {
         d->verdict->variant = mark.variant;
@@ -295,7 +296,8 @@ static bool step_rules(struct decision *d)
  * of them. */
 static inline uint32_t busy_steps(const struct decision *d)
 {
-    const uint32_t marks = 1u << GRAY_STEP_MARK | 1u << GRAY_STEP_EVIDENCE;
+    uint32_t marks = 1u << GRAY_STEP_MARK |
+                     (uint32_t)!d->in->unproven << GRAY_STEP_EVIDENCE;
     return (d->decides ? 1u << GRAY_STEP_RULES : 1u << GRAY_STEP_MARK) |
            (d->marked ? marks : 0) |
            (uint32_t)(d->release->deny != GRAY_NONE) << GRAY_STEP_DENY |

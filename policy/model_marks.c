@@ -128,11 +128,10 @@ bool gray_check_marks(struct gray_check *c, struct model_release *release)
     uint8_t word = 0;
     bool good =
         check_word(c, "durability", durability, 2, &release->durability);
+    bool leased = release->stickiness != GRAY_STICKY_NONE &&
+                  (entity || release->durability == GRAY_DURABLE_STRICT);
     release->strict_timeout = GRAY_STRICT_TIMEOUT_MS;
-    release->admission_lease =
-        entity || release->durability == GRAY_DURABLE_STRICT
-            ? GRAY_ADMISSION_LEASE_MS
-            : 0;
+    release->admission_lease = leased ? GRAY_ADMISSION_LEASE_MS : 0;
     release->on_unknown = entity ? GRAY_UNKNOWN_REFUSE : GRAY_UNKNOWN_BASELINE;
     good &= check_time(c, "strictTimeout", 1, 10 * SECOND_MS, "1ms to 10s",
                        &release->strict_timeout);

@@ -56,7 +56,12 @@ static uint8_t space_of(const struct gray_snapshot *policy,
 static void decide_once(struct gray_marked *marked, struct job *job)
 {
     const struct gray_view *view = marked->view;
+    uint32_t i;
 
+    for (i = 0; i < marked->scope_count; i++) {
+        marked->scopes[i].waits = 0;
+    }
+    job->in->unproven = marked->evidence == NULL;
     if (job->trace != NULL) {
         job->trace->step_count = job->trace->verdict_count = 0;
         job->trace->truncated = false;
@@ -461,15 +466,15 @@ static enum gray_marked_now decided(struct gray_marked *marked,
     return GRAY_MARKED_DECIDED;
 }
 
+/* Of a job that was decided once. */
 static enum gray_marked_now run(struct gray_marked *marked, struct job *job)
 {
-    uint32_t round, i;
+    uint32_t round;
 
     for (round = 0; round < ROUNDS; round++) {
-        for (i = 0; i < marked->scope_count; i++) {
-            marked->scopes[i].waits = 0;
+        if (round != 0) {
+            decide_once(marked, job);
         }
-        decide_once(marked, job);
         if ((job->record_count == 0 && marked->scope_count == 0) ||
             marked->read_only || marked->runtime == NULL ||
             marked->view->marks == NULL) {
@@ -490,16 +495,42 @@ static enum gray_marked_now run(struct gray_marked *marked, struct job *job)
     return decided(marked, job);
 }
 
+static __attribute__((noinline)) enum gray_marked_now
+run_colour(struct gray_marked *marked, uint32_t entrance,
+           struct gray_input *in, struct gray_colour *colour,
+           struct gray_trace *trace, bool once)
+{
+    struct job job = {
+        .entrance = entrance, .in = in, .colour = colour, .trace = trace};
+
+    if (once) {
+        job.records = colour->records;
+        job.record_count = colour->record_count;
+    } else {
+        decide_once(marked, &job);
+    }
+    return run(marked, &job);
+}
+
 enum gray_marked_now gray_decide_marked(struct gray_marked *marked,
                                         uint32_t entrance,
                                         struct gray_input *in,
                                         struct gray_colour *ret_colour,
                                         struct gray_trace *trace)
 {
-    struct job job = {
-        .entrance = entrance, .in = in, .colour = ret_colour, .trace = trace};
+    bool once = marked->scope_count == 0 && trace == NULL;
 
-    return run(marked, &job);
+    if (once) {
+        /* Most requests make nothing, and wait for nothing. */
+        in->unproven = marked->evidence == NULL;
+        gray_decide(marked->view, entrance, in, gray_marked_ask, marked,
+                    ret_colour, NULL);
+        if ((ret_colour->record_count | ret_colour->hold |
+             marked->scope_count) == 0) {
+            return GRAY_MARKED_DECIDED;
+        }
+    }
+    return run_colour(marked, entrance, in, ret_colour, trace, once);
 }
 
 enum gray_marked_now gray_release_marked(struct gray_marked *marked,
@@ -511,5 +542,6 @@ enum gray_marked_now gray_release_marked(struct gray_marked *marked,
     struct job job = {
         .release = release, .in = in, .verdict = ret_verdict, .trace = trace};
 
+    decide_once(marked, &job);
     return run(marked, &job);
 }

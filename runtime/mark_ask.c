@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "engine/release.h"
+#include "engine/view.h"
 #include "runtime/internal.h"
 
 int64_t runtime_clock_ns(int clock)
@@ -230,19 +231,20 @@ struct gray_mark gray_marked_ask(void *context,
                                  const struct gray_mark_query *query)
 {
     struct gray_marked *marked = context;
-    const struct gray_release *release =
-        gray_release_at(marked->view->policy, query->release);
+    const struct gray_release *release;
     const struct gray_marks *marks;
-    struct gray_marked_scope *s;
+    struct gray_marked_scope *s = NULL;
     struct gray_mark_key key;
     uint64_t value = 0;
-    bool taken;
+    bool taken = false;
 
     if (query->step == GRAY_STEP_EVIDENCE) {
         return marked->evidence != NULL
                    ? marked->evidence(marked->evidence_context, query)
                    : plain(GRAY_MARK_ABSENT);
     }
+    release = VIEW_AT(marked->view->policy, releases, gray_release,
+                      query->release);
     marks =
         release != NULL ? runtime_marked_tables(marked, query->release) : NULL;
     if (marks == NULL) {
@@ -252,15 +254,20 @@ struct gray_mark gray_marked_ask(void *context,
         return plain(GRAY_MARK_UNKNOWN);
     }
     key = gray_mark_key(marks->table.file, query->space, query->unit);
-    s = runtime_marked_find(marked, release->scope, key);
-    /* First, for grayd fills the slot before it says that it took the ring. */
-    taken = s != NULL && s->did == DID_ASKED &&
-            gray_ring_taken(marked->runtime, s->head);
+    if (marked->scope_count != 0) {
+        s = runtime_marked_find(marked, release->scope, key);
+        /* First, for grayd fills the slot before it says that it took the
+         * ring. */
+        taken = s != NULL && s->did == DID_ASKED &&
+                gray_ring_taken(marked->runtime, s->head);
+    }
     switch (gray_mark_find(marks, key, &value)) {
     case GRAY_FIND_FOUND:
         return answer_found(marked, query, marks, key, s, value);
     case GRAY_FIND_ABSENT:
-        return answer_absent(marked, query, marks, s, taken);
+        return s == NULL && !marked->read_only
+                   ? plain(GRAY_MARK_ABSENT) /* mostly */
+                   : answer_absent(marked, query, marks, s, taken);
     default:
         return plain(GRAY_MARK_UNKNOWN);
     }

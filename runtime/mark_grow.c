@@ -279,6 +279,8 @@ static int put_next(const struct gray_mark_table *next,
         return 0;
     case MARK_END:
         return leave ? 0 : -ENOSPC;
+    case MARK_CLOSED: /* by nobody who goes by these rules */
+        return -EBADMSG;
     default:
         return -EAGAIN;
     }
@@ -350,9 +352,11 @@ int gray_marks_copy(const struct gray_marks *marks, uint64_t *at,
                 return 0; /* somebody is very busy just here: again */
             }
             if (error != 0) {
-                return runtime_problem_set(ret_problem, -error, "table-full",
-                                           "The next mark table of %s is full.",
-                                           table->file->name);
+                return runtime_problem_set(
+                    ret_problem, -error,
+                    error == -ENOSPC ? "table-full" : "bad-table",
+                    "The next mark table of %s is %s.", table->file->name,
+                    error == -ENOSPC ? "full" : "damaged");
             }
         }
         ++*at;

@@ -8,6 +8,8 @@
  * free; of a text it is never 2^63, whose key means closed.
  * Read next: mark_slot.c.
  */
+#include <string.h>
+
 #include "runtime/mark_slot.h"
 
 #define TEXT (UINT64_C(1) << 63)
@@ -21,8 +23,33 @@ uint64_t runtime_mark_closed(void)
     return gray_mix64(TEXT);
 }
 
+/* Four to eight digits at once, the first one highest; false: others stand
+ * among them.  Eight digits in three multiplications: Lemire, "Quickly parsing
+ * eight digits", 2018. */
+static inline bool digits(struct gray_str unit, uint64_t *ret_number)
+{
+    const uint64_t zeros = 0x3030303030303030u;
+    uint32_t first, last, blank = 64 - 8 * unit.length;
+    uint64_t word;
+
+    memcpy(&first, unit.data, 4);
+    memcpy(&last, unit.data + unit.length - 4, 4);
+    word = (uint64_t)first | (uint64_t)last << (32 - blank);
+    /* The first digit stands lowest; below it, what is missing is 0. */
+    word = (word ^ zeros) << blank;
+    if (((word | (word + 0x7676767676767676u)) & 0x8080808080808080u) != 0) {
+        return false;
+    }
+    word = word * (1 + (10 << 8)) >> 8;
+    word = (word & 0x00ff00ff00ff00ffu) * (1 + (100 << 16)) >> 16;
+    *ret_number = (word & 0x0000ffff0000ffffu) *
+                      (1 + (UINT64_C(10000) << 32)) >>
+                  32;
+    return true;
+}
+
 /* Exactly as a number is written: no sign, no blank, no leading zero. */
-static bool canonical(struct gray_str unit, uint64_t *ret_number)
+static inline bool canonical(struct gray_str unit, uint64_t *ret_number)
 {
     uint64_t value = 0;
     uint32_t i;
@@ -30,6 +57,9 @@ static bool canonical(struct gray_str unit, uint64_t *ret_number)
     if (unit.length == 0 || unit.length > 19 ||
         (unit.data[0] == '0' && unit.length > 1)) {
         return false;
+    }
+    if (unit.length >= 4 && unit.length <= 8) {
+        return digits(unit, ret_number);
     }
     for (i = 0; i < unit.length; i++) {
         uint32_t digit = (uint32_t)((uint8_t)unit.data[i] - '0');
@@ -43,19 +73,16 @@ static bool canonical(struct gray_str unit, uint64_t *ret_number)
     return value <= NUMBER_MAX;
 }
 
-struct gray_mark_key gray_mark_key(const struct gray_marks_file *file,
-                                   uint8_t space, struct gray_str unit)
+/* Out of the way of numbers. */
+static __attribute__((noinline)) struct gray_mark_key
+key_of_text(const struct gray_marks_file *file, uint8_t space,
+            struct gray_str unit)
 {
     uint64_t apart[2] = {file->sip_key[0],
                          file->sip_key[1] ^ space * SPACE_APART};
     struct gray_mark_key key = {{0, 1}};
-    uint64_t number;
+    uint64_t number = gray_siphash(unit.data, unit.length, apart) & ~TEXT;
 
-    if (space == 0 && canonical(unit, &number)) {
-        key.k[0] = gray_mix64(number + 1);
-        return key;
-    }
-    number = gray_siphash(unit.data, unit.length, apart) & ~TEXT;
     key.k[0] = gray_mix64(TEXT | (number == 0 ? 1 : number));
     if (file->slot_size == 32) {
         apart[0] ^= SECOND_APART;
@@ -65,6 +92,16 @@ struct gray_mark_key gray_mark_key(const struct gray_marks_file *file,
         }
     }
     return key;
+}
+
+struct gray_mark_key gray_mark_key(const struct gray_marks_file *file,
+                                   uint8_t space, struct gray_str unit)
+{
+    uint64_t number;
+
+    return space == 0 && canonical(unit, &number)
+               ? (struct gray_mark_key){{gray_mix64(number + 1), 1}}
+               : key_of_text(file, space, unit);
 }
 
 /* gray_mix64() backwards: its multipliers' inverses modulo 2^64. */

@@ -187,6 +187,27 @@ void gray_mark_prefetch(const struct gray_marks *marks,
     }
 }
 
+/* Most keys stand, or would stand, in the first slot that is looked at.
+ * False: look further. */
+static inline bool find_first(const struct gray_mark_table *table,
+                              struct gray_mark_key key, uint64_t *ret_value)
+{
+    const uint64_t *slot;
+    uint64_t first;
+
+    if (table->slot_size != 16 || table->file == NULL ||
+        __atomic_load_n(&table->live->state, __ATOMIC_ACQUIRE) !=
+            GRAY_TABLE_READY) {
+        return false;
+    }
+    slot = (const uint64_t *)(const void *)table->slots +
+           home(table, key) * BUCKET_WORDS;
+    first = mark_load(slot);
+    *ret_value = first == key.k[0] ? mark_load(slot + 1) : 0;
+    return first == 0 ||
+           (first == key.k[0] && (*ret_value & GRAY_SLOT_MOVED) == 0);
+}
+
 /* MARK_FREE: absent; MARK_CLOSED, MARK_END: to be looked for in the next. */
 static enum mark_place find_in(const struct gray_mark_table *table,
                                struct gray_mark_key key, uint64_t *ret_value)
@@ -209,9 +230,9 @@ static enum mark_place find_in(const struct gray_mark_table *table,
     return MARK_HERE;
 }
 
-enum gray_mark_found gray_mark_find(const struct gray_marks *marks,
-                                    struct gray_mark_key key,
-                                    uint64_t *ret_value)
+static __attribute__((noinline)) enum gray_mark_found
+find_further(const struct gray_marks *marks, struct gray_mark_key key,
+             uint64_t *ret_value)
 {
     const struct gray_mark_table *table = &marks->table;
 
@@ -230,6 +251,22 @@ enum gray_mark_found gray_mark_find(const struct gray_marks *marks,
         table = &marks->next;
     }
     return GRAY_FIND_UNKNOWN;
+}
+
+enum gray_mark_found gray_mark_find(const struct gray_marks *marks,
+                                    struct gray_mark_key key,
+                                    uint64_t *ret_value)
+{
+    uint64_t value;
+
+    if (!find_first(&marks->table, key, &value)) {
+        return find_further(marks, key, ret_value);
+    }
+    if (value == 0 || gray_slot_state(value) == GRAY_SLOT_VOID) {
+        return GRAY_FIND_ABSENT;
+    }
+    *ret_value = value;
+    return GRAY_FIND_FOUND;
 }
 
 /* ---- room ----- */

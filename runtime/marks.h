@@ -224,8 +224,8 @@ int gray_marks_announce(struct gray_folder *folder, uint64_t scope,
  * tables: who copies waits for them, for a second at most. */
 uint32_t gray_marks_behind(const struct gray_folder *folder);
 /* Copies up to `buckets` buckets from *at on (0 to begin; kept by the caller):
- * 1 when all is moved, 0 when there is more.  -ENOSPC: the next table is full;
- * what was not moved stays where it is.  What is VOID is left behind.  One at
+ * 1 when all is moved, 0 when there is more.  -ENOSPC: the next table is full,
+ * -EBADMSG: damaged; what was not moved stays where it is.  What is VOID is left behind.  One at
  * a time; after one that died the next begins at 0. */
 int gray_marks_copy(const struct gray_marks *marks, uint64_t *at,
                     uint64_t buckets, struct gray_problem *ret_problem);

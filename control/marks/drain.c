@@ -172,7 +172,6 @@ static void ring_begin(struct marks *marks, struct reader *reader,
     }
     reader->instance = instance;
     reader->tail = reader->committed = tail;
-    reader->lost = 0;
 }
 
 /* Reads instance and head; false: there is no ring to be read. */
@@ -191,8 +190,9 @@ static bool ring_look(struct marks *marks, struct reader *reader)
         ring_begin(marks, reader, ring.instance);
     }
     reader->head = ring.head;
-    if (ring.lost > reader->lost) {
+    if (ring.lost != reader->lost) { /* marks that have no record */
         reader->lost = ring.lost;
+        sweep_soon(marks);
     }
     return true;
 }
@@ -213,6 +213,7 @@ static bool ring_take(struct marks *marks, struct reader *reader)
         pread(reader->fd, marks->bytes, (size_t)span,
               BYTES_AT + (off_t)(reader->tail % GRAY_RING_SIZE)) != span) {
         atomic_fetch_add(&marks->lost_records, 1);
+        sweep_soon(marks);
         reader->tail = reader->head;
         return false;
     }
@@ -225,6 +226,7 @@ static bool ring_take(struct marks *marks, struct reader *reader)
     }
     if (got < 0) {
         atomic_fetch_add(&marks->bad_records, 1);
+        sweep_soon(marks);
         reader->tail = reader->head;
         return false;
     }

@@ -274,6 +274,8 @@ int rebuild_check(struct marks *marks, struct gray_problem *ret_problem);
 
 /* Looks for marks without a record, where it is time. */
 void sweep_step(struct marks *marks);
+/* Some may be anywhere: a ring had no room, or was not to be read. */
+void sweep_soon(struct marks *marks);
 /* One step of every table that grows; whether one is being copied. */
 bool grow_step(struct marks *marks);
 /* Until the table is not crowded; for who puts many. 0, or -1. */

@@ -5,9 +5,11 @@
  * a kill or a power cut leaves one of them; its commit is one fdatasync() of
  * the pages and one synced write of the root.  Keys only grow, so pages are
  * filled whole and read back in one sweep.
+ * Room is taken before anything is written: LMDB calls a write that came to an
+ * end half way an I/O error, and a full disk is none.
  * An error of which it cannot be said what was written ends the writing: a
  * sync that failed and is tried again says yes and lies.
- * Read next: journal.h, settle.c (who appends), rebuild.c (who reads).
+ * Read next: journal.h, journal_read.c, settle.c (who appends).
  */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -21,7 +23,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "control/marks/journal.h"
+#include "control/marks/journal_parts.h"
 #include "runtime/internal.h"
 
 #define JOURNAL_FILE_MODE 0600
@@ -56,7 +58,7 @@ static int error_of(int lmdb)
     }
 }
 
-static int failed(struct gray_problem *ret_problem, const char *what,
+int journal_failed(struct gray_problem *ret_problem, const char *what,
                   int lmdb)
 {
     int error = error_of(lmdb);
@@ -70,7 +72,7 @@ static int failed(struct gray_problem *ret_problem, const char *what,
         "The journal of marks cannot be %s: %s.", what, mdb_strerror(lmdb));
 }
 
-static int not_believed(struct gray_problem *ret_problem, const char *what)
+int journal_not_believed(struct gray_problem *ret_problem, const char *what)
 {
     return runtime_problem_set(ret_problem, EILSEQ, "marks-corrupt",
                                "The journal of marks is damaged: %s.", what);
@@ -85,7 +87,7 @@ static uint64_t sum_of(const void *data, size_t size)
 }
 
 /* A value of exactly this size whose sum fits; copied. */
-static bool small_read(const MDB_val *value, void *ret_data, size_t size)
+bool journal_small_read(const MDB_val *value, void *ret_data, size_t size)
 {
     uint64_t sum;
 
@@ -126,10 +128,10 @@ static int folder_make(const char *path, struct gray_problem *ret_problem)
     struct stat status;
 
     if (mkdir(path, 0700) != 0 && errno != EEXIST) {
-        return failed(ret_problem, "made", errno);
+        return journal_failed(ret_problem, "made", errno);
     }
     if (lstat(path, &status) != 0) {
-        return failed(ret_problem, "opened", errno);
+        return journal_failed(ret_problem, "opened", errno);
     }
     if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() ||
         (status.st_mode & 077) != 0) {
@@ -148,14 +150,14 @@ static int lock_take(struct journal *journal, const char *path,
     int flags = O_CREAT | O_NOFOLLOW | O_CLOEXEC;
 
     if (dirfd < 0) {
-        return failed(ret_problem, "opened", errno);
+        return journal_failed(ret_problem, "opened", errno);
     }
     journal->lock_fd = openat(dirfd, "grayd.lock", O_RDWR | flags, 0600);
     if (journal->lock_fd < 0 && errno == EROFS) {
         return 0; /* nobody writes there */
     }
     if (journal->lock_fd < 0) {
-        return failed(ret_problem, "opened", errno);
+        return journal_failed(ret_problem, "opened", errno);
     }
     if (flock(journal->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         return runtime_problem_set(ret_problem, EBUSY, "in-use",
@@ -179,7 +181,7 @@ static int tables_open(struct journal *journal, MDB_txn *txn, unsigned make)
 }
 
 /* 0, or LMDB's error; -1: not to be believed. */
-static int head_read(struct journal *journal, MDB_txn *txn,
+int journal_head_read(struct journal *journal, MDB_txn *txn,
                      struct journal_head *ret_head)
 {
     uint64_t number = 0;
@@ -193,7 +195,7 @@ static int head_read(struct journal *journal, MDB_txn *txn,
     if (error != 0) {
         return error;
     }
-    return small_read(&value, ret_head, sizeof(*ret_head)) &&
+    return journal_small_read(&value, ret_head, sizeof(*ret_head)) &&
                    ret_head->layout == JOURNAL_LAYOUT &&
                    ret_head->first <= ret_head->last
                ? 0
@@ -231,23 +233,23 @@ static int begin(struct journal *journal, unsigned flags,
     int error = mdb_txn_begin(journal->env, NULL, flags, &txn);
 
     if (error != 0) {
-        return failed(ret_problem, "opened", error);
+        return journal_failed(ret_problem, "opened", error);
     }
     error = tables_open(journal, txn, flags == 0 ? MDB_CREATE : 0);
     if (error == MDB_NOTFOUND && flags != 0) {
         mdb_txn_abort(txn);
-        return not_believed(ret_problem, "it has not the tables of one");
+        return journal_not_believed(ret_problem, "it has not the tables of one");
     }
-    error = error != 0 ? error : head_read(journal, txn, &head);
+    error = error != 0 ? error : journal_head_read(journal, txn, &head);
     if (error != 0) {
         mdb_txn_abort(txn);
         return error == -1
-                   ? not_believed(ret_problem, "its head does not hold")
-                   : failed(ret_problem, "opened", error);
+                   ? journal_not_believed(ret_problem, "its head does not hold")
+                   : journal_failed(ret_problem, "opened", error);
     }
     error = mdb_txn_commit(txn);
     if (error != 0) {
-        return failed(ret_problem, "made", error);
+        return journal_failed(ret_problem, "made", error);
     }
     journal->last = head.last;
     journal->first = head.first;
@@ -267,12 +269,12 @@ int journal_open(struct journal *journal, const char *state, uint64_t map_size,
     }
     error = env_open(journal, path, map_size, 0);
     if (error != 0 && error_of(error) == EROFS) {
-        failed(ret_problem, "written", error);
+        journal_failed(ret_problem, "written", error);
         error = journal_reader_open(journal, state, map_size, ret_problem);
         return error != 0 ? error : -EROFS;
     }
     if (error != 0) {
-        return failed(ret_problem, "opened", error);
+        return journal_failed(ret_problem, "opened", error);
     }
     mdb_reader_check(journal->env, &dead); /* of children that were killed */
     return begin(journal, 0, ret_problem);
@@ -289,7 +291,7 @@ int journal_reader_open(struct journal *journal, const char *state,
     }
     error = env_open(journal, path, map_size, MDB_RDONLY);
     if (error != 0) {
-        return failed(ret_problem, "opened", error);
+        return journal_failed(ret_problem, "opened", error);
     }
     journal->read_only = true;
     return begin(journal, MDB_RDONLY, ret_problem);
@@ -311,6 +313,36 @@ void journal_close(struct journal *journal)
         journal->env = NULL;
     }
     runtime_fd_close(&journal->lock_fd);
+}
+
+/* ---- room ---------------------------------------------------------------------- */
+
+#define TREE_BYTES (UINT64_C(1) << 20) /* pages of one transaction beside its
+                                          records, and far more */
+
+int journal_reserve(struct journal *journal, uint64_t bytes,
+                    struct gray_problem *ret_problem)
+{
+    struct stat status;
+    MDB_envinfo info;
+    MDB_stat pages;
+    uint64_t end;
+    int fd = -1, error;
+
+    if (journal->env == NULL || journal->read_only ||
+        mdb_env_info(journal->env, &info) != 0 ||
+        mdb_env_stat(journal->env, &pages) != 0 ||
+        mdb_env_get_fd(journal->env, &fd) != 0 || fstat(fd, &status) != 0) {
+        return journal_failed(ret_problem, "written", EROFS);
+    }
+    end = ((uint64_t)info.me_last_pgno + 1) * pages.ms_psize + bytes +
+          TREE_BYTES;
+    if (end <= (uint64_t)status.st_size) {
+        return 0;
+    }
+    error = posix_fallocate(fd, status.st_size,
+                            (off_t)(end - (uint64_t)status.st_size));
+    return error == 0 ? 0 : journal_failed(ret_problem, "written", error);
 }
 
 /* ---- append --------------------------------------------------------------------- */
@@ -357,198 +389,45 @@ static int rest_put(struct journal *journal, MDB_txn *txn,
     return small_put(txn, journal->head, 0, &head, sizeof(head));
 }
 
+static uint64_t bytes_of(const struct journal_batch *batch)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < batch->record_count; i++) {
+        bytes += 2 * sizeof(uint64_t) + record_size(&batch->records[i]);
+    }
+    return bytes * 2; /* pages are not filled to the last byte */
+}
+
 int journal_append(struct journal *journal, const struct journal_batch *batch,
                    struct gray_problem *ret_problem)
 {
     MDB_txn *txn = NULL;
     int error;
 
-    if (journal->env == NULL || journal->read_only) {
-        return failed(ret_problem, "written", EROFS);
+    error = journal_reserve(journal, bytes_of(batch), ret_problem);
+    if (error != 0) {
+        return error;
     }
     error = mdb_txn_begin(journal->env, NULL, 0, &txn);
     if (error != 0) {
-        return failed(ret_problem, "written", error);
+        return journal_failed(ret_problem, "written", error);
     }
     error = records_put(journal, txn, batch);
     error = error != 0 ? error : rest_put(journal, txn, batch);
     if (error != 0) {
         mdb_txn_abort(txn);
-        return failed(ret_problem, "written", error);
+        return journal_failed(ret_problem, "written", error);
     }
     error = mdb_txn_commit(txn);
     if (error != 0) {
-        return failed(ret_problem, "synced", error);
+        return journal_failed(ret_problem, "synced", error);
     }
     if (batch->record_count > 0) {
         journal->first = journal->last + 1;
         journal->last += batch->record_count;
     }
     return 0;
-}
-
-/* ---- read ------------------------------------------------------------------------- */
-
-struct sweep {
-    struct journal *journal;
-    MDB_txn *txn;
-    MDB_cursor *cursor;
-    struct journal_head head;
-};
-
-static void sweep_end(struct sweep *sweep)
-{
-    if (sweep->cursor != NULL) {
-        mdb_cursor_close(sweep->cursor);
-    }
-    if (sweep->txn != NULL) {
-        mdb_txn_abort(sweep->txn);
-    }
-}
-
-static int sweep_begin(struct sweep *sweep, struct journal *journal,
-                       MDB_dbi dbi, struct gray_problem *ret_problem)
-{
-    int error = journal->env != NULL
-                    ? mdb_txn_begin(journal->env, NULL, MDB_RDONLY,
-                                    &sweep->txn)
-                    : EIO;
-
-    sweep->journal = journal;
-    error = error != 0 ? error
-                       : mdb_cursor_open(sweep->txn, dbi, &sweep->cursor);
-    error = error != 0 ? error
-                       : head_read(journal, sweep->txn, &sweep->head);
-    if (error == -1) {
-        return not_believed(ret_problem, "its head does not hold");
-    }
-    return error != 0 ? failed(ret_problem, "read", error) : 0;
-}
-
-/* A visit of a small value; -EILSEQ: it does not hold. */
-typedef int small_visit(void *visit, void *context, const MDB_val *value,
-                        uint64_t number);
-
-static int small_each(struct journal *journal, MDB_dbi dbi, small_visit *each,
-                      void *visit, void *context,
-                      struct gray_problem *ret_problem)
-{
-    struct sweep sweep = {.journal = journal};
-    MDB_val key, value;
-    int result = sweep_begin(&sweep, journal, dbi, ret_problem);
-    int error = 0;
-
-    while (result == 0 && (error = mdb_cursor_get(sweep.cursor, &key, &value,
-                                                  MDB_NEXT)) == 0) {
-        uint64_t number = 0;
-
-        if (key.mv_size == sizeof(number)) {
-            memcpy(&number, key.mv_data, sizeof(number));
-        }
-        result = each(visit, context, &value, number);
-        if (result == -EILSEQ) {
-            not_believed(ret_problem, "a scope or a ring does not hold");
-        }
-    }
-    if (result == 0 && error != MDB_NOTFOUND) {
-        result = failed(ret_problem, "read", error);
-    }
-    sweep_end(&sweep);
-    return result;
-}
-
-static int scope_each(void *visit, void *context, const MDB_val *value,
-                      uint64_t number)
-{
-    struct journal_scope scope;
-
-    if (!small_read(value, &scope, sizeof(scope)) || scope.scope != number ||
-        scope.scope == 0 || (scope.slot_size != 16 && scope.slot_size != 32) ||
-        memchr(scope.name, '\0', sizeof(scope.name)) == NULL) {
-        return -EILSEQ;
-    }
-    return (*(journal_scope_visit **)visit)(context, &scope);
-}
-
-int journal_scopes(struct journal *journal, journal_scope_visit *visit,
-                   void *context, struct gray_problem *ret_problem)
-{
-    return small_each(journal, journal->scopes, scope_each, &visit, context,
-                      ret_problem);
-}
-
-static int ring_each(void *visit, void *context, const MDB_val *value,
-                     uint64_t number)
-{
-    struct journal_ring ring;
-
-    if (!small_read(value, &ring, sizeof(ring)) || ring.number != number ||
-        ring.number >= 2 * GRAY_READERS_MAX) {
-        return -EILSEQ;
-    }
-    return (*(journal_ring_visit **)visit)(context, &ring);
-}
-
-int journal_rings(struct journal *journal, journal_ring_visit *visit,
-                  void *context, struct gray_problem *ret_problem)
-{
-    return small_each(journal, journal->rings, ring_each, &visit, context,
-                      ret_problem);
-}
-
-/* The record under the cursor. */
-static int record_each(const struct sweep *sweep, const MDB_val *key,
-                       const MDB_val *value, uint64_t expected,
-                       journal_record_visit *visit, void *context,
-                       struct gray_problem *ret_problem)
-{
-    struct record record;
-    uint64_t sequence = 0;
-    enum record_belief belief;
-
-    if (key->mv_size == sizeof(sequence)) {
-        memcpy(&sequence, key->mv_data, sizeof(sequence));
-    }
-    if (sequence != expected || sequence > sweep->head.last) {
-        return not_believed(ret_problem, "records are missing in the log");
-    }
-    belief = record_read(value->mv_data, value->mv_size, sequence, &record);
-    return visit(context, sequence, &record, belief);
-}
-
-int journal_records(struct journal *journal, uint64_t from, bool backward,
-                    journal_record_visit *visit, void *context,
-                    struct gray_problem *ret_problem)
-{
-    struct sweep sweep = {.journal = journal};
-    MDB_val key, value;
-    uint64_t at, end;
-    int result = sweep_begin(&sweep, journal, journal->log, ret_problem);
-    int error = 0;
-
-    at = from > 0 ? from : backward ? sweep.head.last : 1;
-    end = backward ? 1 : sweep.head.last;
-    if (result == 0 && at >= 1 && at <= sweep.head.last) {
-        key = (MDB_val){sizeof(at), &at};
-        error = mdb_cursor_get(sweep.cursor, &key, &value, MDB_SET_KEY);
-        while (result == 0 && error == 0) {
-            result = record_each(&sweep, &key, &value, at, visit, context,
-                                 ret_problem);
-            if (result != 0 || at == end) {
-                break;
-            }
-            at = backward ? at - 1 : at + 1;
-            error = mdb_cursor_get(sweep.cursor, &key, &value,
-                                   backward ? MDB_PREV : MDB_NEXT);
-        }
-        if (result == 0 && error == MDB_NOTFOUND) {
-            result = not_believed(ret_problem, "records are missing in the log");
-        } else if (result == 0 && error != 0) {
-            result = failed(ret_problem, "read", error);
-        }
-    }
-    sweep_end(&sweep);
-    return result;
 }
 
 uint64_t journal_bytes(const struct journal *journal)

@@ -91,6 +91,10 @@ struct journal_batch {
 int journal_append(struct journal *journal, const struct journal_batch *batch,
                    struct gray_problem *ret_problem);
 
+/* Takes room for so many bytes of records. -ENOSPC. */
+int journal_reserve(struct journal *journal, uint64_t bytes,
+                    struct gray_problem *ret_problem);
+
 /* The visits below end early when a visit returns not 0, and return that;
  * else 0; -EILSEQ: something there cannot be believed. */
 typedef int journal_scope_visit(void *context,

@@ -497,23 +497,24 @@ static int redo_one(void *context, uint64_t sequence,
     struct scope *scope = scope_find(marks, record->head.scope);
     struct gray_mark_key key = {{record->head.key[0], record->head.key[1]}};
     uint64_t to = record->head.value, value, found;
+    enum gray_slot_state state;
 
     (void)sequence;
     if (belief != RECORD_GOOD || scope == NULL || !scope_ready(scope)) {
         return 0; /* a rebuild says what is to be done */
     }
     value = scope_peek(scope, key);
-    if (value == to || (value & GRAY_SLOT_DURABLE) != 0) {
-        return record->head.kind != RECORD_ADMIT && value != to
-                   ? (gray_mark_move(&scope->marks, key, value, to,
-                                     GRAY_BY_WRITER, &found),
-                      0)
-                   : 0;
+    state = gray_slot_state(value);
+    if (value == to || record->head.kind == RECORD_VOID) {
+        return 0; /* nor is it void who took it again since */
     }
     if (record->head.kind != RECORD_ADMIT ||
-        slot_with(value, gray_slot_state(to), true) == to) {
+        ((state == GRAY_SLOT_PENDING || state == GRAY_SLOT_IN ||
+          state == GRAY_SLOT_OUT) &&
+         slot_with(value, gray_slot_state(to), true) == to)) {
         gray_mark_move(&scope->marks, key, value, to, GRAY_BY_WRITER, &found);
-    } else if (marks->void_count < JOURNAL_BATCH_MAX) {
+    } else if ((value & GRAY_SLOT_DURABLE) == 0 &&
+               marks->void_count < JOURNAL_BATCH_MAX) {
         /* Voided by its waiter while the writer died. */
         marks->voids[marks->void_count].scope = scope;
         marks->voids[marks->void_count].key = key;

@@ -19,8 +19,6 @@
 
 #include "control/marks/internal.h"
 
-#define ASKED_MS 1000 /* an application waits no longer for its answer */
-
 /* ---- the batch ------------------------------------------------------------- */
 
 bool batch_has_room(const struct batch *batch, size_t text)
@@ -170,7 +168,6 @@ static bool may_ask(const struct marks *marks, const struct scope *scope,
 {
     const struct journal_scope *kept = &scope->kept;
     uint32_t word = scope_word(marks, scope);
-    int64_t age = marks->now_ms() - r->now;
     bool in = r->state == GRAY_SLOT_IN;
 
     *ret_strict = kept->durability == GRAY_DURABLE_STRICT;
@@ -178,8 +175,7 @@ static bool may_ask(const struct marks *marks, const struct scope *scope,
            r->variant < kept->variants &&
            (in || kept->stickiness == GRAY_STICKY_ENTITY) &&
            (word == GRAY_WORD_OPEN || (word == GRAY_WORD_NO_ADMIT && !in)) &&
-           !(in && is_closed(scope)) && r->revision <= marks->revision &&
-           age <= ASKED_MS && age >= -ASKED_MS;
+           !(in && is_closed(scope)) && r->revision <= marks->revision;
 }
 
 /* Takes the slot for an application: 0 and *value, what stands there now. */

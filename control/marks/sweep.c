@@ -16,7 +16,7 @@
 
 #define FOUND_MAX 65536u
 #define BEAT_EVERY 65536u /* slots between two beats */
-#define AGAIN_MS 60000    /* a sweep that was asked for meanwhile */
+#define AGAIN_MS 5000     /* between two sweeps of a scope */
 
 struct found {
     struct gray_mark_key key;
@@ -115,7 +115,7 @@ static void sweep_scope(struct marks *marks, struct scope *scope)
     if (sweep.found == NULL) {
         return;
     }
-    scope->swept = true;
+    scope->swept = true; /* what comes from here on asks for another */
     scope->sweep_at = marks_monotonic_ms() + AGAIN_MS;
     if (gray_marks_each(&scope->marks, sweep_visit, &sweep) == 1) {
         scope->swept = false; /* the rest is another sweep's */
@@ -134,6 +134,15 @@ static void sweep_scope(struct marks *marks, struct scope *scope)
         }
     }
     free(sweep.found);
+}
+
+void sweep_soon(struct marks *marks)
+{
+    for (size_t i = 0; i < 2 * MARKS_SCOPES_MAX; i++) {
+        if (marks->scopes[i] != NULL) {
+            marks->scopes[i]->swept = false;
+        }
+    }
 }
 
 void sweep_step(struct marks *marks)

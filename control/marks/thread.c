@@ -22,8 +22,7 @@
 #include "control/marks/internal.h"
 
 #define RETRY_MOST_MS 5000
-#define PROBE_BYTES (1 << 20)
-#define PROBE "probe"
+#define PROBE_BYTES (1u << 20)
 
 static int64_t clock_ns(clockid_t clock)
 {
@@ -93,23 +92,9 @@ void marks_trouble(struct marks *marks, enum gray_writer_state state,
                                         : "grayd is started again");
 }
 
-/* A full disk has room for a batch again?  Said by a file of its own, for
- * LMDB's small transactions live on pages that it has. */
-static bool has_room(const struct marks *marks)
+static enum gray_writer_state trouble_of(int error)
 {
-    char path[4096];
-    bool room = false;
-    int fd;
-
-    snprintf(path, sizeof(path), "%s/" JOURNAL_FOLDER "/" PROBE,
-             marks->state);
-    fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd >= 0) {
-        room = posix_fallocate(fd, 0, PROBE_BYTES) == 0;
-        close(fd);
-        unlink(path);
-    }
-    return room;
+    return error == -ENOSPC ? GRAY_WRITER_FULL : GRAY_WRITER_FAILED;
 }
 
 /* ---- rounds ------------------------------------------------------------------------ */
@@ -161,12 +146,10 @@ int marks_round(struct marks *marks)
     }
     readers_refresh(marks, false);
     if (state == GRAY_WRITER_FULL && !marks->batch->whole) {
-        if (!has_room(marks)) {
-            problem.code = "marks-full";
-            snprintf(problem.sentence, sizeof(problem.sentence),
-                     "The journal of marks has no room.");
-            marks_trouble(marks, GRAY_WRITER_FULL, &problem);
-            return -ENOSPC;
+        error = journal_reserve(&marks->journal, PROBE_BYTES, &problem);
+        if (error != 0) {
+            marks_trouble(marks, trouble_of(error), &problem);
+            return error;
         }
         marks_trouble(marks, GRAY_WRITER_OK, NULL);
     }
@@ -175,9 +158,7 @@ int marks_round(struct marks *marks)
     }
     error = settle_commit(marks, &problem);
     if (error != 0) {
-        marks_trouble(marks,
-                      error == -ENOSPC ? GRAY_WRITER_FULL : GRAY_WRITER_FAILED,
-                      &problem);
+        marks_trouble(marks, trouble_of(error), &problem);
         return error;
     }
     atomic_store(&marks->oldest, 0);

@@ -40,12 +40,15 @@ static enum db_answer failed(struct postgres *self, const PGresult *result)
     return DB_WRONG;
 }
 
-/* Every lock and statement has an end, and a commit is on disk. */
+/* Every lock and statement has an end, so has a transaction whose owner was
+ * stopped (before an admission lease of 10 s is over), and a commit is on
+ * disk. */
 static bool prepare(struct postgres *self)
 {
-    char sql[160];
+    char sql[240];
     snprintf(sql, sizeof(sql),
              "SET lock_timeout = %u; SET statement_timeout = %u;"
+             " SET idle_in_transaction_session_timeout = 5000;"
              " SET synchronous_commit = on; SET client_min_messages = error",
              self->timeout_ms, self->timeout_ms * 2);
     PGresult *result = PQexec(self->handle, sql);

@@ -155,6 +155,8 @@ static enum MHD_Result serve(struct MHD_Connection *connection,
     if (service.faults && fault != NULL) {
         request.lookup_is_late = strcmp(fault, "lookup-timeout") == 0;
         request.dies = strcmp(fault, "kill") == 0;
+        request.stops = strcmp(fault, "stop") == 0;
+        request.stalls = strcmp(fault, "stall") == 0;
     }
     __atomic_add_fetch(&service.busy, 1, __ATOMIC_SEQ_CST);
     answer.status = understand(method, path, received, &request);
@@ -292,9 +294,11 @@ static void options(int argc, char **argv)
 static void wait_for_the_end(int signals)
 {
     for (;;) {
-        struct pollfd watched[2] = {{signals, POLLIN, 0},
-                                    {gray_watch(), POLLIN, 0}};
-        int count = poll(watched, 2, 500);
+        int fds[2];
+        gray_watch(fds);
+        struct pollfd watched[3] = {
+            {signals, POLLIN, 0}, {fds[0], POLLIN, 0}, {fds[1], POLLIN, 0}};
+        int count = poll(watched, 3, 500);
         if (count < 0 && errno != EINTR) {
             return;
         }

@@ -46,8 +46,12 @@ struct order_verdict {
 int gray_setup(const char *runtime, const char *release);
 void gray_teardown(void);
 /* Readable when gray_follow() has something to do; -1: never. */
-int gray_watch(void);
+void gray_watch(int ret_fds[2]);
+/* Takes what is new, and acknowledges it when no transaction is open. */
 void gray_follow(void);
+/* Around every transaction, from before the question to behind the commit. */
+void gray_begin(void);
+void gray_end(void);
 /* Who may serve this stage of the order.  Whatever goes wrong holds. */
 void gray_ask(enum order_stage stage, const char *id, enum order_known known,
               const uint8_t *mark, struct order_verdict *ret_verdict);
@@ -60,7 +64,9 @@ struct order_request {
     char id[ORDER_ID_MAX + 1], user[ORDER_ID_MAX + 1];
     int64_t amount;      /* cents; of a new order */
     bool lookup_is_late; /* injected: the row cannot be read in time */
-    bool dies;           /* injected: kill -9 between two writes */
+    /* injected, between two writes: kill -9, SIGSTOP; 300 ms before the
+     * commit */
+    bool dies, stops, stalls;
 };
 struct order_answer {
     unsigned status;

@@ -23,7 +23,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#define STALL_US 300000
+#define TRIES 3
 enum { STATE_CREATED, STATE_PAID, STATE_REFUNDED, STATE_COUNT };
 static const char *const states[STATE_COUNT] = {"created", "paid", "refunded"};
 static const char *const stages[] = {"create", "pay", "refund", "look"};
@@ -125,6 +128,9 @@ static enum db_answer write_ledger(struct db *db,
     struct timespec now;
     if (request->dies) {
         raise(SIGKILL);
+    }
+    if (request->stops) {
+        raise(SIGSTOP);
     }
     clock_gettime(CLOCK_REALTIME, &now);
     const char *logic = in ? "new" : "old";
@@ -253,9 +259,25 @@ static enum db_answer create_again(const struct order_request *request,
     return DB_OK;
 }
 
+/* A process that was stopped for a while may have decided before a freeze that
+ * did not wait for it. */
+static bool is_still_in(const struct order_request *request)
+{
+    struct order_verdict verdict;
+    gray_ask(request->stage, request->id, KNOWN_ABSENT, NULL, &verdict);
+    return verdict.in && !verdict.hold;
+}
+
+/* Why a transaction is to be tried once more. */
+enum again {
+    AGAIN_NO,
+    AGAIN_LATE, /* the row could not be read in time */
+    AGAIN_MOVED /* nobody new is let in by now */
+};
+
 static enum db_answer create(struct db *db, const struct order_request *request,
                              enum order_known known, struct order *order,
-                             struct order_answer *answer)
+                             struct order_answer *answer, enum again *ret_again)
 {
     struct order_verdict verdict;
     bool made = false;
@@ -279,6 +301,10 @@ static enum db_answer create(struct db *db, const struct order_request *request,
     }
     if (done == DB_OK) {
         done = write_ledger(db, request, verdict.in);
+    }
+    if (done == DB_OK && verdict.in && !is_still_in(request)) {
+        *ret_again = AGAIN_MOVED;
+        return DB_SILENT;
     }
     if (done == DB_OK) {
         order->state = STATE_CREATED;
@@ -344,11 +370,12 @@ static enum db_answer look(const struct order_request *request,
     return DB_OK;
 }
 
-/* Inside a transaction: the row, then what the stage does.  *ret_late: the
- * row could not be read in time, and `known` is to be KNOWN_NOT. */
+/* Inside a transaction: the row, then what the stage does.  `late`: the row
+ * cannot be read in time. */
 static enum db_answer attempt(struct db *db,
                               const struct order_request *request, bool late,
-                              struct order_answer *answer, bool *ret_late)
+                              struct order_answer *answer,
+                              enum again *ret_again)
 {
     struct order order = {0};
     enum order_known known = KNOWN_NOT;
@@ -356,14 +383,14 @@ static enum db_answer attempt(struct db *db,
         bool there = false;
         enum db_answer found = find(db, request->id, &order, &there);
         if (found != DB_OK) {
-            *ret_late = found == DB_SILENT;
+            *ret_again = found == DB_SILENT ? AGAIN_LATE : AGAIN_NO;
             return found;
         }
         known = there ? KNOWN_MARK : KNOWN_ABSENT;
     }
     switch (request->stage) {
     case ORDER_CREATE:
-        return create(db, request, known, &order, answer);
+        return create(db, request, known, &order, answer, ret_again);
     case ORDER_LOOK:
         return look(request, known, &order, answer);
     default:
@@ -371,30 +398,48 @@ static enum db_answer attempt(struct db *db,
     }
 }
 
+/* One transaction.  Between its question and its commit nothing is
+ * acknowledged to who freezes. */
+static enum db_answer transact(struct db *db,
+                               const struct order_request *request, bool late,
+                               struct order_answer *answer,
+                               enum again *ret_again)
+{
+    gray_begin();
+    enum db_answer done = db_run(db, db->kind->begin, NULL, 0, NULL);
+    if (done == DB_OK) {
+        done = attempt(db, request, late, answer, ret_again);
+    } else if (done == DB_SILENT) {
+        *ret_again = AGAIN_LATE;
+    }
+    if (request->stalls) {
+        fprintf(stderr, "orders: %s stalls\n", request->id);
+        usleep(STALL_US);
+    }
+    if (done == DB_OK) {
+        done = db_run(db, "COMMIT", NULL, 0, NULL);
+    }
+    if (done != DB_OK) {
+        db_run(db, "ROLLBACK", NULL, 0, NULL);
+    }
+    gray_end();
+    return done;
+}
+
 void order_do(const struct order_request *request,
               struct order_answer *ret_answer)
 {
     struct db *db = db_take();
-    bool late = request->lookup_is_late, found_late = false;
+    bool late = request->lookup_is_late;
     enum db_answer done = DB_SILENT;
-    for (int tries = 0; tries < 2; tries++) {
-        found_late = false;
-        done = db_run(db, db->kind->begin, NULL, 0, NULL);
-        if (done == DB_OK) {
-            done = attempt(db, request, late, ret_answer, &found_late);
-        } else {
-            found_late = done == DB_SILENT;
-        }
-        if (done == DB_OK) {
-            done = db_run(db, "COMMIT", NULL, 0, NULL);
-        }
-        if (done != DB_OK) {
-            db_run(db, "ROLLBACK", NULL, 0, NULL);
-        }
-        if (!found_late || late) {
+    for (int tries = 0; tries < TRIES; tries++) {
+        enum again again = AGAIN_NO;
+        done = transact(db, request, late, ret_answer, &again);
+        if (again == AGAIN_NO || (again == AGAIN_LATE && late)) {
             break;
         }
-        late = true; /* once more, to hear what is to be done unknowing */
+        /* late: once more, to hear what is to be done unknowing */
+        late = late || again == AGAIN_LATE;
     }
     if (done == DB_SILENT) {
         say_later(ret_answer, "store", "not in time");

@@ -251,6 +251,7 @@ static void a_colour_comes_only_from_its_keys(void **state)
     const char line[] = "{\"path\":\"/\",\"lane\":\"red\",\"arms\":\"a,b\","
                         "\"class\":\"load\",\"entrance\":\"nowhere\","
                         "\"anonymous\":\"a0\",\"random\":7,"
+                        "\"stage\":\"pay\","
                         "\"headers\":{\"x-gray-arms\":\"c\"}}";
     struct request request;
     struct request_problem problem;
@@ -272,6 +273,8 @@ static void a_colour_comes_only_from_its_keys(void **state)
     assert_int_equal(input.traffic_class, GRAY_CLASS_LOAD);
     assert_int_equal(input.random, 7);
     assert_int_equal(input.anonymous.length, 2);
+    assert_int_equal(input.stage.length, 3);
+    assert_memory_equal(input.stage.data, "pay", 3);
     request_free(&request);
     fixture_free(policy);
 }

@@ -498,6 +498,25 @@ static void a_cookie_becomes_a_mark_where_there_is_none(void **state)
     expect(true, GRAY_REASON_COOKIE, 0);
 }
 
+/* A cookie that is asked before the mark must not record where one stands:
+ * the second implementation of the vectors found that it did. */
+static void a_cookie_asked_first_records_nothing_over_a_mark(void **state)
+{
+    static const uint8_t order[8] = { GRAY_STEP_EVIDENCE, GRAY_STEP_MARK,
+                                      GRAY_STEP_RULES, GRAY_STEP_END };
+    (void)state;
+    begin(GRAY_STICKY_MONOTONIC, 0);
+    memcpy(release->order, order, sizeof(order));
+    open_policy();
+    request("uid=alice");
+    mark_is(&cookie_says, GRAY_MARK_IN);
+    expect(true, GRAY_REASON_COOKIE, GRAY_MARK_IN);
+    for (uint8_t i = GRAY_MARK_IN; i <= GRAY_MARK_CLOSED; i++) {
+        mark_is(&table, i);
+        expect(true, GRAY_REASON_COOKIE, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -511,6 +530,7 @@ int main(void)
         cmocka_unit_test(the_earlier_answer_is_kept),
         cmocka_unit_test(an_issued_id_is_an_earlier_name),
         cmocka_unit_test(a_cookie_becomes_a_mark_where_there_is_none),
+        cmocka_unit_test(a_cookie_asked_first_records_nothing_over_a_mark),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,9 +24,9 @@ static const char *const names[2] = {"control", "keys"};
 static void clean(void)
 {
     static const char *const files[] = {
-        "control", "keys",    "fleet.snap", "fleet.1.snap",
-        "readers", "lists",   "marks",      "publish.lock",
-        "",        "next.new"};
+        "control", "keys",     "fleet.snap",    "fleet.1.snap",
+        "readers", "lists",    "marks/wake",    "publish.lock",
+        "",        "next.new", "marks/drained", "marks"};
     char full[128];
     size_t i;
 

@@ -59,6 +59,13 @@ static struct gray_model *rich_model(void)
     }
     craft_lane_rules(model, conds, 36);
     craft_allow(&model->releases[0], &conds[3], 3);
+    model->releases[0].stages = craft(2 * sizeof(struct model_stage));
+    model->releases[0].stages[0] = (struct model_stage){
+        .name = "create", .when = conds[30], .writes = true};
+    model->releases[0].stages[1] = (struct model_stage){.name = "update"};
+    model->releases[0].stage_count = 2;
+    model->releases[0].alias = (struct model_unit){
+        .source = GRAY_SOURCE_COOKIE, .name = craft_text("did")};
     return model;
 }
 

@@ -13,7 +13,11 @@
 
 #include "tests/failing_memory.h"
 
-static const char yaml[] = SERVICE RELEASE
+static const char yaml[] = SERVICE
+    "kind: Release\nname: cart-2\nservices: [{service: cart, version: v2}]\n"
+    "unit: {cookie: uid, alias: {cookie: did}}\n"
+    "durability: strict\nstrictTimeout: 1s\nstages: [{name: a, writes: true, "
+    "when: {path: {prefix: /a}}}, {name: b, of: a}]\ndimensions: [a]\n"
     "admission: {share: 1, match: [{idTail: ['1']}], allow: [{list: team}, "
     "{header: {name: x, in: [a, b]}}]}\n"
     "---\nkind: Lane\nname: red\nservices: [cart]\nunit: {cookie: u}\n"

@@ -34,13 +34,17 @@ static void adjust(struct gray_compiled *compiled,
     struct gray_release *release = (void *)(bytes + policy->releases.offset);
     struct gray_file_header *header = (void *)bytes;
 
-    release->durability =
-        kind->strict ? GRAY_DURABLE_STRICT : GRAY_DURABLE_ASYNC;
-    release->strict_timeout = kind->strict ? 50 : 0;
-    release->mark_flags = kind->lease ? GRAY_MARKS_LEASE : 0;
-    release->admission_lease = kind->lease ? 10000 : 0;
-    release->on_unknown =
-        kind->refuse ? GRAY_UNKNOWN_REFUSE : GRAY_UNKNOWN_BASELINE;
+    for (uint32_t i = 0; i < policy->releases.count; i++, release++) {
+        release->durability =
+            kind->strict ? GRAY_DURABLE_STRICT : GRAY_DURABLE_ASYNC;
+        release->strict_timeout = kind->patience != 0 ? kind->patience
+                                  : kind->strict      ? 50
+                                                      : 0;
+        release->mark_flags = kind->lease ? GRAY_MARKS_LEASE : 0;
+        release->admission_lease = kind->lease ? 10000 : 0;
+        release->on_unknown =
+            kind->refuse ? GRAY_UNKNOWN_REFUSE : GRAY_UNKNOWN_BASELINE;
+    }
     header->checksum = runtime_file_checksum(bytes, compiled->policy.size);
 }
 
@@ -50,12 +54,14 @@ static void publish(struct marked_world *world, const struct marked_kind *kind)
     struct gray_compiled compiled;
     struct gray_publish what;
     char text[1024], deny[96] = "";
+    int length;
 
     if (kind->deny != NULL) {
         snprintf(deny, sizeof(deny),
-                 ", deny: [{cookie: uid, exact: '%s'}]", kind->deny);
+                 ", deny: [{cookie: {name: uid, exact: '%s'}}]", kind->deny);
     }
-    snprintf(text, sizeof(text),
+    length = snprintf(
+             text, sizeof(text),
              "kind: Service\nname: order\nbaseline: {version: v1}\nversions:\n"
              "  v1: {endpoints: ['127.0.0.1:9101']}\n"
              "  v2: {endpoints: ['127.0.0.1:9102']}\n"
@@ -66,6 +72,13 @@ static void publish(struct marked_world *world, const struct marked_kind *kind)
              kind->stickiness != NULL ? kind->stickiness : "monotonic",
              "dataCompat: stateless\n",
              kind->share != NULL ? kind->share : "100", deny);
+    if (kind->second) {
+        snprintf(text + length, sizeof(text) - (size_t)length,
+                 "---\nkind: Release\nname: pay-2\nunit: {cookie: uid}\n"
+                 "priority: 7\nstickiness: entity\ndataCompat: stateless\n"
+                 "services: [{service: order, version: v2}]\n"
+                 "admission: {share: 100}\n");
+    }
     documents_compile(text, ++world->revision, &compiled);
     adjust(&compiled, kind);
     what = (struct gray_publish){ .policy = compiled.policy.data,
@@ -313,6 +326,21 @@ void slot_put(const struct marked_world *world, const char *unit,
                                        world->revision, MARKED_NOW + 120000),
                        &found),
         0);
+}
+
+void slot_revoke(const struct marked_world *world, const char *unit)
+{
+    struct gray_mark_key key =
+        gray_mark_key(world->tables.table.file, 0, text(unit));
+    uint64_t in, found = 0;
+
+    slot_put(world, unit, GRAY_SLOT_IN);
+    in = slot_of(world, unit);
+    assert_int_equal(gray_mark_move(&world->tables, key, in,
+                                    (in & ~UINT64_C(7)) | GRAY_SLOT_REVOKED |
+                                        GRAY_SLOT_DURABLE,
+                                    GRAY_BY_WRITER, &found),
+                     0);
 }
 
 uint64_t event_count(const struct gray_runtime *runtime, enum gray_event event)

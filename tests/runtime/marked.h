@@ -20,7 +20,9 @@ struct marked_kind {
     const char *share;      /* percent; NULL: "100" */
     const char *deny;       /* a unit; NULL: nobody */
     bool strict, lease;
+    uint32_t patience;      /* strictTimeout, ms; 0: 50 where strict, or none */
     bool refuse;            /* onUnknown */
+    bool second;            /* one more release, pay-2 of the same service */
 };
 struct marked_world {
     char path[64];
@@ -71,6 +73,8 @@ void word_set(struct marked_world *world, enum gray_word word);
 
 /* What stands in the unit's slot; 0: nothing. */
 uint64_t slot_of(const struct marked_world *world, const char *unit);
+/* Its admission is revoked, as grayd does. */
+void slot_revoke(const struct marked_world *world, const char *unit);
 /* Puts a value of this state there, as another reader would. */
 void slot_put(const struct marked_world *world, const char *unit,
               enum gray_slot_state state);

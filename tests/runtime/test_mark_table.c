@@ -7,12 +7,15 @@
  */
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -285,6 +288,87 @@ static void a_table_that_cannot_be_right_is_refused(void **state)
     refused(world, "missing");
 }
 
+/* ---- a hostile worker ------------------------------------------------------------------------ */
+
+/* Writes keys, closed keys, values, heads and noise over both tables. */
+static void scribble(const struct gray_marks *marks, uint64_t seed)
+{
+    uint64_t *words = (void *)marks->table.live;
+    uint64_t count = marks->table.size / 8;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) {
+        uint64_t at = gray_mix64(++seed), value = gray_mix64(++seed);
+
+        switch (value % 8) {
+        case 0:
+            value = runtime_mark_closed();
+            break;
+        case 1:
+            value = 0;
+            break;
+        case 2:
+            value = gray_mix64(value % 500 + 1);
+            break;
+        case 3:
+            value = UINT64_C(1) << value % 64 | value % 7;
+            break;
+        case 4:
+            value = GRAY_TABLE_READY | UINT64_C(16) << 32;
+            break;
+        default:
+            break;
+        }
+        __atomic_store_n(&words[at % count], value, __ATOMIC_RELAXED);
+        __atomic_store_n(&marks->table.live->state, GRAY_TABLE_READY,
+                         __ATOMIC_RELAXED);
+    }
+}
+
+static int just_count(void *context, struct gray_mark_key key, uint64_t value)
+{
+    (void)key;
+    (void)value;
+    return ++*(uint64_t *)context > 1000000; /* a table has fewer slots */
+}
+
+static void nothing_that_a_hostile_worker_writes_holds_anybody_up(void **state)
+{
+    struct world *world = *state;
+    int form, status;
+
+    for (form = 0; form < 2; form++) {
+        struct gray_marks marks = *world->forms[form];
+        uint64_t i, found, seen = 0, at = 0;
+        pid_t pid;
+
+        tables_make(&world->tables, 5 + (uint32_t)form,
+                    marks.table.slot_size, 2000, &marks.next);
+        pid = fork();
+        if (pid == 0) {
+            scribble(&marks, (uint64_t)form);
+        }
+        assert_true(pid > 0);
+        for (i = 0; i < 300000; i++) {
+            struct gray_mark_key key = key_number(&marks.table, i % 500);
+            uint64_t in = value_of(&marks.table, GRAY_SLOT_IN);
+
+            gray_mark_find(&marks, key, &found);
+            gray_mark_take(&marks, key, in, &found);
+            gray_mark_move(&marks, key, in, in | GRAY_SLOT_DURABLE,
+                           GRAY_BY_WRITER, &found);
+            if (i % 1000 == 0) {
+                assert_int_equal(gray_marks_each(&marks, just_count, &seen),
+                                 0);
+                gray_marks_copy(&marks, &at, 10, NULL);
+            }
+        }
+        kill(pid, SIGKILL);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        gray_mark_table_close(&marks.next);
+    }
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, world_make, world_end)
 
 int main(void)
@@ -296,6 +380,7 @@ int main(void)
         CASE(every_mark_is_seen_once),
         CASE(a_table_is_whole_and_the_groups),
         CASE(a_table_that_cannot_be_right_is_refused),
+        CASE(nothing_that_a_hostile_worker_writes_holds_anybody_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -96,6 +96,39 @@ static void what_only_looks_like_a_number_is_a_text(void **state)
     }
 }
 
+/* Every length, and at every place of it every byte: the digits are read at
+ * once where there are four to eight of them. */
+static void each_byte_of_a_number_counts(void **state)
+{
+    struct world *world = *state;
+    const struct gray_marks_file *file = world->wide.table.file;
+    char text[20];
+
+    for (uint32_t length = 1; length < 20; length++) {
+        for (uint32_t at = 0; at < length; at++) {
+            memcpy(text, "4816259370481625937", 19);
+            for (int byte = 0; byte < 256; byte++) {
+                struct gray_str unit = { text, length };
+                bool number = byte >= '0' && byte <= '9' &&
+                              (at != 0 || byte != '0' || length == 1);
+                uint64_t wanted = 0, found;
+
+                text[at] = (char)byte;
+                for (uint32_t i = 0; i < length; i++) {
+                    wanted = wanted * 10 + (uint64_t)(text[i] - '0');
+                }
+                number = number && wanted <= INT64_MAX - 1;
+                struct gray_mark_key key = gray_mark_key(file, 0, unit);
+                assert_int_equal(gray_mark_key_number(key, &found),
+                                 number ? 0 : -1);
+                if (number) {
+                    assert_int_equal(found, wanted);
+                }
+            }
+        }
+    }
+}
+
 static void spaces_are_apart_and_so_are_tables(void **state)
 {
     struct world *world = *state;
@@ -431,6 +464,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(a_number_is_its_key_exactly),
         CASE(what_only_looks_like_a_number_is_a_text),
+        CASE(each_byte_of_a_number_counts),
         CASE(spaces_are_apart_and_so_are_tables),
         CASE(no_text_has_the_key_that_means_closed),
         CASE(a_value_says_what_was_put_into_it),

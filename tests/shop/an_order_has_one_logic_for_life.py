@@ -7,7 +7,8 @@ Why: the business row is the strongest grade of a mark.  Orders are made at
 than they were made: each stays with the logic that made it.  An order whose
 row cannot be read is refused, by an injected fault and by a row that somebody
 else really holds, and by a server that is gone.  The double record is replayed as it happened elsewhere:
-first write not hit, look-up timed out, share grown.  Last, the same is done by
+first write not hit, look-up timed out, share grown.  A release that is killed,
+bypassed or gone leaves its orders waiting, and no order changes hands.  Last, the same is done by
 services with a fault planted, and the judge must object to each.
 
 usage: an_order_has_one_logic_for_life.py BUILD sqlite|postgres
@@ -113,6 +114,43 @@ def really_locked(here):
         check(asked["status"] == 200, f"and is served again: {asked}")
 
 
+def refused(here, name, stage, why):
+    asked = here.ask(stage, name)
+    check(asked["status"] == 503 and asked["again"], f"{why}: {asked}")
+
+
+def overridden(here):
+    """Killed, bypassed, without its release: an order of the new logic waits,
+    nobody new is in, and all goes on as it was when that is over."""
+    ways = [
+        ("killed", ("kill", here.release, "--reason", "prices"),
+         ("unkill", here.release)),
+        ("bypass", ("bypass", "on", "--reason", "a test"), ("bypass", "off")),
+        ("gone", None, None)]
+    for way, begin, end in ways:
+        check(here.ask("create", f"{way}-in")["body"]["logic"] == "new", way)
+        if begin is None:
+            here.publish_without()
+        else:
+            here.story.gray(*begin, "--runtime", here.story.runtime)
+        here.enter(f"while {way}", 0)
+        for stage in ("create", "pay", "refund"):
+            refused(here, f"{way}-in", stage, f"while {way}")
+        made = here.ask("create", f"{way}-new")
+        check(made["status"] == 201 and made["body"]["logic"] == "old", made)
+        check(here.ask("pay", f"{way}-new")["status"] == 200, way)
+        if end is None:
+            here.publish("back", 100)
+        else:
+            here.story.gray(*end, "--runtime", here.story.runtime)
+            here.enter(f"after {way}", 100)
+        for name, logic in ((f"{way}-in", "new"), (f"{way}-new", "old")):
+            for stage in ("create", *STAGES):
+                asked = here.ask(stage, name)
+                check(asked["status"] == 200 and
+                      asked["body"]["logic"] == logic, f"{way}: {asked}")
+
+
 def server_gone(here):
     """Every connection breaks, nobody answers, then the server is back."""
     names = [f"gone-{number}" for number in range(5)]
@@ -135,12 +173,12 @@ def planted(here, bug, sentence):
     """What the judge must say of a service with this fault in it."""
     here.history.clear()
     here.start("--bug", bug, release=bug)
-    here.publish("none", 0)
-    for number in range(5):
+    here.publish("a half", 50)
+    for number in range(10):
         here.ask("create", f"{bug}-{number}")
     marks = here.marks()
     here.publish("everyone", 100)
-    for number in range(5):
+    for number in range(10):
         name = f"{bug}-{number}"
         here.ask("pay", name, late=bug == "unknown-as-absent")
         here.ask("refund", name)
@@ -166,6 +204,7 @@ def main():
         here.start("--timeout", "200", release="orders-3")
         double_record(here)
         really_locked(here)
+        overridden(here)
         if kind == "postgres":
             server_gone(here)
         as_it_must_be(here.judge())

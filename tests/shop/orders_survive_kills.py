@@ -55,7 +55,8 @@ def killed_between(here, name, order, stage):
     for before in STAGES[:STAGES.index(stage)]:
         asked = here.ask(before, order, connection=other)
         check(asked["status"] in (200, 201), asked)
-    asked = here.ask(stage, order, connection=here.connect(name), dies=True)
+    asked = here.ask(stage, order, connection=here.connect(name),
+                     fault="kill")
     check(asked["status"] is None, f"the service did not die: {asked}")
     died = here.services.pop(name)
     died.wait(20)

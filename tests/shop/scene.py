@@ -27,6 +27,9 @@ sys.path.append(os.path.join(HERE, "..", "oracle"))
 from harness import SKIP, Story, check, wait_until  # noqa: E402
 import orders as judge  # noqa: E402,F401  tests/oracle/orders.py
 
+SERVICE = {"kind": "Service", "name": "orders", "baseline": {"version": "old"},
+           "versions": {"old": {"endpoints": ["127.0.0.1:9401"]},
+                        "new": {"endpoints": ["127.0.0.1:9402"]}}}
 TABLES = {"orders": "order_id", "ledger": "order_id, stage"}
 
 
@@ -47,6 +50,12 @@ class Sqlite:
         for row in found["orders"]:
             row["mark"] = row["mark"].hex()
         return found
+
+    def inside(self):
+        """Orders that the new logic has made."""
+        with contextlib.closing(sqlite3.connect(self.path, 30)) as db:
+            return {name for name, in db.execute(
+                "SELECT order_id FROM orders WHERE net_amount IS NOT NULL")}
 
     @contextlib.contextmanager
     def locked(self, order):
@@ -97,6 +106,11 @@ class Postgres:
             "-c", "max_connections=60", cwd="/")
         wait_until(lambda: self.ask("SELECT 1", fails=True) == "1",
                    "PostgreSQL does not answer")
+
+    def inside(self):
+        """Orders that the new logic has made."""
+        return set(self.ask("SELECT order_id FROM orders "
+                            "WHERE net_amount IS NOT NULL").split())
 
     def ask(self, sql, fails=False):
         done = subprocess.run(
@@ -170,14 +184,14 @@ class Shop:
 
     def publish(self, phase, share, frozen=False):
         """From here on requests belong to this phase."""
-        self.story.publish([
-            {"kind": "Service", "name": "orders",
-             "baseline": {"version": "old"},
-             "versions": {"old": {"endpoints": ["127.0.0.1:9401"]},
-                          "new": {"endpoints": ["127.0.0.1:9402"]}}},
-            dict(self.release_document(), admission={"share": share})],
-            prune=True)
+        self.story.publish([SERVICE, dict(self.release_document(),
+                                          admission={"share": share})],
+                           prune=True)
         self.enter(phase, share, frozen)
+
+    def publish_without(self):
+        """A policy that has no such release."""
+        self.story.publish([SERVICE], prune=True)
 
     def enter(self, phase, share, frozen=False):
         self.phase = phase
@@ -187,7 +201,13 @@ class Shop:
         return {"kind": "Release", "name": self.release,
                 "services": [{"service": "orders", "version": "new"}],
                 "unit": {"path": {"segment": 2}}, "entrances": ["orders"],
-                "stickiness": "entity"}
+                "stickiness": "entity", "stages": [
+                    {"name": "create", "writes": True, "onUnknown": "refuse",
+                     "when": {"all": [{"method": {"exact": "POST"}},
+                                      {"path": {"exact": "/orders"}}]}},
+                    {"name": "pay", "when": {"path": {"suffix": "/pay"}}},
+                    {"name": "refund",
+                     "when": {"path": {"suffix": "/refund"}}}]}
 
     # ---- asking ----------------------------------------------------------------
 
@@ -196,9 +216,9 @@ class Shop:
                                           timeout=30)
 
     def ask(self, stage, order, late=False, amount=12000, connection=None,
-            dies=False):
+            fault=None):
         """One request, written down; what was answered, or None.  `late`: its
-        row cannot be read in time; `dies`: the service, between two writes."""
+        row cannot be read in time; `fault`: another one of the service's."""
         path, body = f"/orders/{order}", None
         if stage == "create":
             path = "/orders"
@@ -213,8 +233,8 @@ class Shop:
         mine = connection or self.connect()
         try:
             mine.request("GET" if stage == "look" else "POST", path, body,
-                         {"x-fault": "lookup-timeout" if late else "kill"}
-                         if late or dies else {})
+                         {"x-fault": "lookup-timeout" if late else fault}
+                         if late or fault else {})
             answer = mine.getresponse()
             asked["body"] = json.loads(answer.read())
             asked["again"] = answer.getheader("Retry-After") is not None

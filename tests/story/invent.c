@@ -256,7 +256,7 @@ static bool invent_stages(struct inventor *v, bool entity)
     return dimensions && two;
 }
 
-static void invent_admission(struct inventor *v, bool dimensions)
+static void invent_admission(struct inventor *v, bool dimensions, bool free)
 {
     static const char *const anonymous[] = {"baseline", "cookie", "random"};
     uint32_t share = dice_one_in(v->d, 4) ? 100 : 1 + pick(v, 90);
@@ -282,7 +282,10 @@ static void invent_admission(struct inventor *v, bool dimensions)
         text_add(v->t, ",\"require\":");
         invent_cond(v, 0);
     }
-    if (dice_one_in(v->d, 6)) {
+    if (free && dice_one_in(v->d, 4)) {
+        text_add(v->t, ",\"order\":[\"rules\",\"evidence\",\"allow\","
+                       "\"mark\",\"deny\"]");
+    } else if (dice_one_in(v->d, 6)) {
         text_add(v->t, ",\"order\":[\"allow\",\"mark\",\"deny\",\"rules\","
                        "\"evidence\"]");
     }
@@ -293,7 +296,7 @@ static void invent_release(struct inventor *v, uint32_t number)
 {
     static const char *const sticky[] = {"none", "monotonic", "entity"};
     uint32_t weight = 1 + pick(v, 99), stickiness = pick(v, 3);
-    bool dimensions = false;
+    bool dimensions = false, free = stickiness != 2;
 
     text_add(v->t, ",{\"kind\":\"Release\",\"name\":\"release-%u\",", number);
     if (dice_one_in(v->d, 3)) {
@@ -313,8 +316,9 @@ static void invent_release(struct inventor *v, uint32_t number)
     invent_unit(v, stickiness != 0);
     if (stickiness != 0 && dice_one_in(v->d, 2)) {
         dimensions = invent_stages(v, stickiness == 2);
+        free = false;
     }
-    invent_admission(v, dimensions);
+    invent_admission(v, dimensions, free);
     text_add(v->t, "}");
 }
 

@@ -7,7 +7,8 @@ decides as Graylane does.  One that was written from the documents alone must
 give them, and so must the engine, or the promise is empty.
 
 usage: check.py python VECTORS     replays hashes, buckets and decisions here
-       check.py gray VECTORS GRAY  the same requests through `gray explain`
+       check.py gray VECTORS GRAY REPLAY  the same requests through `gray
+                                   explain`; those with marks through replay.c
        check.py print VECTORS NAME what Python answers, to make new vectors
 Read next: decide.py, ../../docs/vectors/README.md.
 """
@@ -80,10 +81,15 @@ def check_buckets(vectors):
 def by_python(folder, name):
     policy = Policy(load(os.path.join(folder, name + ".policy.json")))
     for line in load_lines(os.path.join(folder, name + ".requests.jsonl")):
-        yield policy.decide(Request(line))
+        yield policy.decide(Request(line), is_marked(name))
 
 
-def facts(line):
+def is_marked(name):
+    """Requests that say what was recorded, and answers that say what is to be."""
+    return name == "marks"
+
+
+def facts(line, marked):
     """An explain line without what belongs to this engine."""
     answer = {key: line[key] for key in SAME}
     answer["releases"] = {}
@@ -95,18 +101,22 @@ def facts(line):
             found["bucket"] = verdict["bucket"]
         if verdict["variant"]:
             found["variant"] = verdict["variant"]
+        for key in ("stage", "record", "hold", "pending"):
+            if marked and verdict[key]:
+                found[key] = verdict[key]
         answer["releases"][verdict["release"]] = found
     return answer
 
 
-def by_gray(gray, folder, name):
+def by_gray(gray, replay, folder, name):
     path = os.path.join(folder, name)
+    policy, requests = path + ".policy.json", path + ".requests.jsonl"
     done = subprocess.run(
-        [gray, "explain", "-f", path + ".policy.json", "--requests",
-         path + ".requests.jsonl", "-o", "json"],
+        [replay, policy, requests] if is_marked(name) else
+        [gray, "explain", "-f", policy, "--requests", requests, "-o", "json"],
         stdout=subprocess.PIPE, check=True)
     for line in done.stdout.decode().splitlines():
-        yield facts(json.loads(line))
+        yield facts(json.loads(line), is_marked(name))
 
 
 def compare(name, wanted, found):
@@ -144,7 +154,7 @@ def names_in(folder):
 
 
 def main(args):
-    if len(args) < 2 or (args[0] in ("gray", "print")) != (len(args) == 3):
+    if len(args) < 2 or len(args) != {"gray": 4, "print": 3}.get(args[0], 2):
         print(__doc__, file=sys.stderr)
         return 2
     folder = os.path.join(args[1], "decisions")
@@ -158,7 +168,7 @@ def main(args):
     for name in names:
         wanted = [ungroup(answer) for answer in load_lines(
             os.path.join(folder, name + ".answers.jsonl"))]
-        given = (by_gray(args[2], folder, name) if args[0] == "gray"
+        given = (by_gray(args[2], args[3], folder, name) if args[0] == "gray"
                  else by_python(folder, name))
         good &= compare(name, wanted, list(given))
     if args[0] == "python":

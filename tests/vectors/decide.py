@@ -3,35 +3,16 @@
 
 Why: see conditions.py.  No snapshot, no index, no program: documents and a
 request go in, the facts of docs/vectors/README.md come out.
-Read next: check.py.
+Read next: marks.py (one release), check.py.
 """
 import re
 
 from conditions import VALUE_MAX, holds, millionths
 from hashing import SHARE_ALL, bucket, draw
+from marks import Asked, Verdict
 
 ARMS_MAX = 16
 NAME = "[a-z0-9][a-z0-9._-]{0,62}"
-DEFAULT_ORDER = ["deny", "allow", "mark", "rules", "evidence"]
-ENTITY_ORDER = ["mark", "deny", "allow", "rules", "evidence"]
-
-
-class Verdict:
-    """What one release answered."""
-
-    def __init__(self, inside, reason, rule="", bucket=None, variant=""):
-        self.inside, self.reason, self.rule = inside, reason, rule
-        self.bucket, self.variant = bucket, variant
-
-    def facts(self):
-        facts = {"in": self.inside, "reason": self.reason}
-        if self.rule:
-            facts["rule"] = self.rule
-        if self.bucket is not None:
-            facts["bucket"] = self.bucket
-        if self.variant:
-            facts["variant"] = self.variant
-        return facts
 
 
 class Policy:
@@ -62,7 +43,7 @@ class Policy:
             if place == "source":
                 values = request.of_source(None)
             else:
-                (key, name), = place.items()
+                (key, name), = (p for p in place.items() if p[0] != "alias")
                 values = request.values(
                     key, name if key == "path" else {"name": name})
             for value in values:
@@ -90,7 +71,7 @@ class Policy:
                 break
         return variant["name"]
 
-    def by_share(self, release, request, unit):
+    def by_share(self, release, request, unit, share):
         admission = release.get("admission", {})
         if "require" in admission and not holds(
                 admission["require"], request, unit, self.lists):
@@ -100,7 +81,6 @@ class Policy:
             rule = self.first(admission["match"], "match", request, unit)
             if rule is None:
                 return Verdict(False, "no-match")
-        share = millionths(admission.get("share", 0))
         if unit is None:
             if admission.get("anonymous") != "random":
                 return Verdict(False, "no-unit")
@@ -116,33 +96,13 @@ class Policy:
         return Verdict(False, "out-of-share", "", place)
 
     def ask(self, release, request):
-        admission = release.get("admission", {})
-        unit = self.unit(release, request)
-        if unit is None and admission.get("anonymous") == "cookie":
-            unit = request.anonymous
-            if unit is not None and len(unit) > VALUE_MAX:
-                unit = None
-        entity = release.get("stickiness") == "entity"
-        verdict, steps = Verdict(False, "order-end"), []
-        if request.traffic_class == "load":
-            verdict = Verdict(True, "load-mark")
-        else:
-            steps = admission.get(
-                "order", ENTITY_ORDER if entity else DEFAULT_ORDER)
-        for step in steps:
-            rule = None
-            if step in ("deny", "allow"):
-                rule = self.first(admission.get(step, []), step, request, unit)
-            if rule is not None:
-                verdict = Verdict(step == "allow", step, rule, verdict.bucket)
-                break
-            if step == "rules":
-                verdict = self.by_share(release, request, unit)
-                if verdict.inside:
-                    break
-        if verdict.inside:
-            verdict.variant = self.variant(release, unit, request.random)
-        return verdict
+        return Asked(self, release, request).decide()
+
+    @staticmethod
+    def stopped(name, request):
+        """Carried arms of a stopped release are taken off."""
+        word = request.line.get("words", {}).get(name)
+        return {"killed": "killed", "baseline": "stopped"}.get(word)
 
     def coloured(self, arms):
         """Known arms that came in, and well-formed others: they go on as
@@ -242,7 +202,7 @@ class Policy:
 
     # ---- all of it ---------------------------------------------------------
 
-    def decide(self, request):
+    def decide(self, request, marked=False):
         entrance = request.entrance
         if entrance == "-":
             entrance = None
@@ -253,8 +213,10 @@ class Policy:
         carried, others = self.coloured(request.arms)
         verdicts = {}
         for name, release in self.releases.items():
-            if name in carried:
+            if name in carried and not self.stopped(name, request):
                 verdicts[name] = carried[name]
+            elif name in carried and name not in here:
+                verdicts[name] = Verdict(False, self.stopped(name, request))
             elif name in here:
                 verdicts[name] = self.ask(release, request)
         arms = [name + (":" + v.variant if v.variant else "")
@@ -267,6 +229,10 @@ class Policy:
             chosen = ("", Verdict(True, lane_reason, lane_rule))
         elif chosen is None:
             chosen = next(iter(verdicts.items()), ("", Verdict(False, "none")))
+        for held in verdicts.items(): # stands above arms and lane
+            if held[1].hold:
+                chosen = held
+                break
         release, verdict = chosen
         return {
             "release": release, "arms": ",".join(arms[:ARMS_MAX]), "lane": lane,
@@ -274,4 +240,5 @@ class Policy:
                         for s in sorted(self.services_of(verdicts, lane))},
             "reason": verdict.reason, "rule": verdict.rule,
             "bucket": verdict.bucket, "class": request.traffic_class,
-            "releases": {n: v.facts() for n, v in verdicts.items()}}
+            "releases": {n: v.marked_facts() if marked else v.facts()
+                         for n, v in verdicts.items()}}

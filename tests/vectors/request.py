@@ -15,6 +15,7 @@ OWN_COOKIES = {b"gray", b"__Host-gray"}
 KEYS = {"method", "host", "path", "headers", "source", "now", "attrs",
         "labels", "caller", "entrance", "lane", "arms", "class", "random",
         "anonymous"}
+MARKED_KEYS = {"stage", "words", "marks"} # of marks.requests.jsonl
 
 
 def unescape(value):
@@ -31,7 +32,8 @@ def address_text(source):
 
 class Request:
     def __init__(self, line):
-        assert set(line) <= KEYS, f"unknown keys {set(line) - KEYS}"
+        unknown = set(line) - KEYS - MARKED_KEYS
+        assert not unknown, f"unknown keys {unknown}"
         now = line.get("now", int(time.time() * 1000))
         self.now = now if isinstance(now, int) else moment(now)
         self.line = line

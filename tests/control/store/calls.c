@@ -2,12 +2,13 @@
  * calls.c - see calls.h.
  *
  * Why: a symbol of the program itself comes before the C library's, also for
- * libsqlite3, as long as it is visible.
+ * libsqlite3 and liblmdb, as long as it is visible.
  * Read next: calls.h.
  */
 #include "tests/control/store/calls.h"
 
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 struct call_watch call_watch;
@@ -19,6 +20,10 @@ ssize_t our_pwrite64(int fd, const void *bytes, size_t size,
                      off_t at) IN_PLACE_OF("pwrite64");
 int our_ftruncate(int fd, off_t size) IN_PLACE_OF("ftruncate");
 int our_ftruncate64(int fd, off_t size) IN_PLACE_OF("ftruncate64");
+ssize_t our_writev(int fd, const struct iovec *parts,
+                   int count) IN_PLACE_OF("writev");
+ssize_t our_pwritev(int fd, const struct iovec *parts, int count,
+                    off_t at) IN_PLACE_OF("pwritev");
 int our_fsync(int fd) IN_PLACE_OF("fsync");
 int our_fdatasync(int fd) IN_PLACE_OF("fdatasync");
 
@@ -41,6 +46,18 @@ ssize_t our_pwrite64(int fd, const void *bytes, size_t size, off_t at)
 ssize_t our_pwrite(int fd, const void *bytes, size_t size, off_t at)
 {
     return our_pwrite64(fd, bytes, size, at);
+}
+
+/* Only that they fail is watched: SQLite does not call them, LMDB does. */
+ssize_t our_writev(int fd, const struct iovec *parts, int count)
+{
+    return fails(WRITES) ? -1 : syscall(SYS_writev, fd, parts, count);
+}
+
+ssize_t our_pwritev(int fd, const struct iovec *parts, int count, off_t at)
+{
+    return fails(WRITES) ? -1
+                         : syscall(SYS_pwritev, fd, parts, count, at, 0L);
 }
 
 int our_ftruncate64(int fd, off_t size)
