@@ -76,6 +76,7 @@ struct entry {
     struct gray_mark_key key;
     uint64_t from, to; /* the slot before the commit, and after */
     bool moves;        /* 0: the slot is as it should be */
+    bool leaves;       /* refused before the commit (redis.c) */
 };
 struct batch {
     struct record records[JOURNAL_BATCH_MAX]; /* texts point into `texts` */
@@ -161,7 +162,7 @@ struct marks {
     struct rebuild *rebuild; /* under way; NULL: none */
     bool growing;            /* some table is */
     int64_t grow_look;       /* ms, monotonic */
-    struct redis *redis; /* NULL: there is none */
+    struct redis *redis; /* NULL: there is none (redis.h) */
 
     _Atomic uint64_t sequence, bytes_behind, commits;
     _Atomic int64_t oldest; /* ms since the epoch; 0: nothing waits */
@@ -288,12 +289,6 @@ bool work_fill(struct marks *marks);
 /* Marks that are still to be looked at, of a scope or (0) of all. Any thread. */
 uint64_t work_left(struct marks *marks, uint64_t scope);
 void work_free(struct marks *marks);
-
-/* ---- redis.c ------------------------------------------------------------------------------ */
-
-struct redis;
-/* "none", "ok", "lost". Any thread. */
-const char *redis_word(const struct redis *redis);
 
 /* Strips what a move may change beside the state: durable and moved. */
 static inline uint64_t slot_plain(uint64_t value)

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "control/marks/contain.h"
-#include "control/marks/internal.h"
+#include "control/marks/redis.h"
 
 #define LIST_MAX 10000u
 #define TEXT_MOST (64u << 20)

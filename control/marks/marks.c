@@ -13,7 +13,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "control/marks/internal.h"
+#include "control/marks/redis.h"
 
 #define TEXT_ROOM (4u << 20) /* of a batch */
 
@@ -25,6 +25,7 @@ static void marks_free(struct marks *marks)
     rebuild_end(marks);
     readers_close(marks);
     work_free(marks);
+    redis_free(marks->redis);
     scopes_free(marks);
     marks_folder_close(marks);
     journal_close(&marks->journal);
@@ -120,6 +121,13 @@ int marks_open(struct marks **ret_marks, const struct marks_options *options,
     if (marks == NULL) {
         return runtime_problem_set(ret_problem, ENOMEM, "memory",
                                    "Out of memory.");
+    }
+    if (options->redis != NULL) {
+        error = redis_new(&marks->redis, options->redis, ret_problem);
+        if (error != 0) {
+            marks_free(marks);
+            return error;
+        }
     }
     error = rebuild_check(marks, &problem);
     error = error != 0 ? error

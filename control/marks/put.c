@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "control/marks/internal.h"
+#include "control/marks/redis.h"
 
 #define CONFLICTS_MAX 1000u
 
@@ -135,6 +135,12 @@ static int run_put(struct marks *marks, uint64_t number, const void *context,
                                    "no-marks",
                                    "The release keeps no marks here, or they "
                                    "are being read.");
+    }
+    if ((scope->kept.flags & GRAY_MARKS_SHARED) != 0 &&
+        strcmp(redis_word(marks->redis), "ok") != 0) {
+        return runtime_problem_set(ret_problem, EAGAIN, "redis-lost",
+                                   "The release shares its marks, and Redis "
+                                   "does not answer.");
     }
     error = marks_drain_all(marks, ret_problem);
     for (size_t i = 0; i < call->count && error == 0;) {

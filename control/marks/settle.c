@@ -17,7 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/marks/internal.h"
+#include "control/marks/redis.h"
+
+#define VOIDED_MS 100 /* who takes a void slot again does so sooner */
 
 /* ---- the batch ------------------------------------------------------------- */
 
@@ -110,7 +112,7 @@ static bool consider(struct marks *marks, struct scope *scope,
 {
     struct gray_mark_key key = {{r->key[0], r->key[1]}};
     enum gray_slot_state state = gray_slot_state(value);
-    uint64_t voided = slot_with(r->value, GRAY_SLOT_VOID, false), found;
+    uint64_t found;
     struct record record = {
         .head = {
             .scope = r->scope,
@@ -127,9 +129,8 @@ static bool consider(struct marks *marks, struct scope *scope,
         .unit = unit,
     };
 
-    if (state == GRAY_SLOT_EMPTY || (state == GRAY_SLOT_VOID &&
-                                     slot_plain(value) != voided)) {
-        return false; /* it is not there yet */
+    if (state == GRAY_SLOT_EMPTY || state == GRAY_SLOT_VOID) {
+        return false; /* it is not there yet, or was voided, perhaps before */
     }
     if ((value & GRAY_SLOT_DURABLE) != 0 ||
         (state != GRAY_SLOT_PENDING && state != GRAY_SLOT_IN &&
@@ -170,7 +171,8 @@ static bool may_ask(const struct marks *marks, const struct scope *scope,
     uint32_t word = scope_word(marks, scope);
     bool in = r->state == GRAY_SLOT_IN;
 
-    *ret_strict = kept->durability == GRAY_DURABLE_STRICT;
+    *ret_strict = kept->durability == GRAY_DURABLE_STRICT ||
+                  (kept->flags & GRAY_MARKS_SHARED) != 0;
     return scope->listed && r->attempt == kept->attempt &&
            r->variant < kept->variants &&
            (in || kept->stickiness == GRAY_STICKY_ENTITY) &&
@@ -246,6 +248,16 @@ static bool look(struct marks *marks, struct scope *scope, uint32_t reader,
     return consider(marks, scope, reader, &own, unit, scope_peek(scope, key));
 }
 
+/* Its waiter's time was over, and nobody has taken it again since. */
+static bool was_voided(const struct scope *scope,
+                       const struct gray_ring_record *record)
+{
+    struct gray_mark_key key = {{record->key[0], record->key[1]}};
+
+    return scope_peek(scope, key) ==
+           slot_with(record->value, GRAY_SLOT_VOID, false);
+}
+
 void settle_limbo(struct marks *marks)
 {
     int64_t now = marks_monotonic_ms();
@@ -261,7 +273,8 @@ void settle_limbo(struct marks *marks)
         if (!done && now >= limbo->next &&
             batch_has_room(marks->batch, unit.length)) {
             limbo->next = now + 1 + age / 4;
-            done = look(marks, scope, limbo->reader, &limbo->record, unit);
+            done = look(marks, scope, limbo->reader, &limbo->record, unit) ||
+                   (age > VOIDED_MS && was_voided(scope, &limbo->record));
             if (!done && age > MARKS_LIMBO_MS && scope_ready(scope)) {
                 atomic_fetch_add(&scope->counts.unseen, 1);
                 scope->swept = false;
@@ -409,6 +422,9 @@ int settle_commit(struct marks *marks, struct gray_problem *ret_problem)
 {
     struct batch *batch = marks->batch;
 
+    if (!batch->whole) {
+        redis_ask(marks);
+    }
     if (batch->count > 0) {
         struct journal_batch what = {
             .records = batch->records,

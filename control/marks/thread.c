@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "control/marks/internal.h"
+#include "control/marks/redis.h"
 
 #define RETRY_MOST_MS 5000
 #define PROBE_BYTES (1u << 20)
@@ -337,6 +337,7 @@ static void *marks_main(void *context)
         rebuild_step(marks);
         sweep_step(marks);
         busy = grow_step(marks);
+        busy = redis_step(marks) || busy;
         if (marks_round(marks) != 1 && !busy) {
             rest(marks);
         }

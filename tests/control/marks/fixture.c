@@ -61,6 +61,7 @@ void host_open(struct host *host)
     struct marks_options options = {
         .state = host->state,
         .runtime = host->runtime,
+        .redis = host->redis,
         .group = (gid_t)-1,
         .now_ms = now_ms,
     };

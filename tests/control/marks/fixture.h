@@ -20,6 +20,7 @@
 
 struct host {
     char runtime[64], state[64];
+    const char *redis;   /* NULL: none */
     struct marks *marks; /* NULL: closed */
     struct gray_folder folder;
     int marks_fd;

@@ -211,6 +211,12 @@ static void a_mark_that_its_waiter_voided_is_taken_back_in_the_journal(
     end();
 }
 
+static bool is_taken(void *context)
+{
+    (void)context;
+    return gray_ring_taken(teller.runtime, gray_ring_head(teller.runtime));
+}
+
 static void who_may_not_write_asks_and_is_given_what_the_policy_says(void **s)
 {
     struct marks_scope scope =
@@ -226,6 +232,7 @@ static void who_may_not_write_asks_and_is_given_what_the_policy_says(void **s)
     scope.attempt = 2;
     host_prepare(&host, &scope);
     teller_admit(&teller, "old", GRAY_SLOT_IN, true);
+    assert_true(waits_for(is_taken, NULL));
     scope.attempt = 1;
     host_prepare(&host, &scope);
     assert_int_equal(gray_word_set(&host.folder, CART, GRAY_WORD_NO_ADMIT,
