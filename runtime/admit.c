@@ -59,7 +59,7 @@ static void decide_once(struct gray_marked *marked, struct job *job)
     uint32_t i;
 
     for (i = 0; i < marked->scope_count; i++) {
-        marked->scopes[i].waits = 0;
+        marked->scopes[i].waits = marked->scopes[i].held = 0;
     }
     job->in->unproven = marked->evidence == NULL;
     if (job->trace != NULL) {
@@ -332,7 +332,8 @@ static bool take(struct gray_marked *marked, const struct making *m)
             gray_counters_event(marked->runtime, GRAY_EVENT_MARKS_UNKEPT);
             return false;
         }
-        leave_open(marked, s, m->release);
+        /* A record whose slot was never taken is nothing. */
+        close_scope(marked, s, GRAY_REASON_MARKS_CLOSED);
         return true;
     default:
         s->did = DID_UNKNOWN;
@@ -456,9 +457,33 @@ static void give_up(struct gray_marked *marked, struct job *job)
     decide_once(marked, job);
 }
 
+/* An entity's mark that may be made yet, whatever onUnknown says: baseline now
+ * and IN in a moment would be the double record. */
+static void hold_open(const struct gray_marked *marked, const struct job *job)
+{
+    uint32_t i;
+
+    for (i = 0; i < marked->scope_count; i++) {
+        if (!marked->scopes[i].held) {
+            continue;
+        }
+        if (job->colour == NULL) {
+            job->verdict->in = 0;
+            job->verdict->hold = 1;
+            job->verdict->reason = GRAY_REASON_MARK_HOLD;
+        } else if (!job->colour->hold) {
+            job->colour->hold = 1;
+            job->colour->reason = GRAY_REASON_MARK_HOLD;
+            job->colour->release = marked->scopes[i].release;
+            job->colour->rule = job->colour->bucket = GRAY_NONE;
+        }
+    }
+}
+
 static enum gray_marked_now decided(struct gray_marked *marked,
                                     const struct job *job)
 {
+    hold_open(marked, job);
     if (!marked->read_only && marked->runtime != NULL &&
         (job->colour != NULL ? job->colour->hold : job->verdict->hold)) {
         gray_counters_event(marked->runtime, GRAY_EVENT_HOLDS);

@@ -35,6 +35,7 @@ struct gray_marked_scope {
     uint8_t reason;   /* when closed: enum gray_reason */
     uint8_t waits;    /* 1: it is not settled yet */
     uint8_t seen;     /* 1: the last decision says the same as our mark */
+    uint8_t held;     /* 1: the last decision asked, and it may be made yet */
 };
 #define GRAY_MARKED_SCOPES (2 * GRAY_ARMS_MAX) /* by both of its names */
 struct gray_marked {

@@ -39,6 +39,7 @@ const struct gray_view *runtime_client_view(const struct gray_client *client,
 /* From here to runtime_client_done() the state that answers cannot go away. */
 struct question {
     struct gray_client_request request; /* whole, moment and draw said */
+    bool own_moment; /* the caller said which */
     struct client_hold hold;
     const struct gray_view *view; /* NULL: `reason` says why */
     enum gray_reason reason;

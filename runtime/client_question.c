@@ -79,7 +79,10 @@ static void begin_marked(struct gray_client *client, struct question *q)
     const char *entrance =
         q->request.entrance != NULL ? q->request.entrance : "";
 
-    gray_marked_begin(&q->marked, client->runtime, q->view, q->request.now_ms);
+    /* Whatever moment the program asks about, a mark is made now. */
+    gray_marked_begin(&q->marked, client->runtime, q->view,
+                      q->own_moment ? runtime_client_now_ms()
+                                    : q->request.now_ms);
     q->marked.entrance_name =
         gray_hash_name(entrance, strnlen(entrance, GRAY_NAME_MAX));
     q->control = client->runtime->control;
@@ -95,9 +98,11 @@ int runtime_client_begin(struct gray_client *client,
     int error;
 
     memset(&q->request, 0, sizeof(q->request));
+    q->own_moment = false;
     if (known) {
         memcpy(&q->request, request, request->size);
         q->request.size = sizeof(q->request);
+        q->own_moment = q->request.now_ms != 0;
         /* One request, one moment and one draw, however long it waits. */
         if (q->request.now_ms == 0) {
             q->request.now_ms = runtime_client_now_ms();

@@ -265,7 +265,8 @@ enum marked_did {
     DID_UNKEPT,  /* goes on without a mark */
     DID_CLOSED,  /* none can be made: `reason` */
     DID_UNKNOWN, /* the table could not be believed */
-    DID_HOLD     /* it may be made yet, and nobody knows which way */
+    DID_HOLD     /* an entity's may be made yet, and we cannot prevent it: hold,
+                    whatever onUnknown says */
 };
 /* The tables of a release that keeps marks; NULL: there is nobody to ask. */
 const struct gray_marks *runtime_marked_tables(const struct gray_marked *marked,

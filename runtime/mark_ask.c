@@ -217,6 +217,7 @@ static struct gray_mark answer_absent(struct gray_marked *marked,
     case DID_UNKNOWN:
         return plain(GRAY_MARK_UNKNOWN);
     case DID_HOLD:
+        s->held = 1;
         return plain(GRAY_MARK_HOLD);
     case DID_TOOK:
     case DID_STANDS:

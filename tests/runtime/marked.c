@@ -24,36 +24,12 @@
 
 /* ---- the folder ------------------------------------------------------------- */
 
-/* What documents cannot say yet is put into the compiled record. */
-static void adjust(struct gray_compiled *compiled,
-                   const struct marked_kind *kind)
-{
-    uint8_t *bytes = compiled->policy.data;
-    struct gray_policy *policy =
-        (void *)(bytes + sizeof(struct gray_file_header));
-    struct gray_release *release = (void *)(bytes + policy->releases.offset);
-    struct gray_file_header *header = (void *)bytes;
-
-    for (uint32_t i = 0; i < policy->releases.count; i++, release++) {
-        release->durability =
-            kind->strict ? GRAY_DURABLE_STRICT : GRAY_DURABLE_ASYNC;
-        release->strict_timeout = kind->patience != 0 ? kind->patience
-                                  : kind->strict      ? 50
-                                                      : 0;
-        release->mark_flags = kind->lease ? GRAY_MARKS_LEASE : 0;
-        release->admission_lease = kind->lease ? 10000 : 0;
-        release->on_unknown =
-            kind->refuse ? GRAY_UNKNOWN_REFUSE : GRAY_UNKNOWN_BASELINE;
-    }
-    header->checksum = runtime_file_checksum(bytes, compiled->policy.size);
-}
-
 static void publish(struct marked_world *world, const struct marked_kind *kind)
 {
     struct gray_problem problem = { NULL, "", 0 };
     struct gray_compiled compiled;
     struct gray_publish what;
-    char text[1024], deny[96] = "";
+    char text[2048], deny[96] = "";
     int length;
 
     if (kind->deny != NULL) {
@@ -61,17 +37,22 @@ static void publish(struct marked_world *world, const struct marked_kind *kind)
                  ", deny: [{cookie: {name: uid, exact: '%s'}}]", kind->deny);
     }
     length = snprintf(
-             text, sizeof(text),
-             "kind: Service\nname: order\nbaseline: {version: v1}\nversions:\n"
-             "  v1: {endpoints: ['127.0.0.1:9101']}\n"
-             "  v2: {endpoints: ['127.0.0.1:9102']}\n"
-             "---\nkind: Release\nname: order-2\nunit: {cookie: uid}\n"
-             "stickiness: %s\n%s"
-             "services: [{service: order, version: v2}]\n"
-             "admission: {share: %s%s}\n",
-             kind->stickiness != NULL ? kind->stickiness : "monotonic",
-             "dataCompat: stateless\n",
-             kind->share != NULL ? kind->share : "100", deny);
+        text, sizeof(text),
+        "kind: Service\nname: order\nbaseline: {version: v1}\nversions:\n"
+        "  v1: {endpoints: ['127.0.0.1:9101']}\n"
+        "  v2: {endpoints: ['127.0.0.1:9102']}\n"
+        "---\nkind: Release\nname: order-2\nunit: {cookie: uid}\n"
+        "stickiness: %s\ndataCompat: stateless\ndurability: %s\n"
+        "strictTimeout: %ums\nadmissionLease: %s\nonUnknown: %s\n"
+        "stages: %s\nservices: [{service: order, version: v2}]\n"
+        "admission: {share: %s%s}\n",
+        kind->stickiness != NULL ? kind->stickiness : "monotonic",
+        kind->strict ? "strict" : "async",
+        kind->patience != 0 ? kind->patience : 50,
+        kind->lease ? "10s" : "0s", kind->refuse ? "refuse" : "baseline",
+        kind->stages != NULL ? kind->stages : "[]",
+        kind->share != NULL ? kind->share : "100", deny);
+    assert_true(length > 0 && (size_t)length < sizeof(text) - 256);
     if (kind->second) {
         snprintf(text + length, sizeof(text) - (size_t)length,
                  "---\nkind: Release\nname: pay-2\nunit: {cookie: uid}\n"
@@ -80,7 +61,6 @@ static void publish(struct marked_world *world, const struct marked_kind *kind)
                  "admission: {share: 100}\n");
     }
     documents_compile(text, ++world->revision, &compiled);
-    adjust(&compiled, kind);
     what = (struct gray_publish){ .policy = compiled.policy.data,
                                   .policy_size = compiled.policy.size,
                                   .fleet = compiled.fleet.data,
@@ -287,6 +267,7 @@ uint32_t writer_round(struct marked_world *world,
                                         ring->tail + (uint64_t)span };
         while (gray_ring_read(&copy, &record, &unit) == 1) {
             assert_int_equal(record.scope, MARKED_SCOPE);
+            world->last_now = record.now;
             settle(world, &record, unit);
             count++;
         }

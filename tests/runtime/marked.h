@@ -20,7 +20,8 @@ struct marked_kind {
     const char *share;      /* percent; NULL: "100" */
     const char *deny;       /* a unit; NULL: nobody */
     bool strict, lease;
-    uint32_t patience;      /* strictTimeout, ms; 0: 50 where strict, or none */
+    uint32_t patience;      /* strictTimeout, ms; 0: 50 */
+    const char *stages;     /* as a document has them; NULL: none */
     bool refuse;            /* onUnknown */
     bool second;            /* one more release, pay-2 of the same service */
 };
@@ -31,7 +32,8 @@ struct marked_world {
     struct gray_marks tables;     /* grayd's own mapping */
     struct gray_runtime *runtime; /* the reader under test */
     uint64_t revision, tail;
-    bool refuses; /* this grayd makes no mark that it is asked for */
+    int64_t last_now; /* of the last record that was taken */
+    bool refuses;     /* this grayd makes no mark that it is asked for */
 };
 /* Makes the folder and opens a reader of this kind in it.  The writer has
  * never lived yet, see writer_lives(). */

@@ -107,6 +107,7 @@ static void without_an_answer_an_entity_is_held_and_others_are_outside(
     assert_int_equal(request_decide(&request), GRAY_MARKED_DECIDED);
     assert_false(request_in(&request));
     assert_int_equal(request.colour.hold, 1);
+    assert_int_equal(event_count(world.runtime, GRAY_EVENT_HOLDS), 1);
     /* It comes late: then that is the answer of the next question. */
     writer_round(&world, world.runtime);
     request_ask(&request, world.runtime, "1007");
@@ -121,6 +122,36 @@ static void without_an_answer_an_entity_is_held_and_others_are_outside(
     assert_false(request_in(&request));
     assert_int_equal(request.colour.hold, 0);
     assert_int_equal(request_reason(&request), GRAY_REASON_NOT_DURABLE);
+    marked_end(&world);
+}
+
+/* A stage that writes is baseline where nothing is known; here something is:
+ * the mark may be made any moment. */
+static void what_may_be_made_yet_is_held_whatever_on_unknown_says(void **state)
+{
+    struct marked_kind baseline = entity;
+    struct marked_world world;
+    struct marked_request request;
+    struct gray_verdict verdict;
+
+    (void)state;
+    baseline.refuse = false;
+    world_begin(&world, &baseline);
+    request_begin(&request, world.runtime, "1007");
+    assert_int_equal(request_decide(&request), GRAY_MARKED_WAIT);
+    request.marked.deadline = request.marked.since = 1;
+    assert_int_equal(request_decide(&request), GRAY_MARKED_DECIDED);
+    assert_int_equal(request.colour.hold, 1);
+    assert_int_equal(request_reason(&request), GRAY_REASON_MARK_HOLD);
+    assert_int_equal(gray_release_marked(&request.marked, 0, &request.in,
+                                         &verdict, NULL),
+                     GRAY_MARKED_DECIDED);
+    assert_int_equal(verdict.hold, 1);
+    assert_int_equal(verdict.in, 0);
+    /* But what is killed is baseline, and nobody asks. */
+    word_set(&world, GRAY_WORD_KILLED);
+    assert_int_equal(request_decide(&request), GRAY_MARKED_DECIDED);
+    assert_int_equal(request.colour.hold, 0);
     marked_end(&world);
 }
 
@@ -159,6 +190,8 @@ int main(void)
         cmocka_unit_test(who_asks_obeys_whom_grayd_found_there),
         cmocka_unit_test(
             without_an_answer_an_entity_is_held_and_others_are_outside),
+        cmocka_unit_test(
+            what_may_be_made_yet_is_held_whatever_on_unknown_says),
         cmocka_unit_test(where_nobody_could_make_it_nobody_is_asked),
     };
 

@@ -181,23 +181,17 @@ static void a_full_table_closes_entities_and_lets_monotonic_in_unmarked(
     marked_end(&world);
 }
 
-/* Full between the look and the take: the record is written, so it may become
- * a mark yet, and an entity must not be told either way. */
-static void a_table_that_fills_in_between_holds_an_entity(void **state)
+/* Full between the look and the take: the record is written, but no slot says
+ * the same, so it is nothing. */
+static void a_table_that_fills_in_between_closes_an_entity(void **state)
 {
-    struct marked_kind refuse = entity;
     struct marked_world world;
-    struct marked_request request;
 
     (void)state;
-    refuse.refuse = true;
-    world_begin(&world, &refuse);
+    world_begin(&world, &entity);
     before_take = fill_table;
-    request_ask(&request, world.runtime, "new");
-    assert_false(request_in(&request));
-    assert_int_equal(request.colour.hold, 1);
-    assert_int_equal(request_reason(&request), GRAY_REASON_MARK_HOLD);
-    assert_int_equal(event_count(world.runtime, GRAY_EVENT_HOLDS), 1);
+    must_be("new", false, GRAY_REASON_MARKS_CLOSED);
+    assert_int_equal(slot_of(&world, "new"), 0);
     marked_end(&world);
 }
 
@@ -347,7 +341,7 @@ int main(void)
             a_full_ring_closes_strict_and_async_goes_on_unrecorded),
         cmocka_unit_test(
             a_full_table_closes_entities_and_lets_monotonic_in_unmarked),
-        cmocka_unit_test(a_table_that_fills_in_between_holds_an_entity),
+        cmocka_unit_test(a_table_that_fills_in_between_closes_an_entity),
         cmocka_unit_test(when_the_lease_is_over_nobody_new_comes_in),
         cmocka_unit_test(a_lease_that_ends_before_the_answer_makes_it_void),
         cmocka_unit_test(what_is_not_known_never_writes_and_never_admits),

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -51,6 +52,14 @@ static struct gray_client_verdict release_of(struct gray_client *client,
     assert_int_equal(gray_client_release(client, "order-2", &request, &verdict),
                      0);
     return verdict;
+}
+
+static int64_t wall_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000;
 }
 
 /* ---- by grayd -------------------------------------------------------------------- */
@@ -113,7 +122,6 @@ static void the_library_waits_until_grayd_made_the_mark(void **state)
     app_end(&app);
 }
 
-#define THREADS 6u
 #define UNITS 300u
 struct asker {
     struct gray_client *client;
@@ -122,6 +130,74 @@ struct asker {
     bool failed;
 };
 
+static void *ask_one(void *context)
+{
+    struct asker *asker = context;
+    struct gray_client_request request = { .size = sizeof(request),
+                                           .unit = "1007" };
+    struct gray_client_verdict verdict = { .size = sizeof(verdict) };
+
+    gray_client_release(asker->client, "order-2", &request, &verdict);
+    return (void *)(uintptr_t)(verdict.in ? verdict.reason : "outside");
+}
+
+/* Asked about another moment: the mark is of now all the same. */
+static void a_mark_is_made_now_whatever_moment_is_asked_about(void **state)
+{
+    struct gray_client_request request = { .size = sizeof(request),
+                                           .unit = "1007",
+                                           .now_ms = 1000 };
+    struct gray_client_verdict verdict = { .size = sizeof(verdict) };
+    struct marked_kind patient = entity;
+    struct writer writer;
+    struct app app;
+
+    (void)state;
+    patient.patience = 10000;
+    app_begin(&app, &patient);
+    writer_begin(&writer, &app, true);
+    assert_int_equal(gray_client_release(app.client, "order-2", &request,
+                                         &verdict),
+                     0);
+    assert_int_equal(verdict.in, 1);
+    writer_end(&writer);
+    assert_true(app.world.last_now > wall_ms() - 3600000);
+    app_end(&app);
+}
+
+/* A thread that waits keeps no policy from being taken, and is told what the
+ * mark says, though the new policy says otherwise. */
+static void a_policy_comes_while_a_thread_waits(void **state)
+{
+    struct marked_kind patient = entity;
+    struct asker asker = { 0 };
+    pthread_t thread;
+    struct app app;
+    void *reason;
+    uint32_t i;
+
+    (void)state;
+    patient.patience = 10000;
+    app_begin(&app, &patient);
+    writer_lives(&app.world, GRAY_WRITER_OK);
+    asker.client = app.client;
+    assert_int_equal(pthread_create(&thread, NULL, ask_one, &asker), 0);
+    for (i = 0; i < 100000 && gray_ring_head(app.client->runtime) == 0; i++) {
+        sched_yield();
+    }
+    patient.share = "0";
+    marked_publish(&app.world, &patient);
+    for (i = 0; i < 100000 && gray_client_revision(app.client) != 2; i++) {
+        sched_yield();
+    }
+    assert_int_equal(gray_client_revision(app.client), 2);
+    assert_int_equal(writer_round(&app.world, app.client->runtime), 1);
+    assert_int_equal(pthread_join(thread, &reason), 0);
+    assert_string_equal(reason, "mark");
+    app_end(&app);
+}
+
+#define THREADS 6u
 static void *ask_all(void *context)
 {
     struct asker *asker = context;
@@ -220,6 +296,50 @@ static void what_grayd_does_not_answer_holds_an_entity(void **state)
     assert_int_equal(event_count(app.client->runtime, GRAY_EVENT_MARK_WAITED),
                      1);
     writer_end(&writer);
+    app_end(&app);
+}
+
+/* ---- stages ---------------------------------------------------------------------- */
+
+static struct gray_client_verdict at_stage(struct app *app, const char *unit,
+                                           const char *stage)
+{
+    struct gray_client_request request = { .size = sizeof(request),
+                                           .unit = unit,
+                                           .stage = stage };
+    struct gray_client_verdict verdict = { .size = sizeof(verdict) };
+
+    assert_int_equal(gray_client_release(app->client, "order-2", &request,
+                                         &verdict),
+                     0);
+    return verdict;
+}
+
+static void only_the_stage_that_writes_makes_a_mark(void **state)
+{
+    struct marked_kind staged = entity;
+    struct gray_client_verdict verdict;
+    struct writer writer;
+    struct app app;
+
+    (void)state;
+    staged.patience = 10000;
+    staged.stages = "[{name: create, writes: true}, {name: pay}]";
+    app_begin(&app, &staged);
+    writer_begin(&writer, &app, true);
+    verdict = at_stage(&app, "1007", "pay");
+    assert_int_equal(verdict.in, 0);
+    assert_string_equal(verdict.reason, "mark-missing");
+    assert_int_equal(slot_of(&app.world, "1007"), 0);
+    verdict = at_stage(&app, "1007", "create");
+    assert_int_equal(verdict.in, 1);
+    verdict = at_stage(&app, "1007", "pay");
+    assert_int_equal(verdict.in, 1);
+    assert_string_equal(verdict.reason, "mark");
+    verdict = at_stage(&app, "1008", "no-such-stage");
+    assert_int_equal(verdict.in, 0);
+    writer_end(&writer);
+    assert_int_equal(writer.records, 1);
     app_end(&app);
 }
 
@@ -444,6 +564,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_library_waits_until_grayd_made_the_mark),
+        cmocka_unit_test(a_mark_is_made_now_whatever_moment_is_asked_about),
+        cmocka_unit_test(a_policy_comes_while_a_thread_waits),
+        cmocka_unit_test(only_the_stage_that_writes_makes_a_mark),
         cmocka_unit_test(six_threads_are_told_the_same_of_each_unit),
         cmocka_unit_test(what_grayd_does_not_answer_holds_an_entity),
         cmocka_unit_test(an_older_programs_request_is_understood),
