@@ -93,26 +93,46 @@ static void look(struct settler *settler)
     }
 }
 
+static void sleep_for(struct settler *settler, long ns)
+{
+    struct timespec pause = { .tv_nsec = ns };
+
+    pthread_mutex_unlock(&settler->lock);
+    nanosleep(&pause, NULL);
+    pthread_mutex_lock(&settler->lock);
+}
+
+/* Or until somebody has more to do. */
+static void wait_for(struct settler *settler, long ms)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += ms * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    pthread_cond_timedwait(&settler->wake, &settler->lock, &until);
+}
+
 static void *settle_main(void *context)
 {
     struct settler *settler = context;
-    struct timespec pause = { .tv_nsec = SETTLE_POLL_NS };
 
     pthread_mutex_lock(&settler->lock);
     while (!settler->stopping || settler->waiting != NULL) {
-        bool again = settle_closings(settler);
+        enum settle_again closings = settle_closings(settler);
+        enum settle_again revokings = settle_revokings(settler);
+        enum settle_again again =
+            closings > revokings ? closings : revokings;
 
-        again |= settle_revokings(settler);
         look(settler);
-        if (settler->waiting == NULL && !again) {
-            if (!settler->stopping) {
-                pthread_cond_wait(&settler->wake, &settler->lock);
-            }
-            continue;
+        if (settler->waiting != NULL || again == SETTLE_SOON) {
+            sleep_for(settler, SETTLE_POLL_NS);
+        } else if (again == SETTLE_LATER && !settler->stopping) {
+            wait_for(settler, SETTLE_SLOW_MS);
+        } else if (!settler->stopping) {
+            pthread_cond_wait(&settler->wake, &settler->lock);
         }
-        pthread_mutex_unlock(&settler->lock);
-        nanosleep(&pause, NULL);
-        pthread_mutex_lock(&settler->lock);
     }
     pthread_mutex_unlock(&settler->lock);
     return NULL;

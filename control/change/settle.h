@@ -15,6 +15,7 @@
 
 #define SETTLE_POLL_NS 2000000L
 #define SETTLE_SLICE_MS 20      /* that one asks the marks thread to wait */
+#define SETTLE_SLOW_MS 100      /* between two looks at a late reader */
 #define SETTLE_MARKS_MS 5000    /* a reply waits so long for the marks thread */
 
 /* A scope whose word is not open: on its way, or closed. */
@@ -26,6 +27,7 @@ struct closing {
     int64_t ended;     /* when it was closed, or the readers' time was over */
     uint32_t lease_ms;
     enum { CLOSING_READERS, CLOSING_MARKS, CLOSING_DONE } stage;
+    int64_t next_look; /* at readers that are late and have no lease */
     bool calling;
     bool promised;     /* nobody new is let in, whatever late readers do */
     json_t *late;      /* readers without acknowledgement */
@@ -63,9 +65,10 @@ struct settler {
 };
 
 int64_t settle_now(void); /* monotonic ms */
-/* One look at all of them, under the lock. True: it should look again soon. */
-bool settle_closings(struct settler *settler);
-bool settle_revokings(struct settler *settler);
+enum settle_again { SETTLE_NEVER, SETTLE_LATER, SETTLE_SOON };
+/* One look at all of them, under the lock, and when to look again. */
+enum settle_again settle_closings(struct settler *settler);
+enum settle_again settle_revokings(struct settler *settler);
 /* Under the lock; NULL: it is open. */
 struct closing *settle_find(struct settler *settler, const char *name);
 /* Is there nothing to wait for any more? Under the lock. */

@@ -66,7 +66,7 @@ static void look_at_readers(struct settler *settler, struct closing *closing)
         now - closing->since >= patience) {
         closing->promised = closing->lease_ms > 0 ||
                             (late != NULL && json_array_size(late) == 0);
-        closing->ended = now;
+        closing->ended = closing->ended == 0 ? now : closing->ended;
         closing->stage = CLOSING_MARKS;
     }
 }
@@ -97,10 +97,25 @@ static void look_at_marks(struct settler *settler, struct closing *closing)
     }
 }
 
-bool settle_closings(struct settler *settler)
+/* Without a lease a late reader may let units in until it wakes: whether it
+ * still is late is asked now and then. */
+static bool look_again(struct settler *settler, struct closing *closing)
+{
+    if (closing->promised || json_array_size(closing->late) == 0) {
+        return false;
+    }
+    if (settle_now() >= closing->next_look) {
+        closing->next_look = settle_now() + SETTLE_SLOW_MS;
+        look_at_readers(settler, closing);
+        closing->stage = CLOSING_DONE;
+    }
+    return true;
+}
+
+enum settle_again settle_closings(struct settler *settler)
 {
     struct closing *closing;
-    bool again = false;
+    enum settle_again again = SETTLE_NEVER;
 
     for (closing = settler->closing; closing != NULL && !settler->stopping;
          closing = closing->next) {
@@ -110,7 +125,12 @@ bool settle_closings(struct settler *settler)
         if (closing->stage == CLOSING_MARKS && !settler->stopping) {
             look_at_marks(settler, closing);
         }
-        again |= closing->stage != CLOSING_DONE;
+        if (closing->stage != CLOSING_DONE) {
+            again = SETTLE_SOON;
+        } else if (!settler->stopping && look_again(settler, closing) &&
+                   again == SETTLE_NEVER) {
+            again = SETTLE_LATER;
+        }
     }
     return again;
 }
@@ -352,10 +372,10 @@ static bool go_on(struct settler *settler, struct revoking *revoking)
     return revoking->queued && !marks_busy(marks, scope);
 }
 
-bool settle_revokings(struct settler *settler)
+enum settle_again settle_revokings(struct settler *settler)
 {
     struct revoking *revoking;
-    bool again = false;
+    enum settle_again again = SETTLE_NEVER;
 
     for (revoking = settler->revoking; revoking != NULL && !settler->stopping;
          revoking = revoking->next) {
@@ -372,7 +392,9 @@ bool settle_revokings(struct settler *settler)
             revoking->calling = false;
             revoking->done = done;
         }
-        again |= !revoking->done;
+        if (!revoking->done) {
+            again = SETTLE_SOON;
+        }
     }
     return again;
 }

@@ -317,6 +317,7 @@ int control_start(struct grayd *grayd, struct gray_problem *ret_problem)
     error = control->denied == NULL ? -ENOMEM
                                     : open_all(control, ret_problem);
     if (error == 0) {
+        marking_follow(control);
         control_tell(control); /* while nobody else touches it */
     }
     error = error != 0 ? error : control_thread_start(control);

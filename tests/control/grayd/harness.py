@@ -212,6 +212,56 @@ class Grayd:
                               capture_output=True, text=True)
 
 
+class Told:
+    """A program of somebody's with libgray: says whether units are in."""
+
+    def __init__(self, build, grayd, release, name="told"):
+        self.path = f"{grayd.folder}/{name}"
+        self.process = subprocess.Popen(
+            [os.path.join(build, "tests/story/told"), self.path,
+             grayd.runtime, release, release])
+        wait_until("told listens", lambda: os.path.exists(self.path))
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(LIMIT_S)
+        self.socket.connect(self.path)
+        self.lines = self.socket.makefile("rw")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.lines.close()
+        self.socket.close()
+        self.process.kill()
+        self.process.wait(LIMIT_S)
+        os.unlink(self.path)
+
+    def ask(self, unit):
+        self.lines.write(f"user {unit}\n")
+        self.lines.flush()
+        return self.lines.readline().strip()
+
+    def news(self, units):
+        """Those of them that are in. Asked twice: an application waits for
+        grayd to make its mark, and not for ever."""
+        for unit in units:
+            self.ask(unit)
+        return {unit for unit in units if self.ask(unit) == "new"}
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+
+def marks_of(grayd, release):
+    return grayd.ask("GET", f"/v1/releases/{release}").body["marks"]
+
+
+def taken_back(grayd, release):
+    """Waits until no mark is being revoked."""
+    wait_until("all are taken back",
+               lambda: marks_of(grayd, release)["queued"] == 0)
+
+
 def wait_until(what, seen, limit=LIMIT_S):
     """Polls, bounded, until `seen()` is true."""
     end = time.monotonic() + limit
