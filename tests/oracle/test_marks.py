@@ -43,12 +43,15 @@ class Story:
         self.records.append(Record(self.sequence, unit, state, self.attempt,
                                    self.now, actor))
 
-    def act(self, what, took=5 * MS):
+    def act(self, what, effect):
+        """It is in force from some moment between call and return, while
+        answers go on."""
         called = self.now
-        self.now += took
+        self.answers(self.per_step // 50)
+        effect()
+        self.answers(self.per_step // 50)
         kept = frozenset(self.inside) if what == "freeze" else None
         self.acts.append(Act(what, called, self.now, kept, self.sequence))
-        self.now += MS
 
     def asked(self, unit):
         """The truth at this moment, recorded as Graylane would."""
@@ -61,9 +64,9 @@ class Story:
             self.record(unit, "in")
         return NEW
 
-    def answers(self):
+    def answers(self, count=None):
         """Each is decided at `now`, between its sending and its answer."""
-        for _ in range(self.per_step):
+        for _ in range(count or self.per_step):
             self.now += STEP // self.per_step
             unit = self.dice.randrange(USERS)
             said = self.asked(unit)
@@ -75,33 +78,29 @@ class Story:
                 self.now + self.dice.randrange(10 * MS), unit, said,
                 self.dice.randrange(3)))
 
+    def leave(self, share):
+        for unit in [u for u in self.inside if u >= share * USERS // 100]:
+            self.record(unit, "revoked", "root")
+            del self.inside[unit]
+
     def step(self, name, share):
-        if name == "freeze":
-            self.now += 20 * MS  # what is under way is drained
-            self.closed = True
-        if name == "thaw":
-            self.act("thaw")
-            self.closed = False
-        if name == "abort":
-            self.now += 20 * MS
-            self.word = "baseline"
-        if name in ("retreat", "abort"):
-            for unit in [u for u in self.inside
-                         if u >= share * USERS // 100]:
-                self.record(unit, "revoked", "root")
-                del self.inside[unit]
-        if name == "retry":
-            self.act("retry")
-            self.word = "open"
-        if name in ("retreat", "retry"):
-            self.attempt += 1
-        self.share = share
-        if name not in ("thaw", "retry"):
-            self.act({"1": "start", "10": "set-weight", "50": "set-weight",
-                      "again": "set-weight"}.get(name, name))
-            # An act is in force some time before it returns.
+        def effect():
+            self.share = share
+            if name in ("freeze", "thaw"):
+                self.closed = name == "freeze"
+            if name in ("abort", "retry"):
+                self.word = "baseline" if name == "abort" else "open"
+            if name == "retreat":
+                self.leave(share)
+            if name in ("retreat", "retry"):
+                self.attempt += 1
+        verbs = {"1": "start", "10": "set-weight", "50": "set-weight",
+                 "again": "set-weight"}
+        self.act(verbs.get(name, name), effect)
         self.answers()
-        self.now += 20 * MS
+        if name == "abort":
+            self.leave(0)  # in the background
+            self.answers()
 
     def whole(self):
         for name, share in STEPS:
@@ -119,12 +118,12 @@ def orders(count=30_000, each=5):
     story = Story()
     for unit in range(count):
         if unit == count // 2:
-            story.now += 20 * MS
             story.closed = True
-            story.act("freeze")
+            story.acts.append(Act("freeze", story.now - 1, story.now,
+                                  frozenset(story.inside), story.sequence))
         if unit == count * 3 // 4:
-            story.act("thaw")
             story.closed = False
+            story.acts.append(Act("thaw", story.now - 1, story.now))
         inside = unit % 10 == 0 and not story.closed
         story.record(unit, "in" if inside else "out")
         if inside:
@@ -141,11 +140,11 @@ ORDERS = Scope("orders", entity=True, strict=True)
 # ---- faults ----------------------------------------------------------------
 
 
-def at_step(story, number, wanted):
-    """Index of a row in the middle of that step."""
-    begin = STEP + number * (STEP + 26 * MS) + STEP // 3
+def at_step(story, name, wanted):
+    """Index of a row well after that step's act returned."""
+    begin = story.acts[[n for n, _ in STEPS].index(name)].returned + STEP // 3
     return next(i for i, row in enumerate(story.rows)
-                if row.answered > begin and wanted(row))
+                if row.sent > begin and wanted(row))
 
 
 def say(story, i, said):
@@ -157,13 +156,20 @@ def drop(story, wanted):
 
 
 def one_falls_out(story):
-    say(story, at_step(story, 2, lambda r: r.said == NEW and r.unit < 300),
+    say(story, at_step(story, "50", lambda r: r.said == NEW and r.unit < 300),
         OLD)
 
 
+def known(story, row):
+    """It was told new a moment before, in the same step."""
+    return any(other.unit == row.unit and other.said == NEW and
+               row.sent - STEP // 4 < other.answered < row.sent
+               for other in story.rows)
+
+
 def falls_out_after_it_came_back(story):
-    say(story, at_step(story, 4, lambda r: r.said == NEW and
-                       500 < r.unit < 1900 and r.answered > 6 * STEP),
+    say(story, at_step(story, "again", lambda r: r.said == NEW and
+                       500 < r.unit < 1900 and known(story, r)),
         OLD)
 
 
@@ -191,7 +197,7 @@ def void_after_it_was_told(story):
 
 
 def comes_in_while_frozen(story):
-    say(story, at_step(story, 5, lambda r: r.said == OLD), NEW)
+    say(story, at_step(story, "freeze", lambda r: r.said == OLD), NEW)
 
 
 def durable_while_frozen(story):
@@ -201,7 +207,7 @@ def durable_while_frozen(story):
 
 
 def new_although_aborted(story):
-    say(story, at_step(story, 7, lambda r: r.said == OLD), NEW)
+    say(story, at_step(story, "abort", lambda r: r.said == OLD), NEW)
 
 
 def in_and_out(story):
