@@ -54,18 +54,22 @@ def dump(folder):
     return found
 
 
-def record(key, value, skew):
-    """(scope, Record) of one entry of the log."""
+def record(key, value, skew, units):
+    """(scope, Record) of one entry of the log.  `units`: the unit of each key
+    so far, for a record that has only the key."""
     if len(value) < HEAD.size:
         raise Damaged(f"a record of {len(value)} bytes")
-    (_, _, _, scope, _, _, slot, at, _, _, _, _, unit, reason, kind, _, space,
-     actor) = HEAD.unpack_from(value)
+    (_, _, _, scope, key_one, key_two, slot, at, _, _, _, _, unit, reason,
+     kind, _, space, actor) = HEAD.unpack_from(value)
     if len(value) != HEAD.size + unit + actor + reason:
         raise Damaged(f"a record of {len(value)} bytes, its texts have "
                       f"{unit + actor + reason}")
     text = value[HEAD.size:HEAD.size + unit].decode(errors="replace")
     name = value[HEAD.size + unit:HEAD.size + unit + actor].decode(
         errors="replace")
+    whose = units.setdefault((scope, key_one, key_two), (text, space))
+    if not text:
+        text, space = whose
     return scope, marks.Record(
         sequence=int.from_bytes(key, "little"),
         unit=int(text) if text.isdigit() else text,
@@ -80,10 +84,11 @@ def read(folder, release=None, skew=None):
     if skew is None:
         skew = time.time_ns() - time.monotonic_ns()
     found = dump(folder)
-    wanted = None
+    wanted, units = None, {}
     if release is not None:
         wanted = scope_of(found.get(SCOPES, []), release)
-    told = (record(key, value, skew) for key, value in found.get(LOG, []))
+    told = (record(key, value, skew, units)
+            for key, value in found.get(LOG, []))
     return [line for scope, line in told
             if release is None or scope == wanted]
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 
 import journal
 import marks
@@ -289,10 +290,10 @@ def planted(wrong, make, scope, faults):
 SCOPE, OTHER = 0xfeedfacecafebeef, 7
 
 
-def packed(scope, unit, slot, at, kind, actor="", reason=""):
+def packed(scope, unit, slot, at, kind, actor="", reason="", key=None):
     texts = [text.encode() for text in (unit, actor, reason)]
     return journal.HEAD.pack(
-        1, 2, 3, scope, 4, 5, slot, at, 6, 7, 8, 9, len(texts[0]),
+        1, 2, 3, scope, zlib.crc32((key or unit).encode()), 5, slot, at, 6, 7, 8, 9, len(texts[0]),
         len(texts[2]), kind, 0, 0, len(texts[1])) + b"".join(texts)
 
 
@@ -318,13 +319,14 @@ def journal_is_read(wrong):
                 (300, packed(SCOPE, "\u00e9ve", 3, 1002, journal.ADMIT)),
                 (70000, packed(SCOPE, "17", 4 | 1 << 8, 2000, journal.REVOKE,
                                "root", "a reason")),
-                (70001, packed(SCOPE, "x", 2, 2001, journal.VOID))],
+                (70001, packed(SCOPE, "", 6, 2001, journal.VOID,
+                               key="\u00e9ve"))],
             journal.SCOPES: [(SCOPE, b"\1" * 88 + b"order-2\0\0\0"),
                              (OTHER, b"\1" * 88 + b"cart-2\0\0\0")]})
         wanted = [Record(1, 17, "in", 1, 1000 * MS - 5),
                   Record(300, "\u00e9ve", "out", 0, 1002 * MS - 5),
                   Record(70000, 17, "revoked", 1, 2000 * MS - 5, "root"),
-                  Record(70001, "x", "void", 0, 2001 * MS - 5)]
+                  Record(70001, "\u00e9ve", "void", 0, 2001 * MS - 5)]
         found = journal.read(folder, "order-2", 5)
         if found != wanted:
             wrong.append(f"the journal is read as {found}")
