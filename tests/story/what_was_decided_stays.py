@@ -15,6 +15,7 @@ Through both gateways and libgray; judged from what the services answered and
 from the journal.
 """
 import os
+import re
 import struct
 
 import marks
@@ -78,40 +79,36 @@ def outside_stays_outside(host):
 
 
 class Unreadable:
-    """While inside, the table of a release says that it is being rebuilt.
-    The state stands in its file (runtime/marks.h); grayd is dead meanwhile,
-    so that nobody repairs it."""
-
-    STATE_AT = None  # found once, where both are READY
+    """While inside, the table of a release says that it is being rebuilt: the
+    number in front of its name in the file's head (runtime/marks.h)."""
 
     def __init__(self, host, release):
-        self.host = host
         folder = os.path.join(host.runtime, "marks")
-        self.files = []
+        self.places = []
         for name in os.listdir(folder):
             path = os.path.join(folder, name)
-            if name != "drained" and os.path.isfile(path):
+            if re.fullmatch(r"[0-9a-f]{16}\.\d+", name):
                 with open(path, "rb") as f:
-                    if f.read(4096).find(release.encode() + b"\0") > 0:
-                        self.files.append(path)
-        check(self.files, f"{release} has no table in {os.listdir(folder)}")
+                    at = f.read(4096).find(release.encode() + b"\0") - 4
+                if at > 0:
+                    self.places.append((path, at))
+        check(self.places, f"{release} has no table in {os.listdir(folder)}")
 
-    def write(self, state):
-        for path in self.files:
+    def write(self, found, state):
+        for path, at in self.places:
             with open(path, "r+b") as f:
-                f.seek(self.host.STATE_AT)
-                found = struct.unpack("<I", f.read(4))[0]
-                check(found in (READY, REBUILDING),
-                      f"the state in {path} is {found}")
-                f.seek(self.host.STATE_AT)
+                f.seek(at)
+                is_so = struct.unpack("<I", f.read(4))[0]
+                check(is_so == found, f"the state in {path} is {is_so}")
+                f.seek(at)
                 f.write(struct.pack("<I", state))
 
     def __enter__(self):
-        self.write(REBUILDING)
+        self.write(READY, REBUILDING)
         return self
 
     def __exit__(self, *_):
-        self.write(READY)
+        self.write(REBUILDING, READY)
 
 
 def never(answers, words, what):
