@@ -191,10 +191,9 @@ class Host(Story):
                 self.release(ORDERS, 0, {"order": "v2"}, **{
                     "unit": {"cookie": "oid"}, "stickiness": "entity",
                     "durability": "strict", "stages": [
-                        {"name": "create", "stage": "create",
-                         "match": [{"path": {"exact": "/create"}}]},
-                        {"name": "pay", "stage": "update",
-                         "match": [{"path": {"exact": "/pay"}}]}],
+                        {"name": "create", "writes": True,
+                         "when": {"path": {"exact": "/create"}}},
+                        {"name": "pay", "when": {"path": {"exact": "/pay"}}}],
                     **(orders or {})})]
 
     def apply(self, documents):

@@ -34,7 +34,7 @@ static const char *answer(const char *word, const char *unit)
     if (gray_client_release(client, release, &request, &verdict) != 0) {
         return "none\n";
     }
-    return verdict.in ? "new\n" : "old\n";
+    return verdict.hold ? "hold\n" : verdict.in ? "new\n" : "old\n";
 }
 
 static void *serve(void *argument)
