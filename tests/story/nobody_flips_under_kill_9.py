@@ -27,7 +27,7 @@ PEOPLE = 100_000
 RATE = {"users": 9000, "orders": 2500}  # answers a second, at most
 # when (share of all kills), verb, body
 RAMP = [(0.0, "start", {"weight": 1}), (0.08, "set-weight", {"weight": 10}),
-        (0.2, "set-weight", {"weight": 50}), (0.36, "retreat", {"weight": 10}),
+        (0.2, "set-weight", {"weight": 50}), (0.36, "retreat", {"to": 10}),
         (0.5, "set-weight", {"weight": 50}), (0.64, "freeze", {}),
         (0.78, "thaw", {}), (0.8, "set-weight", {"weight": 100})]
 
