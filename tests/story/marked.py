@@ -221,6 +221,8 @@ class Host(Story):
                 pass
             check(time.monotonic() < deadline, f"{verb} is never answered")
             time.sleep(0.01)  # bounded wait
+        if verb == "freeze":
+            self.closed(release, reply.body)
         returned = time.monotonic_ns()
         inside, last = None, 0
         if verb == "freeze":
@@ -230,6 +232,20 @@ class Host(Story):
         self.acts.setdefault(release, []).append(
             marks.Act(verb, called, returned, inside, last))
         return reply
+
+    def closed(self, release, body):
+        """A scope without a lease promises nothing while a reader is late:
+        then freeze has not returned yet, for the oracle."""
+        def is_closed():
+            nonlocal body
+            if body.get("admission", {}).get("closed"):
+                return True
+            try:
+                body = self.grayd.ask("GET", f"/v1/releases/{release}").body
+            except GRAYD.Dead:
+                body = {}
+            return False
+        wait_until(is_closed, f"{release} is never closed", 60)
 
     def journal(self, release):
         """The journal's records of one release, read by other eyes."""
