@@ -16,9 +16,8 @@ import random
 import signal
 import time
 
-import marks
 from harness import check, wait_until
-from marked import ORDERS, USERS, Host
+from marked import ORDERS, USERS, Host, marks
 
 LEASE = "2s"
 TIMES = 3  # freezes of busy clients

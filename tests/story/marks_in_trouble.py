@@ -17,10 +17,8 @@ import shutil
 import signal
 import subprocess
 
-import journal
-import marks
 from harness import check, wait_until
-from marked import GRAYD, ORDERS, USERS, Host
+from marked import GRAYD, ORDERS, USERS, Host, marks
 
 VIA = ("one", "two", "told")
 STATE_MIB = 48

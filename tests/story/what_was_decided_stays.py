@@ -18,9 +18,8 @@ import os
 import re
 import struct
 
-import marks
 from harness import check, wait_until
-from marked import ORDERS, USERS, Host
+from marked import ORDERS, USERS, Host, marks
 
 VIA = ("one", "two", "told")
 READY, REBUILDING = 2, 1
