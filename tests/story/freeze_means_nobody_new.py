@@ -24,21 +24,11 @@ TIMES = 3  # freezes of busy clients
 STRICT = {"durability": "strict", "admissionLease": LEASE}
 
 
-def told(host, kind, wanted):
-    """How many answers `wanted` stand in the log by now."""
-    return sum(answer.said == wanted for answer in host.answers(kind))
-
-
-def size(host, kind):
-    path = os.path.join(host.dir, kind + ".log")
-    return os.path.getsize(path) // marks.LINE.size
-
-
 def go_on(host, more=4000):
     """The load itself is the clock."""
     for kind in ("users", "orders"):
-        target = size(host, kind) + more
-        wait_until(lambda k=kind, t=target: size(host, k) >= t,
+        target = host.answered(kind) + more
+        wait_until(lambda k=kind, t=target: host.answered(k) >= t,
                    f"{more} more answers to {kind}")
 
 

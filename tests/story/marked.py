@@ -269,6 +269,14 @@ class Host(Story):
             os.path.join(self.dir, kind + ".log"), *paths, *words, *options,
             stdout=subprocess.PIPE)
 
+    def answered(self, kind):
+        """How many answers stand in the log by now."""
+        try:
+            return os.path.getsize(os.path.join(self.dir, kind + ".log")) \
+                // marks.LINE.size
+        except FileNotFoundError:
+            return 0
+
     def ask_end(self, child):
         child.send_signal(signal.SIGTERM)
         output, _ = child.communicate(timeout=60)

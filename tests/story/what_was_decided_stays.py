@@ -40,7 +40,8 @@ def same_everywhere(host, wanted, target, when):
         now = told(host, wanted, target, via)
         moved = {u: (wanted[u], now[u]) for u in wanted if now[u] != wanted[u]}
         check(not moved, f"{when}: {len(moved)} units moved at {target} by "
-              f"{via}, such as {list(moved.items())[:3]}")
+              f"{via}, such as {list(moved.items())[:3]}; the journal: "
+              f"{[r for r in host.journal(ORDERS) if r.unit in moved][:6]}")
 
 
 def states(host, release):
@@ -163,12 +164,10 @@ def abort_moves_the_marked(host):
     asker = host.ask_start("users", connections=64, units=20000, rate=8000,
                            seconds=60)
     host.verb(USERS, "set-weight", weight=100)
-    path = os.path.join(host.dir, "users.log")
-    wait_until(lambda: os.path.getsize(path) > 20000 * marks.LINE.size,
-               "users are asked")
+    wait_until(lambda: host.answered("users") > 20000, "users are asked")
     host.verb(USERS, "abort")
-    since = os.path.getsize(path)
-    wait_until(lambda: os.path.getsize(path) > since + 8000 * marks.LINE.size,
+    since = host.answered("users")
+    wait_until(lambda: host.answered("users") > since + 8000,
                "users are asked after the abort")
     tally = host.ask_end(asker)
     check(tally["new"] > 5000 and tally["odd"] + tally["failed"] == 0,
