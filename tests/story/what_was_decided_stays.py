@@ -181,7 +181,8 @@ def main():
     with Host("what_was_decided_stays") as host:
         host.shops()
         check(host.grayd.start(), host.grayd.errors())
-        host.apply(host.documents())
+        # A busy machine is no reason to give up waiting for a mark.
+        host.apply(host.documents(orders={"strictTimeout": "10s"}))
         for name in ("one", "two"):
             host.gate(name, workers=1)
         host.start_told()
