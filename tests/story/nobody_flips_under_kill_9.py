@@ -23,7 +23,7 @@ from marked import ORDERS, USERS, Host, Operator
 
 KILLS = int(os.environ.get("STORY_KILLS", "200"))
 PAUSE_S = 1 / 3  # between two kills
-PEOPLE = 100_000
+PEOPLE = min(100_000, 500 * KILLS)
 RATE = {"users": 9000, "orders": 2500}  # answers a second, at most
 # when (share of all kills), verb, body
 RAMP = [(0.0, "start", {"weight": 1}), (0.08, "set-weight", {"weight": 10}),
