@@ -65,6 +65,15 @@ def grayd_module():
 GRAYD = grayd_module()
 
 
+def alive(pid):
+    """Whoever waits to be buried holds no port any more."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 class Gate:
     """One nginx instance."""
 
@@ -115,8 +124,7 @@ class Gate:
             os.kill(pid, signal.SIGKILL)
         self.process.wait(10)
         self.host.children.remove(self.process)
-        wait_until(lambda: not any(os.path.exists(f"/proc/{pid}")
-                                   for pid in group), "orphans end")
+        wait_until(lambda: not any(map(alive, group)), "orphans end")
         self.process = None
 
     def stop(self):

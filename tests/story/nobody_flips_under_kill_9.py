@@ -36,7 +36,7 @@ class Kills:
     """Who was killed how often; each victim comes back before the next."""
 
     def __init__(self, host, dice):
-        self.host, self.dice, self.done = host, dice, {}
+        self.host, self.dice, self.done, self.took = host, dice, {}, {}
         self.victims = {"worker": 4, "master": 1, "told": 2, "grayd": 2}
 
     def count(self):
@@ -45,8 +45,10 @@ class Kills:
     def one(self):
         what = self.dice.choices(list(self.victims),
                                  list(self.victims.values()))[0]
+        begun = time.monotonic()
         getattr(self, what)()
         self.done[what] = self.done.get(what, 0) + 1
+        self.took[what] = self.took.get(what, 0) + time.monotonic() - begun
 
     def worker(self):
         self.dice.choice(list(self.host.gates.values())) \
@@ -112,7 +114,9 @@ def main():
                                 seed=seed % 999)
         kills = kill_all_the_time(host, dice)
         tallies = [host.ask_end(child) for child in (users, orders)]
-        print(f"{kills.count()} kills: {kills.done}; {tallies}")
+        print(f"{kills.count()} kills: {kills.done}; seconds until they were "
+              f"back: { {k: round(v, 1) for k, v in kills.took.items()} }")
+        print(tallies, flush=True)
         check(host.grayd.stop() == 0, "grayd ends badly")  # drains, syncs
         everybody = host.judge("users", USERS, settled=True)
         host.judge("orders", ORDERS)
