@@ -148,14 +148,18 @@ class Host(Story):
     def __exit__(self, kind, error, trace):
         said = ""
         try:
+            for asker in [c for c in self.children if "--out" in c.args]:
+                self.end(asker)
             for gate in self.gates.values():
                 gate.stop()
             said = self.grayd.errors()[-3000:]
+        except Failure as worse:
+            error = Failure(f"{error}; {worse}" if error else str(worse))
         finally:
             self.grayd.__exit__(None)
-        if kind is not None:
+        if error is not None:
             print(said)
-        return super().__exit__(kind, error, trace)
+        return super().__exit__(type(error) if error else None, error, trace)
 
     # ---- parts ---------------------------------------------------------------
 
