@@ -37,6 +37,7 @@ class Kills:
 
     def __init__(self, host, dice):
         self.host, self.dice, self.done, self.took = host, dice, {}, {}
+        self.when = []  # (moment, who), for whoever looks into a failure
         self.victims = {"worker": 4, "master": 1, "told": 2, "grayd": 2}
 
     def count(self):
@@ -46,6 +47,7 @@ class Kills:
         what = self.dice.choices(list(self.victims),
                                  list(self.victims.values()))[0]
         begun = time.monotonic()
+        self.when.append((time.monotonic_ns(), what))
         getattr(self, what)()
         self.done[what] = self.done.get(what, 0) + 1
         self.took[what] = self.took.get(what, 0) + time.monotonic() - begun
@@ -81,7 +83,7 @@ def ramp(host, kills):
 
 
 def kill_all_the_time(host, dice):
-    kills = Kills(host, dice)
+    kills = host.kills = Kills(host, dice)
     operator = Operator(lambda: ramp(host, kills))
     operator.start()
     due = time.monotonic()
