@@ -216,6 +216,10 @@ void settle_take(struct marks *marks, uint32_t reader,
                  const struct gray_ring_record *record, struct gray_str unit);
 /* Those that came before their slots, once more. */
 void settle_limbo(struct marks *marks);
+/* All of them in the rounds to come, whatever their turn is; and whether some
+ * are still to be looked at so. */
+void settle_limbo_now(struct marks *marks);
+bool settle_limbo_left(const struct marks *marks);
 /* Marks that were voided between their commit and their slot, as records. */
 void settle_voids(struct marks *marks);
 /* Commits the batch and moves its slots. 0, or negative: it stays. */

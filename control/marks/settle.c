@@ -129,7 +129,9 @@ static bool consider(struct marks *marks, struct scope *scope,
         .unit = unit,
     };
 
-    if (state == GRAY_SLOT_EMPTY || state == GRAY_SLOT_VOID) {
+    if (state == GRAY_SLOT_EMPTY || state == GRAY_SLOT_VOID ||
+        (state == GRAY_SLOT_REVOKED &&
+         gray_slot_attempt(value) < r->attempt)) {
         return false; /* it is not there yet, or was voided, perhaps before */
     }
     if ((value & GRAY_SLOT_DURABLE) != 0 ||
@@ -256,6 +258,23 @@ static bool was_voided(const struct scope *scope,
 
     return scope_peek(scope, key) ==
            slot_with(record->value, GRAY_SLOT_VOID, false);
+}
+
+void settle_limbo_now(struct marks *marks)
+{
+    for (size_t i = 0; i < marks->limbo_count; i++) {
+        marks->limbo[i]->next = 0;
+    }
+}
+
+bool settle_limbo_left(const struct marks *marks)
+{
+    for (size_t i = 0; i < marks->limbo_count; i++) {
+        if (marks->limbo[i]->next == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void settle_limbo(struct marks *marks)

@@ -3,12 +3,15 @@
  *
  * Why: a record may be lost with its reader's file, and a worker that was
  * stopped for minutes takes its slot long after its record was given up.  Such
- * a mark was answered and must become durable; its unit's text is gone, its key
- * is not.  Found is what is not durable before all rings are taken and still
+ * a mark was answered and must become durable; its unit's text is gone, unless
+ * it is a number, and its key is not.  Found is what is not durable before all
+ * rings are taken and still
  * not after: a record lies in its ring before its slot can be seen.  One that
  * is PENDING was never answered, and is void.
  * Read next: settle.c.
  */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,7 +75,8 @@ static void adopt(struct marks *marks, struct scope *scope,
 {
     const struct gray_marks_file *file = scope->marks.table.file;
     enum gray_slot_state state = gray_slot_state(found->value);
-    uint64_t other;
+    uint64_t other, number;
+    char text[24];
     struct record record = {
         .head = {
             .scope = scope->scope,
@@ -87,6 +91,11 @@ static void adopt(struct marks *marks, struct scope *scope,
 
     if (file->slot_size == 16) {
         record.head.key[1] = 0;
+    }
+    if (gray_mark_key_number(found->key, &number) == 0) {
+        record.unit.data = text;
+        record.unit.length = (uint32_t)snprintf(text, sizeof(text), "%" PRIu64,
+                                                number);
     }
     if (scope_peek(scope, found->key) != found->value ||
         in_limbo(marks, scope, found->key)) {

@@ -186,8 +186,10 @@ int marks_drain_all(struct marks *marks, struct gray_problem *ret_problem)
     for (uint32_t i = 0; i < MARKS_READERS_MAX; i++) {
         heads[i] = marks->readers[i] != NULL ? marks->readers[i]->head : 0;
     }
+    settle_limbo_now(marks);
     while (behind && (result = marks_round(marks)) >= 0) {
-        behind = marks->batch->count > 0 || marks->void_count > 0;
+        behind = marks->batch->count > 0 || marks->void_count > 0 ||
+                 settle_limbo_left(marks);
         for (uint32_t i = 0; i < MARKS_READERS_MAX && !behind; i++) {
             const struct reader *reader = marks->readers[i];
 

@@ -107,6 +107,7 @@ void teller_begin(struct teller *ret_teller, struct host *host,
 
     memset(ret_teller, 0, sizeof(*ret_teller));
     ret_teller->host = host;
+    ret_teller->attempt = 1;
     assert_int_equal(gray_runtime_open(&ret_teller->runtime, host->runtime,
                                        kind, true, &problem),
                      0);
@@ -157,7 +158,8 @@ static struct gray_mark_key key_of(const struct teller *teller,
 static uint64_t value_of(const struct teller *teller,
                          enum gray_slot_state state)
 {
-    return gray_mark_value(teller->marks.table.file, state, 1, 1, 7, NOW);
+    return gray_mark_value(teller->marks.table.file, state, teller->attempt,
+                           1, 7, NOW);
 }
 
 int teller_push(struct teller *teller, const char *unit,
@@ -174,7 +176,7 @@ int teller_push(struct teller *teller, const char *unit,
         .now = NOW,
         .revision = 7,
         .variant = 1,
-        .attempt = 1,
+        .attempt = teller->attempt,
         .reason = GRAY_REASON_SHARE,
     };
 

@@ -40,6 +40,7 @@ struct teller {
     struct gray_runtime *runtime;
     struct gray_marks marks;
     uint32_t number; /* of the table */
+    uint8_t attempt; /* that it admits for */
 };
 void teller_begin(struct teller *ret_teller, struct host *host,
                   enum gray_reader_kind kind);

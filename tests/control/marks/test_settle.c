@@ -248,6 +248,96 @@ static void who_may_not_write_asks_and_is_given_what_the_policy_says(void **s)
     end();
 }
 
+/* Its reader's file is gone; nobody has the record. */
+static void a_number_without_a_record_has_its_name_in_the_journal(void **state)
+{
+    struct written written;
+    uint64_t found;
+
+    (void)state;
+    begin(GRAY_DURABLE_ASYNC, GRAY_STICKY_MONOTONIC, GRAY_READER_NGINX);
+    host_close(&host);
+    assert_int_equal(teller_take(&teller, "1007", GRAY_SLOT_IN, &found), 0);
+    host_open(&host);
+    assert_true(teller_waits(&teller, "1007", GRAY_SLOT_IN, true));
+    host_close(&host);
+    host_written(&host, "1007", &written);
+    assert_int_equal(written.of_unit, 1);
+    end();
+}
+
+static bool is_taken(void *context)
+{
+    (void)context;
+    return gray_ring_taken(teller.runtime, gray_ring_head(teller.runtime));
+}
+
+static bool is_idle(void *context)
+{
+    (void)context;
+    return !marks_busy(host.marks, CART);
+}
+
+/* The writer is as fast as the reader is slow: it reads a record whose slot
+ * still says that the unit was taken back. */
+static void who_was_taken_back_comes_in_again_whenever_its_record_is_read(
+    void **state)
+{
+    json_t *units = json_pack("[s]", "back");
+    struct marks_revoke what = {.scope = CART,
+                                .cohort = MARKS_LISTED,
+                                .units = units,
+                                .attempt = 1,
+                                .actor = "alice",
+                                .reason = "it was wrong"};
+    struct marks_scope scope =
+        cart_scope(GRAY_DURABLE_ASYNC, GRAY_STICKY_MONOTONIC);
+    uint64_t id, found;
+
+    (void)state;
+    begin(GRAY_DURABLE_ASYNC, GRAY_STICKY_MONOTONIC, GRAY_READER_NGINX);
+    teller_admit(&teller, "back", GRAY_SLOT_IN, false);
+    assert_true(teller_waits(&teller, "back", GRAY_SLOT_IN, true));
+    assert_int_equal(marks_revoke(host.marks, &what, &id, NULL), 0);
+    assert_true(waits_for(is_idle, NULL));
+    assert_true(teller_waits(&teller, "back", GRAY_SLOT_REVOKED, true));
+    teller.attempt = scope.attempt = 2;
+    host_prepare(&host, &scope);
+    assert_int_equal(teller_push(&teller, "back", GRAY_SLOT_IN, GRAY_SLOT_IN),
+                     0);
+    assert_true(waits_for(is_taken, NULL));
+    assert_int_equal(teller_take(&teller, "back", GRAY_SLOT_IN, &found), 0);
+    assert_true(teller_waits(&teller, "back", GRAY_SLOT_IN, true));
+    json_decref(units);
+    end();
+}
+
+#define FREEZES 50
+
+/* It was answered before the freeze, so it is in, and not late: also when its
+ * record was read before its slot was taken. */
+static void what_was_answered_before_a_freeze_is_durable_behind_it(void **state)
+{
+    char unit[16];
+    uint64_t found;
+
+    (void)state;
+    begin(GRAY_DURABLE_ASYNC, GRAY_STICKY_MONOTONIC, GRAY_READER_NGINX);
+    for (int i = 0; i < FREEZES; i++) {
+        snprintf(unit, sizeof(unit), "u%d", i);
+        assert_int_equal(
+            teller_push(&teller, unit, GRAY_SLOT_IN, GRAY_SLOT_IN), 0);
+        assert_true(waits_for(is_taken, NULL));
+        assert_int_equal(teller_take(&teller, unit, GRAY_SLOT_IN, &found), 0);
+        assert_int_equal(marks_close_scope(host.marks, CART, 5000, NULL), 0);
+        assert_int_equal(gray_slot_state(teller_see(&teller, unit)),
+                         GRAY_SLOT_IN);
+        assert_true((teller_see(&teller, unit) & GRAY_SLOT_DURABLE) != 0);
+        assert_int_equal(marks_open_scope(host.marks, CART, 5000, NULL), 0);
+    }
+    end();
+}
+
 static void nothing_in_becomes_durable_behind_a_settled_freeze(void **state)
 {
     struct written written;
@@ -311,6 +401,12 @@ int main(void)
         cmocka_unit_test(
             who_may_not_write_asks_and_is_given_what_the_policy_says),
         cmocka_unit_test(nothing_in_becomes_durable_behind_a_settled_freeze),
+        cmocka_unit_test(
+            a_number_without_a_record_has_its_name_in_the_journal),
+        cmocka_unit_test(
+            who_was_taken_back_comes_in_again_whenever_its_record_is_read),
+        cmocka_unit_test(
+            what_was_answered_before_a_freeze_is_durable_behind_it),
     };
 
     call_watch.sync = count_sync;
