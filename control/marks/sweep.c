@@ -5,9 +5,8 @@
  * stopped for minutes takes its slot long after its record was given up.  Such
  * a mark was answered and must become durable; its unit's text is gone, unless
  * it is a number, and its key is not.  Found is what is not durable before all
- * rings are taken and still
- * not after: a record lies in its ring before its slot can be seen.  One that
- * is PENDING was never answered, and is void.
+ * rings are taken and still not after: a record lies in its ring before its
+ * slot can be seen.  One that is PENDING was never answered, and is void.
  * Read next: settle.c.
  */
 #include <inttypes.h>

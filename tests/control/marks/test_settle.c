@@ -266,12 +266,6 @@ static void a_number_without_a_record_has_its_name_in_the_journal(void **state)
     end();
 }
 
-static bool is_taken(void *context)
-{
-    (void)context;
-    return gray_ring_taken(teller.runtime, gray_ring_head(teller.runtime));
-}
-
 static bool is_idle(void *context)
 {
     (void)context;
