@@ -32,7 +32,7 @@
 #define UNITS 30000u
 #define WRITERS 3
 #define CHILDREN (WRITERS + 1) /* the last one copies */
-#define KILLS 100 /* of each form of a slot */
+#define KILLS 100 /* of each form of a slot; GRAY_TEST_KILLS: so many */
 #define IDENTITY (~(GRAY_SLOT_DURABLE | GRAY_SLOT_MOVED))
 
 struct ledger {
@@ -307,13 +307,14 @@ static void end(pid_t pid)
 /* The copier is killed most. */
 static void chaos(struct world *world, uint64_t seed)
 {
+    const char *asked = getenv("GRAY_TEST_KILLS");
+    int kills = asked != NULL ? atoi(asked) : KILLS, i;
     pid_t children[CHILDREN];
-    int i;
 
     for (i = 0; i < CHILDREN; i++) {
         children[i] = start(world, i, next_random(&seed));
     }
-    for (i = 0; i < KILLS; i++) {
+    for (i = 0; i < kills; i++) {
         struct timespec pause = { .tv_nsec = (long)(next_random(&seed) %
                                                     4000000) };
         int victim = (int)(next_random(&seed) % (CHILDREN + 2));
