@@ -358,9 +358,10 @@ static inline void take_steps(struct decision *d)
             continue;
         }
         /* Most have these alone: without a call. */
-        if (step == GRAY_STEP_RULES && d->run.trace == NULL
-                ? step_rules(d)
-                : take_step(d, (enum gray_step)step)) {
+        if (d->run.trace != NULL          ? take_step(d, (enum gray_step)step)
+            : step == GRAY_STEP_RULES     ? step_rules(d)
+            : step == GRAY_STEP_MARK      ? step_mark(d)
+                                          : take_step(d, (enum gray_step)step)) {
             return;
         }
         busy &= d->left;

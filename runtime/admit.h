@@ -58,9 +58,21 @@ struct gray_marked {
 /* Begins one request.  `runtime` may be NULL, and a view may have no tables
  * (compiled documents): then nothing is marked.  Evidence, entrance_name and
  * read_only are set by the caller afterwards. */
-void gray_marked_begin(struct gray_marked *marked,
-                       struct gray_runtime *runtime,
-                       const struct gray_view *view, int64_t now_ms);
+static inline void gray_marked_begin(struct gray_marked *marked,
+                                     struct gray_runtime *runtime,
+                                     const struct gray_view *view,
+                                     int64_t now_ms)
+{
+    marked->runtime = runtime;
+    marked->view = view;
+    marked->evidence = NULL;
+    marked->evidence_context = NULL;
+    marked->entrance_name = 0;
+    marked->now_ms = now_ms;
+    marked->deadline = marked->since = 0;
+    marked->read_only = false;
+    marked->scope_count = 0;
+}
 /* The whole decision, as gray_decide(), with marks read and made.  Never
  * fails; a mark that cannot be made admits nobody, but for two cases that are
  * counted (marks-unkept): an async `monotonic` one in a full table, or where

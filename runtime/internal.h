@@ -280,8 +280,9 @@ struct gray_marked_scope *runtime_marked_keep(struct gray_marked *marked,
                                               uint64_t scope, uint32_t release,
                                               struct gray_mark_key key);
 /* Is a mark of this value to be waited for: PENDING, or IN that is not durable
- * while the word of a scope with a lease, or of a strict one, is not open? */
-bool runtime_marked_waits(const struct gray_view *view,
+ * while the word of a scope with a lease (and somebody who renews it), or of a
+ * strict one, is not open? */
+bool runtime_marked_waits(const struct gray_marked *marked,
                           const struct gray_release *release, uint64_t value);
 /* Why none can be made of a release at `now_ns` (CLOCK_BOOTTIME); NONE: it
  * can.  `in`: an IN, which needs the lease. */

@@ -22,20 +22,6 @@ int64_t runtime_clock_ns(int clock)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-void gray_marked_begin(struct gray_marked *marked, struct gray_runtime *runtime,
-                       const struct gray_view *view, int64_t now_ms)
-{
-    marked->runtime = runtime;
-    marked->view = view;
-    marked->evidence = NULL;
-    marked->evidence_context = NULL;
-    marked->entrance_name = 0;
-    marked->now_ms = now_ms;
-    marked->deadline = marked->since = 0;
-    marked->read_only = false;
-    marked->scope_count = 0;
-}
-
 const struct gray_marks *runtime_marked_tables(const struct gray_marked *marked,
                                                uint32_t release)
 {
@@ -81,21 +67,34 @@ struct gray_marked_scope *runtime_marked_keep(struct gray_marked *marked,
     return s;
 }
 
-static bool is_careful(const struct gray_release *release)
+/* Is there, or was there ever, who makes marks durable and renews leases?  A
+ * folder of `gray publish` alone has nobody: there what stands is all. */
+static bool is_kept(const struct gray_runtime *runtime)
 {
-    return release->durability == GRAY_DURABLE_STRICT ||
-           (release->mark_flags & GRAY_MARKS_LEASE) != 0;
+    bool alive = false;
+
+    return gray_writer_now(runtime, 0, &alive) != GRAY_WRITER_NONE ||
+           __atomic_load_n(&runtime->control->lease_deadline,
+                           __ATOMIC_ACQUIRE) != 0;
 }
 
-bool runtime_marked_waits(const struct gray_view *view,
+static bool is_careful(const struct gray_marked *marked,
+                       const struct gray_release *release)
+{
+    return release->durability == GRAY_DURABLE_STRICT ||
+           ((release->mark_flags & GRAY_MARKS_LEASE) != 0 &&
+            is_kept(marked->runtime));
+}
+
+bool runtime_marked_waits(const struct gray_marked *marked,
                           const struct gray_release *release, uint64_t value)
 {
     switch (gray_slot_state(value)) {
     case GRAY_SLOT_PENDING:
         return true;
     case GRAY_SLOT_IN:
-        return (value & GRAY_SLOT_DURABLE) == 0 && is_careful(release) &&
-               gray_release_word(view, release) != GRAY_WORD_OPEN;
+        return (value & GRAY_SLOT_DURABLE) == 0 && gray_release_word(marked->view, release) != GRAY_WORD_OPEN &&
+               is_careful(marked, release);
     default:
         return false;
     }
@@ -159,7 +158,7 @@ answer_found(struct gray_marked *marked, const struct gray_mark_query *query,
     if (s != NULL && s->did == DID_UNKNOWN) {
         return plain(GRAY_MARK_UNKNOWN);
     }
-    if (runtime_marked_waits(marked->view, release, value)) {
+    if (runtime_marked_waits(marked, release, value)) {
         if (marked->read_only) {
             return plain(GRAY_MARK_PENDING);
         }
@@ -296,7 +295,7 @@ static bool is_settled(const struct gray_marked *marked,
     switch (gray_mark_find(
         marks, (struct gray_mark_key){{s->key[0], s->key[1]}}, &value)) {
     case GRAY_FIND_FOUND:
-        return !runtime_marked_waits(marked->view, release, value);
+        return !runtime_marked_waits(marked, release, value);
     case GRAY_FIND_ABSENT:
         return s->did != DID_ASKED || taken;
     default:
