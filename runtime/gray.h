@@ -156,7 +156,8 @@ struct gray_client_request {
     int64_t now_ms;       /* ms since the epoch; 0: now */
     uint64_t random;      /* 64 random bits; 0: drawn here */
     const char *stage;    /* which stage of its life the unit is at ("create",
-                             "pay"); NULL: by the release's own rules */
+                             "pay"); NULL: by the release's own rules; one that
+                             a release does not have only reads there */
 };
 
 /* ---- answers ------------------------------------------------------------ */

@@ -33,6 +33,8 @@ EACH = 150
 HITS = 1000 if POLICIES >= 100 else 1
 ATTRS = ("region", "level")
 LABELS = ("zone", "lane")
+OF_MARKS = ("durability", "strictTimeout", "strictKey", "sharedMarks",
+            "admissionLease", "onUnknown", "stages", "dimensions")
 ENTRANCES = {"": "gray_entrance on;", "shop-web": "gray_entrance shop-web;",
              "-": ""}
 SERVER = """
@@ -47,6 +49,7 @@ SERVER = """
         gray_label zone $http_t_zone;
         gray_label lane $http_t_lane;
         gray_caller $http_t_caller;
+        gray_stage $http_t_stage;
         set_real_ip_from 127.0.0.1;
         real_ip_header T-Source;
         location / {{ return 204; }}
@@ -96,8 +99,9 @@ def wire(request):
     lines += [(f"T-{name}", value) for kind in ("attrs", "labels")
               for name, value in request[kind].items()]
     lines.append(("T-Source", request["source"]))
-    if request.get("caller"):
-        lines.append(("T-Caller", request["caller"]))
+    for key in ("caller", "stage"):
+        if request.get(key):
+            lines.append((f"T-{key}", request[key]))
     members = []
     if request.get("lane"):
         lines.append(("X-Gray-Lane", request["lane"]))
@@ -224,6 +228,17 @@ def ask_all(story, requests, library):
     return requests, cli, lib, nginx
 
 
+def forget_marks(release):
+    release["stickiness"] = "none"
+    for key in OF_MARKS:
+        release.pop(key, None)
+    release.get("admission", {}).pop("dimension", None)
+    units = release.get("unit", [])
+    for unit in units if isinstance(units, list) else [units]:
+        if isinstance(unit, dict):
+            unit.pop("alias", None)
+
+
 def judge_policy(story, folder, number, conf):
     name = f"{number:04d}"
     policy = os.path.join(folder, f"policy-{name}.json")
@@ -243,7 +258,7 @@ def judge_policy(story, folder, number, conf):
         if admission.get("anonymous") == "random":
             admission["anonymous"] = "baseline"
         if document["kind"] == "Release" and not marked:
-            document["stickiness"] = "none"
+            forget_marks(document)
     subprocess.run(["rm", "-rf", story.runtime], check=True)
     story.publish(documents, wait=False)
     story.nginx(conf)
