@@ -24,7 +24,7 @@
 
 #include "tests/runtime/folder.h"
 
-#define SIZE "3m"
+#define SIZE "5m"
 
 /* Leaves this many bytes free. */
 static void fill(const char *path, size_t free_bytes)
@@ -144,6 +144,44 @@ static void every_allocation_fails_once(void **state)
     gray_runtime_close(runtime);
 }
 
+/* Room for the policy, and none for the marks of its new release. */
+static void without_room_for_a_mark_table_nothing_is_published(void **state)
+{
+    const char *path = *state;
+    struct gray_problem problem = { NULL, "", 0 };
+    struct gray_control *control;
+    char text[4096], table[64];
+    uint64_t generation;
+    size_t size;
+
+    if (path == NULL) {
+        skip();
+    }
+    control = file_bytes(path, "control", &size);
+    generation = control->policy_generation;
+    free(control);
+    shop_text(text, sizeof(text), "0");
+    strcat(text, "---\nkind: Service\nname: order\nbaseline: {version: v1}\n"
+                 "versions:\n  v1: {endpoints: ['127.0.0.1:9201']}\n"
+                 "  v2: {endpoints: ['127.0.0.1:9202']}\n"
+                 "---\nkind: Release\nname: order-2\n"
+                 "services: [{service: order, version: v2}]\n"
+                 "unit: {cookie: uid}\nadmission: {share: 10}\n");
+    snprintf(table, sizeof(table), "marks/%016llx.1",
+             (unsigned long long)gray_hash_scope("order-2", 7));
+    fill(path, 600000);
+    assert_true(documents_publish(path, text, 77, &problem) < 0);
+    assert_string_equal(problem.code, "disk-full");
+    control = file_bytes(path, "control", &size);
+    assert_int_equal(control->policy_generation, generation);
+    free(control);
+    assert_false(file_exists(path, table));
+    assert_int_equal(files_ending(path, ".new"), 0);
+    fill(path, 2000000);
+    assert_int_equal(documents_publish(path, text, 77, &problem), 0);
+    assert_true(file_exists(path, table));
+}
+
 /* A reader that finds no room decides all the same, uncounted. */
 static void a_reader_without_room_still_decides(void **state)
 {
@@ -171,6 +209,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_allocation_fails_once),
+        cmocka_unit_test(without_room_for_a_mark_table_nothing_is_published),
         cmocka_unit_test(a_reader_without_room_still_decides),
     };
 

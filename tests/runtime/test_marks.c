@@ -457,6 +457,79 @@ static void a_half_claimed_wide_slot_is_whoevers_comes(void **state)
     assert_int_equal(found, out);
 }
 
+/* ---- probing -------------------------------------------------------------------- */
+
+static uint64_t bucket_of(const struct gray_mark_table *table,
+                          const uint64_t *slot)
+{
+    return ((uint64_t)(uintptr_t)slot - (uint64_t)(uintptr_t)table->slots) /
+           GRAY_MARKS_BUCKET;
+}
+
+static void behind_the_last_bucket_comes_the_first(void **state)
+{
+    struct world *world = *state;
+    int form;
+
+    for (form = 0; form < 2; form++) {
+        struct gray_marks *marks = world->forms[form];
+        const struct gray_mark_table *table = &marks->table;
+        uint64_t in = value_of(table, GRAY_SLOT_IN), number, found, *slot;
+        uint32_t room = GRAY_MARKS_BUCKET / table->slot_size, taken = 0;
+        struct gray_mark_key key = { { 0, 0 } };
+        struct gray_mark_table empty;
+
+        /* An empty one of the same size and secret says where keys begin. */
+        tables_make(&world->tables, 3 + (uint32_t)form, table->slot_size, 1000,
+                    &empty);
+        for (number = 0; taken <= room; number++) {
+            key = key_number(table, number);
+            assert_int_equal(runtime_mark_probe(&empty, key, &slot), MARK_FREE);
+            if (bucket_of(&empty, slot) == table->buckets - 1) {
+                assert_int_equal(gray_mark_take(marks, key, in, &found), 0);
+                taken++;
+            }
+        }
+        gray_mark_table_close(&empty);
+        /* One more than the last bucket has room for. */
+        assert_int_equal(runtime_mark_probe(table, key, &slot), MARK_HERE);
+        assert_int_equal(bucket_of(table, slot), 0);
+        assert_int_equal(gray_mark_find(marks, key, &found), GRAY_FIND_FOUND);
+    }
+}
+
+/* At the limit a free slot is found, one further it is not: then nobody can
+ * know what stands where, so it is UNKNOWN. */
+static void a_probe_goes_so_far_and_no_further(void **state)
+{
+    struct world *world = *state;
+    struct gray_marks marks = { 0 };
+    struct gray_mark_key key;
+    uint64_t in, found, first, i, *slot, *words;
+
+    tables_make(&world->tables, 3, 16, 20000, &marks.table);
+    assert_true(marks.table.buckets > 2 * GRAY_MARKS_REACH);
+    words = (uint64_t *)(void *)marks.table.slots;
+    in = value_of(&marks.table, GRAY_SLOT_IN);
+    for (i = 0;; i++) {
+        key = key_number(&marks.table, i);
+        assert_int_equal(runtime_mark_probe(&marks.table, key, &slot),
+                         MARK_FREE);
+        first = bucket_of(&marks.table, slot);
+        if (first + GRAY_MARKS_REACH + 1 < marks.table.buckets) {
+            break;
+        }
+    }
+    for (i = 0; i < GRAY_MARKS_REACH * 8 - 2; i += 2) {
+        words[first * 8 + i] = 1; /* nobody's key */
+    }
+    assert_int_equal(gray_mark_find(&marks, key, &found), GRAY_FIND_ABSENT);
+    words[first * 8 + i] = 1;
+    assert_int_equal(gray_mark_find(&marks, key, &found), GRAY_FIND_UNKNOWN);
+    assert_int_equal(gray_mark_take(&marks, key, in, &found), -ENOSPC);
+    gray_mark_table_close(&marks.table);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, world_make, world_end)
 
 int main(void)
@@ -475,6 +548,8 @@ int main(void)
         CASE(only_what_is_absent_or_revoked_before_is_taken),
         CASE(a_reader_cannot_put_just_anything),
         CASE(a_half_claimed_wide_slot_is_whoevers_comes),
+        CASE(behind_the_last_bucket_comes_the_first),
+        CASE(a_probe_goes_so_far_and_no_further),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
