@@ -245,7 +245,7 @@ static int prepare_marks(struct job *job, struct gray_problem *ret_problem)
     const struct gray_release *releases;
     uint32_t i;
 
-    if (job->policy_generation == 0) {
+    if (job->policy_generation == 0 || job->what->journalled) {
         return 0;
     }
     policy = &job->set.policy->policy;

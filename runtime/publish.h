@@ -28,6 +28,10 @@ struct gray_publish {
     size_t list_count;
     gid_t group;              /* of `keys`; (gid_t)-1: of the folder */
     bool allow_any_filesystem; /* tests and bench only: not tmpfs */
+    /* A journal has the marks, and grayd makes their tables from it: none is
+     * made here.  An empty one would say of everybody who was ever admitted
+     * that nobody knows him; without one that is UNKNOWN. */
+    bool journalled;
     /* Refused ("overtaken") unless this policy generation is in force: what
      * was compared with is still what is replaced. */
     bool expect_generation;

@@ -216,6 +216,7 @@ static int publish(struct publisher *publisher,
         .list_count = compiled->list_count,
         .group = publisher->group,
         .allow_any_filesystem = publisher->allow_any_filesystem,
+        .journalled = true,
     };
 
     if (lists == NULL) {

@@ -365,6 +365,7 @@ int publisher_restore(const char *state, const char *runtime, gid_t group,
         .fd = -1, .problem = ret_problem,
     };
     struct gray_publish what = {.group = group,
+                                .journalled = true,
                                 .allow_any_filesystem = allow_any_filesystem};
     char path[4096];
     int error = folder_living(runtime, ret_problem);
