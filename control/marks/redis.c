@@ -4,8 +4,8 @@
  * Why: the marks thread may wait for Redis no longer than for a disk, so every
  * call has a short end, a lost connection is tried again at growing distances,
  * and meanwhile each new mark of a shared scope is void: its reader, which
- * waits as for strict, says no.  Whether Redis was emptied is asked with each
- * question: a key that nobody else writes stands there, or it was.
+ * waits as for strict, says no.  A Redis that was emptied is told from one that
+ * was not by a key of its own (REDIS_RUN), and looked at with each question.
  * Read next: redis.h, redis_push.c, settle.c.
  */
 #include <errno.h>
@@ -260,7 +260,7 @@ struct question {
     struct marks *marks;
     struct redis *redis;
     char key[KEY_MAX];
-    bool lost;
+    bool lost, emptied;
 };
 
 static bool is_asked(const struct batch *batch, size_t at)
@@ -270,7 +270,14 @@ static bool is_asked(const struct batch *batch, size_t at)
            batch->records[at].unit.length > 0;
 }
 
-/* A first admission puts if absent; what has an author is put. */
+/* Put if absent, unless it was emptied since we looked: then it may have
+ * forgotten what others were told, and must not be told anything new. */
+static const char first_script[] =
+    "if redis.call('GET',KEYS[2])~=ARGV[2] then "
+    "return redis.error_reply('EMPTIED') end "
+    "return redis.call('SET',KEYS[1],ARGV[1],'NX','GET')";
+
+/* A first admission; or what has an author, which is put. */
 static void send_one(struct question *question, size_t at)
 {
     const struct record *record = &question->marks->batch->records[at];
@@ -282,9 +289,14 @@ static void send_one(struct question *question, size_t at)
                               record->unit);
 
     redis_value(value, sizeof(value), record->head.value);
-    redisAppendCommand(question->redis->context,
-                       first ? "SET %b %s NX GET" : "SET %b %s", question->key,
-                       length, value);
+    if (first) {
+        redisAppendCommand(question->redis->context,
+                           "EVAL %s 2 %b " REDIS_RUN " %s %s", first_script,
+                           question->key, length, value, question->redis->run);
+    } else {
+        redisAppendCommand(question->redis->context, "SET %b %s",
+                           question->key, length, value);
+    }
 }
 
 /* The slot is void, and the entry leaves the batch. */
@@ -365,6 +377,9 @@ static struct answer hear_one(struct question *question, size_t at)
         question->lost = true;
         return answer;
     }
+    question->emptied = question->emptied ||
+                        (reply->type == REDIS_REPLY_ERROR &&
+                         strncmp(reply->str, "EMPTIED", 7) == 0);
     answer.good = reply->type == REDIS_REPLY_NIL ||
                   reply->type == REDIS_REPLY_STATUS ||
                   (reply->type == REDIS_REPLY_STRING &&
@@ -373,44 +388,23 @@ static struct answer hear_one(struct question *question, size_t at)
     return answer;
 }
 
-/* Was it emptied since we looked? */
-static bool hear_run(struct question *question)
-{
-    redisReply *reply = NULL;
-    bool same;
-
-    if (redisGetReply(question->redis->context, (void **)&reply) != REDIS_OK) {
-        question->lost = true;
-        return false;
-    }
-    same = reply->type == REDIS_REPLY_STRING &&
-           strcmp(reply->str, question->redis->run) == 0;
-    freeReplyObject(reply);
-    return same;
-}
-
 static void ask_all(struct question *question, struct answer *answers)
 {
     struct batch *batch = question->marks->batch;
-    bool same;
 
     for (size_t i = 0; i < batch->count; i++) {
         if (is_asked(batch, i)) {
             send_one(question, i);
         }
     }
-    redisAppendCommand(question->redis->context, "GET " REDIS_RUN);
     for (size_t i = 0; i < batch->count; i++) {
         answers[i] = is_asked(batch, i) ? hear_one(question, i)
                                         : (struct answer){0, false};
     }
-    same = !question->lost && hear_run(question);
     for (size_t i = 0; i < batch->count; i++) {
         uint64_t ours = batch->records[i].head.value;
 
-        if (!same) {
-            answers[i].good = false; /* it forgot what others were told */
-        } else if (answers[i].good &&
+        if (!question->lost && answers[i].good &&
                    gray_slot_state(answers[i].won) == GRAY_SLOT_REVOKED &&
                    gray_slot_attempt(answers[i].won) <
                        gray_slot_attempt(ours) &&
@@ -420,7 +414,7 @@ static void ask_all(struct question *question, struct answer *answers)
     }
     if (question->lost) {
         redis_lose(question->redis, "no answer");
-    } else if (!same) {
+    } else if (question->emptied) {
         question->redis->check_at = 0;
         atomic_store(&question->redis->state, SHARED_PUSHING);
     }

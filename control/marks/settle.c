@@ -19,7 +19,7 @@
 
 #include "control/marks/redis.h"
 
-#define VOIDED_MS 100 /* who takes a void slot again does so sooner */
+#define VOIDED_MS 1000 /* who takes a void slot again does so sooner */
 
 /* ---- the batch ------------------------------------------------------------- */
 
