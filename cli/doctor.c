@@ -162,10 +162,8 @@ static void check_policy(struct doctor *doctor)
     in_force_free(&in_force);
 }
 
-/* May this process read a file of these facts, by owner and groups? -1: it is
- * gone, or cannot be looked at. */
-static int process_reads(int pid, const struct stat *facts,
-                         unsigned *ret_uid, unsigned *ret_gid)
+int doctor_may(int pid, const struct stat *facts, unsigned bits,
+               unsigned *ret_uid, unsigned *ret_gid)
 {
     CLI_CLEANUP(file_closep) FILE *file = NULL;
     char path[64], line[4096], *at, *word;
@@ -187,10 +185,11 @@ static int process_reads(int pid, const struct stat *facts,
         in_group |= strtoul(word, NULL, 10) == facts->st_gid;
     }
     if (*ret_uid == 0 || *ret_uid == facts->st_uid) {
-        return *ret_uid == 0 || (facts->st_mode & 0400) != 0;
+        return *ret_uid == 0 || (facts->st_mode & (bits << 6)) != 0;
     }
-    return (in_group || *ret_gid == facts->st_gid) &&
-           (facts->st_mode & 0040) != 0;
+    return in_group || *ret_gid == facts->st_gid
+               ? (facts->st_mode & (bits << 3)) != 0
+               : (facts->st_mode & bits) != 0;
 }
 
 static void cannot_sign(struct doctor *doctor, const char *who, unsigned uid,
@@ -232,7 +231,7 @@ static void check_signing(struct doctor *doctor,
         if (!reader->alive || reader->kind != GRAY_READER_NGINX) {
             continue;
         }
-        reads = process_reads(reader->pid, &keys, &uid, &gid);
+        reads = doctor_may(reader->pid, &keys, DOCTOR_READ, &uid, &gid);
         if (reads == 0) {
             cannot_sign(doctor, reader->id, uid, gid);
             return;
@@ -350,6 +349,7 @@ int command_doctor(const struct arguments *arguments)
         check_keys(&doctor);
         check_policy(&doctor);
         check_readers(&doctor);
+        doctor_marks(&doctor);
     }
     doctor_grayd(&doctor);
     check_kernel(&doctor);

@@ -88,6 +88,28 @@ static void check_status(struct doctor *doctor, const json_t *status)
                "revision %lld is in force, %lld is the newest", force, made);
 }
 
+/* Who writes marks to disk: without him strict releases let nobody in. */
+static void check_writer(struct doctor *doctor, const json_t *status)
+{
+    const json_t *marks = json_object_get(status, "marks");
+    const char *writer = text_at(marks, "writer");
+    bool good = strcmp(writer, "ok") == 0;
+
+    if (marks == NULL) {
+        return; /* an older grayd */
+    }
+    doctor_add(doctor, "marks-writer", good ? DOCTOR_OK : DOCTOR_FAIL,
+               strcmp(writer, "full") == 0
+                   ? "Make room on the disk of the state folder; it goes on by "
+                     "itself."
+                   : "Look at the disk and at grayd's log, then restart grayd.",
+               good ? "marks become durable: the writer is %s%s%.100s"
+                    : "the writer of marks is %s%s%.100s: strict releases let "
+                      "nobody new in",
+               writer, *text_at(marks, "trouble") != '\0' ? ", " : "",
+               text_at(marks, "trouble"));
+}
+
 /* What grayd does has its moment: compared by the newest record. */
 static void check_clocks(struct doctor *doctor, struct remote *remote)
 {
@@ -132,6 +154,7 @@ void doctor_grayd(struct doctor *doctor)
         doctor_add(doctor, "grayd", DOCTOR_OK, "", "grayd %s answers at %.300s",
                    text_at(status, "version"), remote_place(remote));
         check_status(doctor, status);
+        check_writer(doctor, status);
         check_clocks(doctor, remote);
     } else {
         doctor_add(doctor, "grayd", DOCTOR_FAIL,

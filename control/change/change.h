@@ -40,6 +40,10 @@ void control_record_denied(struct grayd *grayd, const struct call *call,
 /* "Admission" of schemas.json: how far a word that admits nobody new has come;
  * NULL: it is open. New reference; any thread. */
 json_t *control_admission(struct grayd *grayd, const char *name);
+/* marks_status() of a release, at most so old (0: of now). New reference; NULL:
+ * it keeps none; any thread. */
+json_t *control_marks(struct grayd *grayd, const char *name, int64_t age_ms);
+#define CONTROL_COUNTS_MS 5000 /* how old counts of lists and figures may be */
 /* Whether marks of a release are still to be taken back; any thread. */
 bool control_revokes(struct grayd *grayd, const char *name);
 /* How many entities were outside, some time ago within the last hours; false:

@@ -76,7 +76,8 @@ struct control {
     uint64_t sequence;
     uint64_t signed_size; /* of the tree at the last checkpoint */
     int64_t next_checkpoint, next_retry, next_housekeeping, next_outside;
-    json_t *outside; /* {name: [[at, out], ...]}; under `lock` */
+    /* Under `lock`: {name: [[at, out], ...]}, {name: {at, counts}}. */
+    json_t *outside, *counts;
     int64_t next_due; /* of what is scheduled; 0: to be read */
     struct world world;
     struct gray_model *model; /* of `world`; NULL: no documents yet */

@@ -18,6 +18,11 @@
 #define OPEN_WAIT_MS 1000 /* of the control thread for the marks thread */
 #define COUNT_PAGE 1000u
 
+static const bool verb_widens[] = {
+#define RELEASE_VERB(NAME, word, right, reason, widens, summary) widens,
+#include "control/release/release.def"
+};
+
 static uint64_t scope_of(const char *name)
 {
     return gray_hash_scope(name, strlen(name));
@@ -420,16 +425,20 @@ void marking_ask(struct control *control, const char *name,
                  struct release_event *event)
 {
     struct marks *marks = control->grayd->marks;
-    bool harmful = event->verb == VERB_ABORT || event->verb == VERB_KILL ||
-                   event->verb == VERB_UNDO || event->verb == VERB_RETREAT;
+    bool harmful = facts->data_compat == GRAY_DATA_IRREVERSIBLE &&
+                   (event->verb == VERB_ABORT || event->verb == VERB_KILL ||
+                    event->verb == VERB_UNDO || event->verb == VERB_RETREAT);
     json_t *status;
 
     marking_collect(control);
     event->marks = event->in = 0;
     event->busy = settler_revokes(control->settler, name) ||
                   (marks != NULL && marks_busy(marks, scope_of(name)));
+    /* What stops does not count first: that takes as long as there are
+     * marks. */
     if (marks == NULL || facts->stickiness == GRAY_STICKY_NONE ||
-        now->started == 0) {
+        now->started == 0 ||
+        !(harmful || event->verb == VERB_RETREAT || verb_widens[event->verb])) {
         return;
     }
     status = status_of(control, name);
@@ -437,7 +446,7 @@ void marking_ask(struct control *control, const char *name,
         (uint64_t)json_integer_value(json_object_get(status, "in"));
     event->revoked =
         (uint64_t)json_integer_value(json_object_get(status, "revoked"));
-    if (harmful && facts->data_compat == GRAY_DATA_IRREVERSIBLE) {
+    if (harmful) {
         event->marks = status == NULL ? RELEASE_UNSAID
                                       : count_broken(control, name, body,
                                                      event, event->in);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * outside.c - how the number of entities outside falls, for a forecast.
+ * outside.c - counts of marks: for whoever looks often, and for a forecast.
  *
- * Why: a release at 100 % whose entities of before are still open keeps the old
- * version at work, and people ask until when.  Nothing says it but the rate at
- * which they end: so their number is looked at now and then, and kept for some
- * hours, in memory alone.
+ * Why: to count marks is to look at each of them, so what many look at (lists,
+ * figures) is some seconds old.  A release at 100 % whose entities of before
+ * are still open keeps the old version at work, and people ask until when.
+ * Nothing says it but the rate at which they end: so their number is looked at
+ * now and then, and kept for some hours, in memory alone.
  * Read next: control/read/release_marks.c (who forecasts).
  */
 #include <stdlib.h>
@@ -48,7 +49,6 @@ void outside_tick(struct control *control, int64_t now)
         !is_due(now, control->next_outside, CONTROL_OUTSIDE_MS)) {
         return;
     }
-    control->next_outside = now + CONTROL_OUTSIDE_MS;
     json_object_foreach(control->world.releases, name, entry) {
         struct gray_problem problem = { 0 };
         json_t *status;
@@ -66,6 +66,53 @@ void outside_tick(struct control *control, int64_t now)
         pthread_mutex_unlock(&control->lock);
         json_decref(status);
     }
+    /* A thousandth of the time, however many there are. */
+    control->next_outside = now + CONTROL_OUTSIDE_MS +
+                            1000 * (grayd_now() - now);
+}
+
+/* ---- counts, and how old they may be ------------------------------------------ */
+
+static json_t *counted_before(struct control *control, const char *name,
+                              int64_t least)
+{
+    json_t *kept, *counts = NULL;
+
+    pthread_mutex_lock(&control->lock);
+    kept = json_object_get(control->counts, name);
+    if (json_integer_value(json_object_get(kept, "at")) >= least) {
+        counts = json_deep_copy(json_object_get(kept, "counts"));
+    }
+    pthread_mutex_unlock(&control->lock);
+    return counts;
+}
+
+json_t *control_marks(struct grayd *grayd, const char *name, int64_t age_ms)
+{
+    struct control *control = grayd->control;
+    int64_t now = grayd_now();
+    struct gray_problem problem = { 0 };
+    json_t *counts;
+
+    if (grayd->marks == NULL || control == NULL) {
+        return NULL;
+    }
+    counts = age_ms > 0 ? counted_before(control, name, now - age_ms) : NULL;
+    if (counts != NULL) {
+        return counts;
+    }
+    counts = marks_status(grayd->marks, gray_hash_scope(name, strlen(name)),
+                          &problem);
+    if (counts != NULL) {
+        json_t *copy = json_deep_copy(counts);
+
+        pthread_mutex_lock(&control->lock);
+        json_object_set_new(control->counts, name,
+                            json_pack("{s:I,s:o}", "at", (json_int_t)now,
+                                      "counts", copy));
+        pthread_mutex_unlock(&control->lock);
+    }
+    return counts;
 }
 
 bool control_out_before(struct grayd *grayd, const char *name, int64_t *ret_at,

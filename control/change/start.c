@@ -282,6 +282,7 @@ static void control_free(struct control *control)
     free(control->revoked);
     free(control->scopes);
     json_decref(control->outside);
+    json_decref(control->counts);
     audit_signer_close(control->signer);
     publisher_close(control->publisher);
     store_reader_close(control->reader);
@@ -313,6 +314,7 @@ int control_start(struct grayd *grayd, struct gray_problem *ret_problem)
     pthread_cond_init(&control->wake, &clock);
     pthread_condattr_destroy(&clock);
     control->outside = json_object();
+    control->counts = json_object();
     control->denied = calloc(CONTROL_DENIED_MAX, sizeof(*control->denied));
     error = control->denied == NULL ? -ENOMEM
                                     : open_all(control, ret_problem);

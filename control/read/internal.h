@@ -78,14 +78,11 @@ void read_actors(struct hand *hand, json_t *rows);
 
 /* ---- what its units were told (release_marks.c) ------------------------------ */
 
-/* Adds marks, admission and rehearsal to a view of a release as it stands now.
- */
+/* Adds marks, admission and rehearsal to a view of a release as it stands now;
+ * counts at most so old. */
 void read_release_marks(struct hand *hand, json_t *view,
                         const struct release_status *status,
-                        const struct release_facts *facts);
-
-/* Adds "marks" of the writer as a whole to a status. */
-void read_marks_writer(struct grayd *grayd, json_t *body);
+                        const struct release_facts *facts, int64_t age_ms);
 
 /* ---- a release as it stood (releases.c) ------------------------------------ */
 

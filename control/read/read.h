@@ -21,4 +21,10 @@ bool read_page(const struct call *call, const char **ret_after,
 /* A failed read of the store as 503. */
 void read_failed(struct reply *reply, const struct gray_problem *problem);
 
+/* Adds "marks" of the writer as a whole to a status. */
+void read_marks_writer(struct grayd *grayd, json_t *body);
+/* {release: marks_status()} of every release that keeps marks, some seconds
+ * old. New reference. */
+json_t *read_marks_of_all(struct hand *hand);
+
 #endif

@@ -106,21 +106,19 @@ static void add_rehearsal(struct hand *hand, json_t *view, const char *name)
 
 void read_release_marks(struct hand *hand, json_t *view,
                         const struct release_status *status,
-                        const struct release_facts *facts)
+                        const struct release_facts *facts, int64_t age_ms)
 {
     const char *name = json_string_value(json_object_get(view, "name"));
     bool entity = facts->stickiness == GRAY_STICKY_ENTITY;
     struct grayd *grayd = hand->grayd;
-    struct gray_problem problem = { 0 };
     json_t *admission = control_admission(grayd, name), *marks = NULL;
 
     if (admission != NULL) {
         json_object_set_new(view, "admission", admission);
     }
     add_rehearsal(hand, view, name);
-    if (grayd->marks != NULL && facts->stickiness != GRAY_STICKY_NONE) {
-        marks = marks_status(grayd->marks, gray_hash_scope(name, strlen(name)),
-                             &problem);
+    if (facts->stickiness != GRAY_STICKY_NONE) {
+        marks = control_marks(grayd, name, age_ms);
     }
     if (marks == NULL) {
         return;
@@ -151,4 +149,31 @@ void read_marks_writer(struct grayd *grayd, json_t *body)
     if (writer != NULL) {
         json_object_set_new(body, "marks", writer);
     }
+}
+
+static int add_name(void *context, const struct store_item *item)
+{
+    return json_object_set_new(context, item->name, json_null());
+}
+
+json_t *read_marks_of_all(struct hand *hand)
+{
+    json_t *names = json_object(), *found = json_object(), *null;
+    struct gray_problem problem = { 0 };
+    const char *name;
+
+    /* A reader answers one question at a time: first the names. */
+    if (store_read_items(hand->reader, STORE_RELEASE, 0, NULL, SIZE_MAX,
+                         add_name, names, &problem) == 0) {
+        json_object_foreach(names, name, null) {
+            json_t *marks =
+                control_marks(hand->grayd, name, CONTROL_COUNTS_MS);
+
+            if (marks != NULL) {
+                json_object_set_new(found, name, marks);
+            }
+        }
+    }
+    json_decref(names);
+    return found;
 }

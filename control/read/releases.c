@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "control/change/change.h"
 #include "control/read/internal.h"
 
 /* ---- states first ---------------------------------------------------------- */
@@ -42,10 +43,11 @@ static int keep_document(void *context, const struct store_item *item)
     return 1;
 }
 
-/* "Release" of a row, with its document as of a revision. NULL after having
+/* "Release" of a row, with its document as of a revision, and with counts of
+ * marks at most so old (-1: none). NULL after having
  * filled the reply. */
 static json_t *view_of(struct hand *hand, const json_t *row, uint64_t revision,
-                       bool marks, struct reply *reply)
+                       int64_t marks_age, struct reply *reply)
 {
     const char *name = json_string_value(json_object_get(row, "name"));
     struct document document = { NULL, 0 };
@@ -71,8 +73,8 @@ static json_t *view_of(struct hand *hand, const json_t *row, uint64_t revision,
                             json_object_get(row, "revision")));
     if (view == NULL) {
         read_no_memory(reply);
-    } else if (marks && release_facts_read(document.tree, &facts) == 0) {
-        read_release_marks(hand, view, &status, &facts);
+    } else if (marks_age >= 0 && release_facts_read(document.tree, &facts) == 0) {
+        read_release_marks(hand, view, &status, &facts, marks_age);
     }
     json_decref(document.tree);
     return view;
@@ -90,8 +92,8 @@ static bool make_views(struct hand *hand, json_t *rows, uint64_t revision,
         uint64_t own = (uint64_t)json_integer_value(
             json_object_get(row, "revision"));
         json_t *view =
-            view_of(hand, row, revision != 0 ? revision : own, revision != 0,
-                    reply);
+            view_of(hand, row, revision != 0 ? revision : own,
+                    revision != 0 ? CONTROL_COUNTS_MS : -1, reply);
 
         if (view == NULL || json_array_set_new(rows, i, view) != 0) {
             return false;
@@ -174,7 +176,7 @@ void route_handle_RELEASE(struct hand *hand, const struct call *call,
     } else if (row == NULL) {
         read_no_memory(reply);
     } else {
-        view = view_of(hand, row, head.revision, true, reply);
+        view = view_of(hand, row, head.revision, 0, reply);
         if (view != NULL) {
             reply_json(reply, 200, view);
             reply->etag = etag_of(view);

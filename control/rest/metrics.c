@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "control/read/read.h"
 #include "control/rest/internal.h"
 #include "runtime/counters.h"
 #include "runtime/internal.h"
@@ -212,6 +213,94 @@ static void add_state(struct text *text, struct rest *rest)
                      planner, control);
 }
 
+/* ---- marks --------------------------------------------------------------------- */
+
+static uint64_t number_of(const json_t *object, const char *key)
+{
+    json_int_t number = json_integer_value(json_object_get(object, key));
+
+    return number > 0 ? (uint64_t)number : 0;
+}
+
+static void add_writer(struct text *text, struct grayd *grayd)
+{
+    json_t *body = json_object();
+    const json_t *writer, *journal;
+    const char *word;
+
+    read_marks_writer(grayd, body);
+    writer = json_object_get(body, "marks");
+    journal = json_object_get(writer, "journal");
+    word = json_string_value(json_object_get(writer, "writer"));
+    one(text, "grayd_marks_writer_ok", "gauge",
+        "1: marks become durable; 0: strict releases let nobody new in",
+        word != NULL && strcmp(word, "ok") == 0);
+    one(text, "grayd_marks_journal_sequence", "gauge",
+        "newest record of the journal of marks",
+        number_of(journal, "sequence"));
+    one(text, "grayd_marks_journal_bytes", "gauge", "size of the journal",
+        number_of(journal, "bytes"));
+    one(text, "grayd_marks_lag_bytes", "gauge",
+        "of rings that are not in the journal yet", number_of(journal, "lag"));
+    head(text, "grayd_marks_lag_seconds", "gauge",
+         "age of the oldest record that is not in the journal yet");
+    runtime_text_add(text, "grayd_marks_lag_seconds %llu.%03llu\n",
+                     (unsigned long long)number_of(journal, "lagMs") / 1000,
+                     (unsigned long long)number_of(journal, "lagMs") % 1000);
+    one(text, "grayd_marks_lost_records_total", "counter",
+        "admissions that found no room in their ring",
+        number_of(writer, "lostRecords"));
+    one(text, "grayd_marks_bad_records_total", "counter",
+        "records of rings that were not believed",
+        number_of(writer, "badRecords"));
+    one(text, "grayd_marks_revoke_queue", "gauge",
+        "marks that are looked at still, to be taken back",
+        number_of(writer, "queued"));
+    json_decref(body);
+}
+
+/* By name of release and state: both are in force, neither a request's. */
+static void add_releases(struct text *text, const json_t *releases)
+{
+    static const char *const states[] = {"in",   "out",     "revoked",
+                                         "hold", "pending", "notDurable",
+                                         "late", "void"};
+    const json_t *marks;
+    const char *name;
+
+    head(text, "grayd_marks", "gauge", "marks of a release, by state");
+    json_object_foreach((json_t *)(uintptr_t)releases, name, marks) {
+        for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+            runtime_text_add(
+                text, "grayd_marks{release=\"%s\",state=\"%s\"} %llu\n", name,
+                states[i],
+                (unsigned long long)number_of(marks, states[i]));
+        }
+    }
+    head(text, "grayd_marks_table_bytes", "gauge", "size of a mark table");
+    json_object_foreach((json_t *)(uintptr_t)releases, name, marks) {
+        runtime_text_add(text, "grayd_marks_table_bytes{release=\"%s\"} %llu\n",
+                         name,
+                         (unsigned long long)number_of(
+                             json_object_get(marks, "table"), "bytes"));
+    }
+    head(text, "grayd_marks_closed", "gauge",
+         "1: nobody new is let in, and what was told until then is on disk");
+    json_object_foreach((json_t *)(uintptr_t)releases, name, marks) {
+        runtime_text_add(text, "grayd_marks_closed{release=\"%s\"} %d\n", name,
+                         json_is_true(json_object_get(marks, "closed")));
+    }
+}
+
+static void add_marks(struct text *text, struct hand *hand)
+{
+    json_t *releases = read_marks_of_all(hand);
+
+    add_writer(text, hand->grayd);
+    add_releases(text, releases);
+    json_decref(releases);
+}
+
 /* What Prometheus' own client libraries say of a process. */
 static void add_process(struct text *text, const struct grayd *grayd)
 {
@@ -277,6 +366,7 @@ void route_handle_METRICS(struct hand *hand, const struct call *call,
     add_requests(&text, rest->metrics);
     add_durations(&text, rest->metrics);
     add_denied(&text, rest->metrics);
+    add_marks(&text, hand);
     add_process(&text, hand->grayd);
     host = gray_status_prometheus(hand->grayd->options.runtime, &length);
     if (host != NULL) {

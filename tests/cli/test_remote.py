@@ -227,6 +227,11 @@ class Everything(Case):
         verb("finish", state="Completed")
         self.gray("start", "cart-2", code=REFUSED)
 
+    def checks(self):
+        found = self.facts("doctor", "--runtime", self.runtime, "--state",
+                           self.state, "--nginx", "/bin/false", code=REFUSED)
+        return {c["check"]: c["level"] for c in found["checks"]}
+
     def settled(self):
         """Until no mark of cart-2 is being taken back."""
         self.wait_until("all are taken back", lambda: self.facts(
@@ -291,8 +296,9 @@ class Everything(Case):
         self.said.add("doctor")
         levels = {c["check"]: c["level"] for c in checks["checks"]}
         self.assertEqual([levels[c] for c in (
-            "grayd", "grayd-revision", "grayd-clock", "grayd-state")],
-            ["ok"] * 4)
+            "grayd", "grayd-revision", "grayd-clock", "grayd-state",
+            "marks", "marks-beat", "marks-lease", "marks-writer")],
+            ["ok"] * 8)
         os.chmod(self.state, 0o755)
         checks = self.facts("doctor", "--runtime", self.runtime, "--state",
                             self.state, "--nginx", "/bin/false", code=REFUSED)
@@ -359,6 +365,14 @@ class Everything(Case):
                   code=REFUSED)
         self.gray("audit", "prove", "99999", code=NOT_FOUND)
         self.end(signal.SIGKILL)
+        # Its silence is seen from outside, and so is a table that is none.
+        self.wait_until("the writer is missed", lambda: "fail" == self.checks(
+            )["marks-beat"])
+        tables = self.runtime + "/marks"
+        with open(os.path.join(tables, next(
+                n for n in os.listdir(tables) if "." in n)), "r+b") as f:
+            f.truncate(100)
+        self.assertEqual(self.checks()["marks"], "fail")
         report, text = self.both("audit", "verify", "--state", self.state)
         self.assertTrue(report["good"])
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/read/read.h"
 #include "tests/control/rest/served.h"
 
 static json_t *smallest(const json_t *schema)
@@ -197,6 +198,23 @@ static void handle(struct hand *hand, const struct call *call,
         json_object_set_new(body, "kind", json_string(call->kind));
         json_object_set_new(body, "name", json_string(call->name));
     }
+}
+
+/* Marks as a writer that has no room says them. */
+void read_marks_writer(struct grayd *grayd, json_t *body)
+{
+    (void)grayd;
+    json_object_set_new(body, "marks",
+                        json_pack("{s:s,s:i,s:{s:i,s:i,s:i}}", "writer", "full",
+                                  "queued", 3, "journal", "sequence", 17,
+                                  "lag", 128, "lagMs", 1500));
+}
+
+json_t *read_marks_of_all(struct hand *hand)
+{
+    (void)hand;
+    return json_pack("{s:{s:i,s:i,s:b,s:{s:i}}}", "cart-2", "in", 5, "out", 2,
+                     "closed", 1, "table", "bytes", 4096);
 }
 
 #define HANDLER(NAME)                                               \

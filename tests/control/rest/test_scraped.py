@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import unittest
+import urllib.parse
 import urllib.request
 
 from harness import LIMIT_S, Served
@@ -75,6 +76,15 @@ class Scraped(unittest.TestCase):
                 self.fail(f"never scraped: {data}\n{f.read()}")
         labels = data["result"][0]["metric"]
         self.assertEqual((labels["code"], labels["method"]), ("200", "GET"))
+        # What a person is woken by: a writer that has no room, and its lag.
+        for name, value in (("grayd_marks_writer_ok", "0"),
+                            ("grayd_marks_lag_seconds", "1.5"),
+                            ("grayd_marks_revoke_queue", "3"),
+                            ('grayd_marks{release="cart-2",state="in"}', "5"),
+                            ("grayd_marks_closed", "1")):
+            found = self.ask(port, "/api/v1/query?query=" +
+                             urllib.parse.quote(name))["result"]
+            self.assertEqual([row["value"][1] for row in found], [value], name)
         target = self.ask(port, "/api/v1/targets")["activeTargets"][0]
         self.assertEqual((target["health"], target["lastError"]), ("up", ""))
 
