@@ -150,21 +150,25 @@ static bool was_done(const json_t *rows, const struct arguments *arguments)
     return false;
 }
 
-/* A freeze that promises nothing is not whole. */
-static bool is_open_still(const json_t *rows)
+/* A freeze is whole when nobody new is let in, whether by an acknowledgement
+ * or because a lease is over; one that promises nothing is not. */
+static int freeze_status(const json_t *rows, int status)
 {
+    size_t i, frozen = 0, closed = 0;
     const json_t *row;
-    size_t i;
 
     json_array_foreach(rows, i, row) {
         const json_t *admission = json_object_get(row, "admission");
 
-        if (admission != NULL &&
-            !json_is_true(json_object_get(admission, "closed"))) {
-            return true;
-        }
+        frozen += admission != NULL;
+        closed += json_is_true(json_object_get(admission, "closed"));
     }
-    return false;
+    if (frozen == 0 || (status != 0 && status != CLI_EXIT_INCOMPLETE)) {
+        return status;
+    }
+    return closed < frozen                      ? CLI_EXIT_INCOMPLETE
+           : frozen == json_array_size(rows) ? CLI_EXIT_OK
+                                                : status;
 }
 
 /* Rows is an array of Moved; `answer` what is printed as JSON. */
@@ -196,7 +200,7 @@ static int finish(struct remote *remote, const struct arguments *arguments,
     }
     status = status == 0 && readers != NULL ? readers_say(readers, json)
                                             : status;
-    return status == 0 && is_open_still(rows) ? CLI_EXIT_INCOMPLETE : status;
+    return freeze_status(rows, status);
 }
 
 /* ---- one release ------------------------------------------------------------------- */

@@ -72,11 +72,19 @@ static void marks_failed(struct reply *reply,
 
 /* ---- one, and a page -------------------------------------------------------- */
 
-/* Moments as the API writes them. */
+/* Moments as the API writes them, and nothing for what there is none of. */
 static void mend_row(json_t *row)
 {
     const json_t *at = json_object_get(row, "at");
 
+    if (json_integer_value(json_object_get(row, "stage")) ==
+        GRAY_STAGE_NONE) {
+        json_object_set_new(row, "stage", json_null());
+    }
+    if (json_is_integer(json_object_get(row, "entrance")) &&
+        json_integer_value(json_object_get(row, "entrance")) == 0) {
+        json_object_set_new(row, "entrance", json_null());
+    }
     if (json_is_integer(at)) {
         json_object_set_new(row, "at",
                             read_moment((int64_t)json_integer_value(at)));

@@ -266,7 +266,7 @@ OFFENCES = (
     (options, "docs/grayd.md", "| `--other` | t |"),
     (options, "docs/man/grayd.8", ".B \\-\\-more"),
     (verbs, "README.md", "`gray publsh -f x`"),
-    (verbs, "docs/guide/en/a.md", "```console\n$ gray retreat a\n```"),
+    (verbs, "docs/guide/en/a.md", "```console\n$ gray surrender a\n```"),
     (verbs, "docs/guide/en/a.md", "```sh\ntrue && gray goo\n```"),
 )
 
