@@ -177,6 +177,14 @@ class Publish(Case):
         self.assertEqual(self.publish(more=["--dry-run"])["revision"], 2)
         self.assertEqual(self.control(), before)
 
+    def test_strict_marks_without_a_writer_are_said(self):
+        self.write(SERVICE + release(more="durability: strict"))
+        done = self.run_gray("publish", "-f", self.docs)
+        self.assertIn("only grayd makes marks durable", done.stderr)
+        self.write(SERVICE + release())
+        done = self.run_gray("publish", "-f", self.docs)
+        self.assertNotIn("only grayd", done.stderr)
+
     def test_words_survive(self):
         self.write(SERVICE + release() + release("zero", 1, more="priority: 1"))
         self.publish()

@@ -208,6 +208,80 @@ static void marks_show_when_there_are_any(void **state)
     one_mark = (struct gray_mark){ .state = GRAY_MARK_ABSENT };
 }
 
+/* Of the unit; the earlier name, which begins with d, was let in. */
+static struct gray_mark alias_fn(void *context,
+                                 const struct gray_mark_query *query)
+{
+    (void)context;
+    if (query->step != GRAY_STEP_MARK) {
+        return (struct gray_mark){ 0 };
+    }
+    return query->alias ? (struct gray_mark){ .state = GRAY_MARK_IN }
+                        : one_mark;
+}
+
+static void every_state_of_a_mark_has_its_word(void **state)
+{
+    static const struct {
+        uint8_t state;
+        const char *word, *verdict;
+    } rows[] = {
+        { GRAY_MARK_OUT, "out", "\"record\":\"\",\"hold\":false" },
+        { GRAY_MARK_REVOKED, "revoked", "\"reason\":\"revoked\"" },
+        { GRAY_MARK_UNKNOWN, "unknown", "\"hold\":true" },
+        { GRAY_MARK_HOLD, "hold", "\"reason\":\"mark-hold\"" },
+        { GRAY_MARK_PENDING, "pending", "\"pending\":true" },
+        { GRAY_MARK_CLOSED, "closed", "\"reason\":\"marks-closed\"" },
+    };
+    static char with[1 << 14], part[128];
+    (void)state;
+    begin();
+    p.releases[0].stickiness = GRAY_STICKY_ENTITY;
+    p.releases[0].on_unknown = GRAY_UNKNOWN_REFUSE;
+    open_policy();
+    feed("cookie", "uid=alice");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        one_mark = (struct gray_mark){ .state = rows[i].state, .attempt = 1 };
+        gray_explain(&view, 0, &in, mark_fn, NULL, with, sizeof(with));
+        snprintf(part, sizeof(part),
+                 "\"step\":\"mark\",\"rule\":\"\",\"condition\":\"\","
+                 "\"source\":\"\",\"name\":\"\",\"operand\":\"%s\"",
+                 rows[i].word);
+        assert_non_null(strstr(with, part));
+        assert_non_null(strstr(with, rows[i].verdict));
+    }
+    one_mark = (struct gray_mark){ .state = GRAY_MARK_ABSENT };
+}
+
+static void stages_and_earlier_names_show(void **state)
+{
+    static char with[1 << 14];
+    uint32_t rule;
+    (void)state;
+    begin();
+    p.releases[0].alias_slot = policy_slot(&p, GRAY_SOURCE_COOKIE, "did");
+    policy_stage(&p, "create", true);
+    p.stages[0].share = 5000;
+    rule = policy_rule_of(&p, "create", GRAY_CONDITION_PRESENT,
+                          policy_slot(&p, GRAY_SOURCE_HEADER, "x-new"), 0);
+    p.rules[rule].action = 0;
+    p.releases[0].stage_rules = policy_ruleset(&p, 1);
+    open_policy();
+    feed("cookie", "uid=alice; did=d7");
+    feed("x-new", "1");
+    gray_explain(&view, 0, &in, alias_fn, NULL, with, sizeof(with));
+    assert_non_null(strstr(with, "\"reason\":\"alias\""));
+    assert_non_null(strstr(with, "\"share\":5000,\"unit\":\"alice\",\"word\":"
+                                 "\"open\",\"stage\":\"create\",\"record\":"
+                                 "\"in\""));
+    assert_non_null(strstr(with, "\"step\":\"stage\",\"rule\":\"create\","
+                                 "\"condition\":\"present\""));
+    assert_non_null(strstr(with, "\"step\":\"alias\",\"rule\":\"\","
+                                 "\"condition\":\"\",\"source\":\"\","
+                                 "\"name\":\"\",\"operand\":\"in\","
+                                 "\"value\":\"d7\",\"result\":true"));
+}
+
 static void any_bytes_make_right_json(void **state)
 {
     static const struct {
@@ -401,6 +475,8 @@ int main(void)
         cmocka_unit_test(the_line_of_a_refused_unit),
         cmocka_unit_test(one_line_for_each_release),
         cmocka_unit_test(marks_show_when_there_are_any),
+        cmocka_unit_test(every_state_of_a_mark_has_its_word),
+        cmocka_unit_test(stages_and_earlier_names_show),
         cmocka_unit_test(any_bytes_make_right_json),
         cmocka_unit_test(values_are_cut_to_64_bytes),
         cmocka_unit_test(a_buffer_too_small_is_cut),
