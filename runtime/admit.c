@@ -392,7 +392,7 @@ static bool make(struct gray_marked *marked, struct job *job,
         m.unit.length == 0) {
         return false; /* the engine was told UNKNOWN */
     }
-    m.strict = m.release->durability == GRAY_DURABLE_STRICT;
+    m.strict = runtime_release_strict(m.release);
     m.key = gray_mark_key(m.marks->table.file, record->space, m.unit);
     m.scope =
         runtime_marked_keep(marked, m.release->scope, record->release, m.key);

@@ -279,6 +279,13 @@ struct gray_marked_scope *runtime_marked_find(struct gray_marked *marked,
 struct gray_marked_scope *runtime_marked_keep(struct gray_marked *marked,
                                               uint64_t scope, uint32_t release,
                                               struct gray_mark_key key);
+/* Does a new mark of this release wait for its writer: strict, or shared with
+ * other hosts, who may have been first? */
+static inline bool runtime_release_strict(const struct gray_release *release)
+{
+    return release->durability == GRAY_DURABLE_STRICT ||
+           (release->mark_flags & GRAY_MARKS_SHARED) != 0;
+}
 /* Is a mark of this value to be waited for: PENDING, or IN that is not durable
  * while the word of a scope with a lease (and somebody who renews it), or of a
  * strict one, is not open? */

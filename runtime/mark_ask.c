@@ -81,7 +81,7 @@ static bool is_kept(const struct gray_runtime *runtime)
 static bool is_careful(const struct gray_marked *marked,
                        const struct gray_release *release)
 {
-    return release->durability == GRAY_DURABLE_STRICT ||
+    return runtime_release_strict(release) ||
            ((release->mark_flags & GRAY_MARKS_LEASE) != 0 &&
             is_kept(marked->runtime));
 }
@@ -105,7 +105,7 @@ enum gray_reason runtime_marked_closed(const struct gray_marked *marked,
                                        const struct gray_marks *marks, bool in,
                                        int64_t now_ns)
 {
-    bool strict = release->durability == GRAY_DURABLE_STRICT, alive = false;
+    bool strict = runtime_release_strict(release), alive = false;
     enum gray_writer_state writer =
         gray_writer_now(marked->runtime, now_ns, &alive);
     int64_t lease = __atomic_load_n(&marked->runtime->control->lease_deadline,

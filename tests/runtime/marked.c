@@ -44,13 +44,14 @@ static void publish(struct marked_world *world, const struct marked_kind *kind)
         "---\nkind: Release\nname: order-2\nunit: {cookie: uid}\n"
         "stickiness: %s\ndataCompat: stateless\ndurability: %s\n"
         "strictTimeout: %ums\nadmissionLease: %s\nonUnknown: %s\n"
-        "stages: %s\nservices: [{service: order, version: v2}]\n"
+        "stages: %s\n%sservices: [{service: order, version: v2}]\n"
         "admission: {share: %s%s}\n",
         kind->stickiness != NULL ? kind->stickiness : "monotonic",
         kind->strict ? "strict" : "async",
         kind->patience != 0 ? kind->patience : 50,
         kind->lease ? "10s" : "0s", kind->refuse ? "refuse" : "baseline",
         kind->stages != NULL ? kind->stages : "[]",
+        kind->shared ? "sharedMarks: redis\n" : "",
         kind->share != NULL ? kind->share : "100", deny);
     assert_true(length > 0 && (size_t)length < sizeof(text) - 256);
     if (kind->second) {

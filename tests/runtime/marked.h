@@ -23,6 +23,7 @@ struct marked_kind {
     uint32_t patience;      /* strictTimeout, ms; 0: 50 */
     const char *stages;     /* as a document has them; NULL: none */
     bool refuse;            /* onUnknown */
+    bool shared;            /* sharedMarks: redis */
     bool second;            /* one more release, pay-2 of the same service */
 };
 struct marked_world {

@@ -108,6 +108,28 @@ static void without_a_writer_strict_admits_nobody(void **state)
     marked_end(&world);
 }
 
+/* Another host may have been first: only the writer knows. */
+static void what_hosts_share_waits_and_closes_like_strict(void **state)
+{
+    static const struct marked_kind shared = { .shared = true };
+    struct marked_request request;
+    struct marked_world world;
+
+    (void)state;
+    world_begin(&world, &shared);
+    request_begin(&request, world.runtime, "old");
+    assert_int_equal(request_decide(&request), GRAY_MARKED_WAIT);
+    assert_int_equal(gray_slot_state(slot_of(&world, "old")),
+                     GRAY_SLOT_PENDING);
+    writer_round(&world, world.runtime);
+    assert_int_equal(request_decide(&request), GRAY_MARKED_DECIDED);
+    assert_true(request_in(&request));
+    kill_writer();
+    must_be("new", false, GRAY_REASON_MARKS_CLOSED);
+    must_be("old", true, GRAY_REASON_MARK);
+    marked_end(&world);
+}
+
 static void without_a_writer_async_goes_on_and_keeps_its_records(void **state)
 {
     struct marked_world world;
@@ -335,6 +357,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_a_writer_strict_admits_nobody),
+        cmocka_unit_test(what_hosts_share_waits_and_closes_like_strict),
         cmocka_unit_test(without_a_writer_async_goes_on_and_keeps_its_records),
         cmocka_unit_test(a_folder_without_grayd_has_marks_and_no_records),
         cmocka_unit_test(
