@@ -57,6 +57,37 @@ static bool acknowledged(const struct settler *settler,
     return true;
 }
 
+/* How far a release is closed. */
+static void add_admission(struct settler *settler, json_t *moved,
+                          const char *name)
+{
+    json_t *admission = settle_admission(settler, name);
+
+    if (admission != NULL && json_object_set_new(moved, "admission",
+                                                 admission) != 0) {
+        return; /* no body, or no memory: it is left out */
+    }
+}
+
+/* Of a stop of all, as far as it has come: nobody waits for the slowest. */
+static void add_admissions(struct settler *settler, json_t *rows)
+{
+    json_t *row;
+    size_t i;
+
+    json_array_foreach(rows, i, row) {
+        const json_t *release = json_object_get(row, "release");
+        const char *word =
+            json_string_value(json_object_get(release, "word"));
+
+        if (word != NULL && strcmp(word, "no-admit") == 0) {
+            add_admission(settler, row,
+                          json_string_value(json_object_get(release,
+                                                            "name")));
+        }
+    }
+}
+
 /* Answers those that are settled; the lock is held outside of calls. */
 static void look(struct settler *settler)
 {
@@ -76,14 +107,11 @@ static void look(struct settler *settler)
             at = &waiting->next;
             continue;
         }
-        if (waiting->closed[0] != '\0' && waiting->reply.body != NULL) {
-            json_t *admission = settle_admission(settler, waiting->closed);
-
-            if (admission != NULL) {
-                json_object_set_new(waiting->reply.body, "admission",
-                                    admission);
-            }
+        if (waiting->closed[0] != '\0') {
+            add_admission(settler, waiting->reply.body, waiting->closed);
         }
+        add_admissions(settler,
+                       json_object_get(waiting->reply.body, "moved"));
         failpoint("settled");
         *at = waiting->next; /* others are only ever added at the end */
         pthread_mutex_unlock(&settler->lock);

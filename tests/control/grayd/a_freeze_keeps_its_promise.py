@@ -132,6 +132,14 @@ def stop_of_what_cannot_go_back_waits_too(grayd, told):
     assert said.body["admission"]["closed"]
     assert said.body["admission"]["waitedMs"] >= 3000
     assert grayd.verb("order", "thaw").status == 200
+    # All at once: nobody waits for the slowest, and each row says how far.
+    said = grayd.ask("POST", "/v1/stop", {})
+    rows = {r["release"]["name"]: r for r in said.body["moved"]}
+    assert rows["order"]["release"]["state"] == "Frozen"
+    assert rows["order"]["admission"]["sentence"], rows["order"]
+    assert "admission" not in rows["leased"]  # aborted: a word is enough
+    for name in ("leased", "bare", "other"):
+        assert grayd.verb(name, "retry").status == 200, name
 
 
 def a_kill_forgets_nothing(grayd, told):

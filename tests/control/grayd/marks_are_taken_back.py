@@ -74,7 +74,12 @@ def retreat_to_a_share(grayd, told):
     said(grayd.verb("user-2", "start"))
     in_force(grayd, told)
     ten = told.news(UNITS)
+    assert marks_of(grayd, "user-2")["stillToEnter"] is None
     said(grayd.verb("user-2", "promote"))
+    # Five times the share: about four times as many are still to come.
+    marks = marks_of(grayd, "user-2")
+    assert marks["stillToEnter"] == 4 * len(ten), marks
+    assert f"about {10 * len(ten)} in all" in marks["estimate"], marks
     in_force(grayd, told)
     fifty = told.news(UNITS)
     assert ten < fifty and 150 < len(fifty) < 350, (len(ten), len(fifty))

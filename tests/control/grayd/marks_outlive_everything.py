@@ -59,15 +59,18 @@ def before_the_start(grayd):
     first = rows(OLD[:30], "out") + rows(NEW[:30], "in")
     put(grayd, first, status=200, asOf="2026-01-31T07:00:00Z",
         reason="cut-over")
-    # What came meanwhile, and one that somebody else says otherwise.
-    newer = rows(OLD, "out") + rows(NEW[1:], "in") + rows(NEW[:1], "out")
+    # What came meanwhile, and two of which the file says otherwise.
+    newer = rows(OLD[1:], "out") + rows(NEW[1:], "in") + \
+        rows(NEW[:1], "out") + rows(OLD[:1], "in")
     said = put(grayd, newer, asOf="2026-01-31T07:30:00Z", reason="catch-up")
     assert (said["put"], said["same"], said["conflicts"]) == \
-        (20, 59, [{"unit": "new-0", "state": "in"}]), said
+        (20, 58, [{"unit": "new-0", "state": "in"},
+                  {"unit": "old-0", "state": "out"}]), said
     said = put(grayd, newer, what="verify")
-    assert (said["same"], said["missing"], said["other"]) == (79, 0, 1), said
+    assert (said["same"], said["missing"], said["other"]) == (78, 0, 2), said
     assert said["otherUnits"] == [
-        {"unit": "new-0", "wanted": "out", "state": "in"}], said
+        {"unit": "new-0", "wanted": "out", "state": "in"},
+        {"unit": "old-0", "wanted": "in", "state": "out"}], said
     said = put(grayd, rows(["x-1"], "in"), what="verify")
     assert (said["missing"], said["missingUnits"]) == (1, ["x-1"]), said
     put(grayd, rows(["x-1"], "in"), status=400, asOf="yesterday")
@@ -76,7 +79,7 @@ def before_the_start(grayd):
         ("root", "cut-over", "done"), ("root", "catch-up", "done"),
         ("root", None, "refused")], kept
     assert kept[1]["after"]["asOf"] == "2026-01-31T07:30:00Z"
-    assert kept[1]["after"]["conflicts"] == 1
+    assert kept[1]["after"]["conflicts"] == 2
 
 
 def only_while_nobody_comes(grayd):
