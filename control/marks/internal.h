@@ -25,6 +25,8 @@
 #define MARKS_POLL_MS 50          /* a sleep is never longer */
 #define MARKS_BUSY_MS 5           /* while something goes on beside */
 #define MARKS_RETRY_MS 100        /* between two tries with a full disk */
+#define MARKS_PREPARE_MS 1000   /* between two tries of a policy's tables */
+#define MARKS_BEAT_EVERY 65536u /* slots looked at between two beats */
 #define MARKS_WAKE_ALL 64u        /* readers that are woken for any batch */
 
 /* ---- what is known of a scope ------------------------------------------------ */
@@ -139,6 +141,10 @@ struct marks {
     struct scope *scopes[2 * MARKS_SCOPES_MAX]; /* by scope, open addressing */
     size_t scope_count;
     uint64_t revision; /* prepared last */
+    struct marks_scope *wanted; /* by it */
+    size_t wanted_count;
+    bool unprepared; /* not all of it could be made */
+    int64_t prepare_at; /* ms, monotonic */
 
     struct reader *readers[MARKS_READERS_MAX];
     struct journal_ring *rings; /* as the journal had them at the start */
@@ -252,6 +258,8 @@ void scopes_unmap(struct marks *marks);
 int scopes_prepare(struct marks *marks, const struct marks_scope *wanted,
                    size_t count, uint64_t revision,
                    struct gray_problem *ret_problem);
+/* Once more what could not be made, where it is time. */
+void scopes_again(struct marks *marks);
 /* Moves the slots of the last transaction, as a dead writer should have. */
 void scopes_redo(struct marks *marks);
 /* May anybody look into its table? */

@@ -45,6 +45,7 @@ static void marks_free(struct marks *marks)
     free(marks->batch);
     free(marks->limbo);
     free(marks->bytes);
+    free(marks->wanted);
     free(marks->rings);
     free(marks->state);
     free(marks->runtime);
@@ -198,12 +199,30 @@ static int run_prepare(struct marks *marks, uint64_t number,
                        const void *context, struct gray_problem *ret_problem)
 {
     const struct prepare *prepare = context;
+    struct marks_scope *wanted =
+        calloc(prepare->count + 1, sizeof(*wanted));
     int error = follow(marks, ret_problem);
 
     (void)number;
-    return error != 0 ? error
-                      : scopes_prepare(marks, prepare->scopes, prepare->count,
-                                       prepare->revision, ret_problem);
+    if (error == 0 && wanted == NULL) {
+        error = runtime_problem_set(ret_problem, ENOMEM, "memory",
+                                    "Out of memory.");
+    }
+    if (error != 0) {
+        free(wanted);
+        return error;
+    }
+    if (prepare->count > 0) {
+        memcpy(wanted, prepare->scopes, prepare->count * sizeof(*wanted));
+    }
+    free(marks->wanted);
+    marks->wanted = wanted;
+    marks->wanted_count = prepare->count;
+    error = scopes_prepare(marks, wanted, prepare->count, prepare->revision,
+                           ret_problem);
+    marks->unprepared = error != 0;
+    marks->prepare_at = marks_monotonic_ms() + MARKS_PREPARE_MS;
+    return error;
 }
 
 int marks_prepare(struct marks *marks, const struct marks_scope *scopes,
@@ -259,6 +278,7 @@ int marks_close_scope(struct marks *marks, uint64_t scope, int wait_ms,
 struct voiding {
     struct marks *marks;
     struct scope *scope;
+    uint64_t seen;
 };
 
 static int void_late(void *context, struct gray_mark_key key, uint64_t value)
@@ -267,6 +287,9 @@ static int void_late(void *context, struct gray_mark_key key, uint64_t value)
     enum gray_slot_state state = gray_slot_state(value);
     uint64_t found;
 
+    if (voiding->seen++ % MARKS_BEAT_EVERY == 0) {
+        marks_beat(voiding->marks);
+    }
     if ((value & GRAY_SLOT_DURABLE) == 0 &&
         (state == GRAY_SLOT_IN || state == GRAY_SLOT_PENDING) &&
         gray_mark_move(&voiding->scope->marks, key, value,
@@ -280,7 +303,7 @@ static int void_late(void *context, struct gray_mark_key key, uint64_t value)
 static int run_open(struct marks *marks, uint64_t number, const void *context,
                     struct gray_problem *ret_problem)
 {
-    struct voiding voiding = {marks, scope_find(marks, number)};
+    struct voiding voiding = {marks, scope_find(marks, number), 0};
     int error;
 
     (void)context;

@@ -72,7 +72,9 @@ static bool put_claim(struct put_call *call, struct scope *scope,
         call->same++;
         return false;
     }
-    if (!call->repair || (*value & GRAY_SLOT_DURABLE) == 0 ||
+    /* What waits for its own commit is not put right; what is held is. */
+    if (!call->repair ||
+        ((*value & GRAY_SLOT_DURABLE) == 0 && state != GRAY_SLOT_HOLD) ||
         !gray_mark_may_move(*value, wanted, GRAY_BY_WRITER)) {
         conflict(call, put, *value);
         return false;

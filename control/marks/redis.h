@@ -16,7 +16,7 @@
 
 #include "control/marks/internal.h"
 
-#define REDIS_CONNECT_MS 50
+#define REDIS_CONNECT_MS 20
 #define REDIS_COMMAND_MS 100
 #define REDIS_BACKOFF_MS 50     /* doubled with each failure, up to */
 #define REDIS_BACKOFF_MOST 2000

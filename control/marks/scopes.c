@@ -488,6 +488,21 @@ int scopes_prepare(struct marks *marks, const struct marks_scope *wanted,
     return error;
 }
 
+void scopes_again(struct marks *marks)
+{
+    int64_t now = marks_monotonic_ms();
+
+    if (!marks->unprepared || now < marks->prepare_at ||
+        marks->drained == NULL ||
+        atomic_load(&marks->writer) != GRAY_WRITER_OK) {
+        return;
+    }
+    marks->prepare_at = now + MARKS_PREPARE_MS;
+    marks->unprepared = scopes_prepare(marks, marks->wanted,
+                                       marks->wanted_count, marks->revision,
+                                       NULL) != 0;
+}
+
 /* ---- after a kill ------------------------------------------------------------------------ */
 
 static int redo_one(void *context, uint64_t sequence,

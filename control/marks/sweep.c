@@ -17,7 +17,6 @@
 #include "control/marks/internal.h"
 
 #define FOUND_MAX 65536u
-#define BEAT_EVERY 65536u /* slots between two beats */
 #define AGAIN_MS 5000     /* between two sweeps of a scope */
 
 struct found {
@@ -36,7 +35,7 @@ static int sweep_visit(void *context, struct gray_mark_key key, uint64_t value)
     struct sweep *sweep = context;
     enum gray_slot_state state = gray_slot_state(value);
 
-    if (sweep->seen++ % BEAT_EVERY == 0) {
+    if (sweep->seen++ % MARKS_BEAT_EVERY == 0) {
         marks_beat(sweep->marks);
     }
     if ((value & GRAY_SLOT_DURABLE) != 0 ||

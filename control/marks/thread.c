@@ -336,6 +336,7 @@ static void *marks_main(void *context)
         bool busy;
 
         answer_all(marks);
+        scopes_again(marks);
         rebuild_step(marks);
         sweep_step(marks);
         busy = grow_step(marks);

@@ -185,6 +185,36 @@ static bool admitted_until_full(void *context)
     return marks_writer(host.marks) == GRAY_WRITER_FULL;
 }
 
+static bool has_table(void *context)
+{
+    (void)context;
+    teller_map(&teller);
+    return teller.marks.table.file != NULL;
+}
+
+/* A release that is published while the disk is full has its table later. */
+static void a_table_that_found_no_room_is_made_when_there_is(void **state)
+{
+    struct gray_problem problem = {NULL, "", 0};
+
+    (void)state;
+    scope = cart_scope(GRAY_DURABLE_STRICT, GRAY_STICKY_MONOTONIC);
+    host_begin(&host);
+    host_open(&host);
+    fail_calls = WRITES;
+    fail_with = ENOSPC;
+    assert_int_equal(marks_prepare(host.marks, &scope, 1, 7, &problem),
+                     -ENOSPC);
+    assert_string_equal(problem.code, "marks-full");
+    teller_begin(&teller, &host, GRAY_READER_NGINX);
+    assert_null(teller.marks.table.file);
+    fail_with = 0;
+    assert_true(waits_for(has_table, NULL));
+    teller_admit(&teller, "a", GRAY_SLOT_IN, true);
+    assert_true(teller_waits(&teller, "a", GRAY_SLOT_IN, true));
+    end();
+}
+
 /* A limit on the size of files is a full disk as well. */
 static void a_limit_on_files_is_a_full_disk(void **state)
 {
@@ -294,6 +324,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_failing_disk_ends_the_writing_until_the_next_start),
         cmocka_unit_test(a_full_disk_is_waited_out_and_nothing_is_lost),
+        cmocka_unit_test(
+            a_table_that_found_no_room_is_made_when_there_is),
         cmocka_unit_test(a_limit_on_files_is_a_full_disk),
         cmocka_unit_test(two_writers_never_share_a_journal),
         cmocka_unit_test(a_folder_that_others_may_enter_is_not_used),

@@ -192,7 +192,7 @@ static void a_mark_whose_ring_was_full_is_kept_by_its_key(void **state)
                        __ATOMIC_RELEASE);
     assert_true(teller_waits(&teller, "1007", GRAY_SLOT_IN, true));
     host_close(&host);
-    host_written(&host, "", &written);
+    host_written(&host, "1007", &written);
     assert_int_equal(written.of_unit, 1);
     end();
 }

@@ -225,6 +225,9 @@ static void marks_of_a_host_without_grayd_are_taken_over(void **state)
     teller_begin(&teller, &host, GRAY_READER_NGINX);
     assert_int_equal(teller_take(&teller, "17", GRAY_SLOT_IN, &(uint64_t){0}),
                      0);
+    assert_int_equal(teller_take(&teller, "text", GRAY_SLOT_IN,
+                                 &(uint64_t){0}),
+                     0);
     assert_int_equal(teller_take(&teller, "p", GRAY_SLOT_PENDING,
                                  &(uint64_t){0}),
                      0);
@@ -233,9 +236,11 @@ static void marks_of_a_host_without_grayd_are_taken_over(void **state)
     assert_true(teller_waits(&teller, "17", GRAY_SLOT_IN, true));
     assert_true(teller_waits(&teller, "p", GRAY_SLOT_EMPTY, false));
     host_close(&host);
-    host_written(&host, "", &written);
-    assert_int_equal(written.count, 1);
-    assert_int_equal(written.of_unit, 1); /* its text was never known */
+    host_written(&host, "17", &written); /* a number is its key */
+    assert_int_equal(written.count, 2);
+    assert_int_equal(written.of_unit, 1);
+    host_written(&host, "", &written); /* a text was never known */
+    assert_int_equal(written.of_unit, 1);
     end();
 }
 
@@ -276,6 +281,18 @@ static void damage(const char *unit, size_t at)
     close(fd);
 }
 
+static void repair(const char *unit)
+{
+    struct marks_put one = {unit, 0, GRAY_SLOT_IN, 0};
+    json_t *answer = NULL;
+
+    assert_int_equal(marks_put(host.marks, CART, &one, 1, true, "a", "seen in "
+                               "the order itself", &answer, NULL),
+                     0);
+    assert_int_equal(json_integer_value(json_object_get(answer, "put")), 1);
+    json_decref(answer);
+}
+
 static void a_damaged_record_holds_its_unit_and_nobody_else(void **state)
 {
     static const size_t places[] = {
@@ -299,6 +316,10 @@ static void a_damaged_record_holds_its_unit_and_nobody_else(void **state)
                                           : n % 3 == 0 ? GRAY_SLOT_OUT
                                                        : GRAY_SLOT_IN);
         }
+        repair("unit-4321");
+        restart_host();
+        assert_true(waits_for(is_ready, NULL));
+        assert_int_equal(state_of(4321), GRAY_SLOT_IN);
         end();
     }
 }
