@@ -6,6 +6,7 @@
  * Read next: runtime/mark_table.c; test_marks.c.
  */
 #include <errno.h>
+#include <grp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -288,6 +289,45 @@ static void a_table_that_cannot_be_right_is_refused(void **state)
     refused(world, "missing");
 }
 
+/* Opens table 9 as nobody of this group would; 1: may write, 0: may not. */
+static int opens_as(const struct world *world, gid_t group)
+{
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        struct gray_mark_table table;
+
+        if (setgroups(0, NULL) != 0 || setgid(group) != 0 ||
+            setuid(65534) != 0 ||
+            gray_mark_table_open(&table, world->tables.marks_fd, TABLE_SCOPE,
+                                 9, 0, true, NULL) != 0) {
+            _exit(2);
+        }
+        _exit(table.writable ? 1 : 0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void the_group_of_the_workers_writes_and_others_read(void **state)
+{
+    struct world *world = *state;
+    struct gray_mark_table_options options = {
+        .scope = TABLE_SCOPE, .name = "cart-2", .number = 9, .slot_size = 16,
+        .state = GRAY_TABLE_READY, .marks = 10, .group = 4242,
+    };
+
+    if (geteuid() != 0) {
+        skip(); /* only root gives files to groups, and becomes others */
+    }
+    assert_int_equal(
+        gray_mark_table_make(world->tables.marks_fd, &options, NULL), 0);
+    assert_int_equal(opens_as(world, 4242), 1);
+    assert_int_equal(opens_as(world, 4243), 0);
+}
+
 /* ---- a hostile worker ------------------------------------------------------------------------ */
 
 /* Writes keys, closed keys, values, heads and noise over both tables. */
@@ -380,6 +420,7 @@ int main(void)
         CASE(every_mark_is_seen_once),
         CASE(a_table_is_whole_and_the_groups),
         CASE(a_table_that_cannot_be_right_is_refused),
+        CASE(the_group_of_the_workers_writes_and_others_read),
         CASE(nothing_that_a_hostile_worker_writes_holds_anybody_up),
     };
 
