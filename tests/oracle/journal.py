@@ -24,6 +24,7 @@ HEAD = struct.Struct("<QIIQQQQqIIIHHHBBBBxx")
 NAME_AT = 88  # of a scope's value: behind its numbers
 STATES = {1: "pending", 2: "in", 3: "out", 4: "revoked", 5: "hold", 6: "void"}
 ADMIT, REVOKE, REPAIR, IMPORT, VOID = 1, 2, 3, 4, 5
+NOBODY = 0xffffffff  # the record of whoever made the mark was lost
 
 
 class Damaged(Exception):
@@ -56,11 +57,11 @@ def dump(folder):
 
 def record(key, value, skew, units):
     """(scope, Record) of one entry of the log.  `units`: the unit of each key
-    so far, for a record that has only the key."""
+    so far, for a record that has only the key; and the moment before."""
     if len(value) < HEAD.size:
         raise Damaged(f"a record of {len(value)} bytes")
-    (_, _, _, scope, key_one, key_two, slot, at, _, _, _, _, unit, reason,
-     kind, _, space, actor) = HEAD.unpack_from(value)
+    (_, _, _, scope, key_one, key_two, slot, at, _, reader, _, _, unit,
+     reason, kind, _, space, actor) = HEAD.unpack_from(value)
     if len(value) != HEAD.size + unit + actor + reason:
         raise Damaged(f"a record of {len(value)} bytes, its texts have "
                       f"{unit + actor + reason}")
@@ -70,6 +71,9 @@ def record(key, value, skew, units):
     whose = units.setdefault((scope, key_one, key_two), (text, space))
     if not text:
         text, space = whose
+    if kind == ADMIT and reader == NOBODY:
+        at = units["at"]  # found in the table; it knows the minute alone
+    units["at"] = at
     return scope, marks.Record(
         sequence=int.from_bytes(key, "little"),
         unit=int(text) if text.isdigit() else text,
@@ -84,7 +88,7 @@ def read(folder, release=None, skew=None):
     if skew is None:
         skew = time.time_ns() - time.monotonic_ns()
     found = dump(folder)
-    wanted, units = None, {}
+    wanted, units = None, {"at": 0}
     if release is not None:
         wanted = scope_of(found.get(SCOPES, []), release)
     told = (record(key, value, skew, units)

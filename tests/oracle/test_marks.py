@@ -290,10 +290,12 @@ def planted(wrong, make, scope, faults):
 SCOPE, OTHER = 0xfeedfacecafebeef, 7
 
 
-def packed(scope, unit, slot, at, kind, actor="", reason="", key=None):
+def packed(scope, unit, slot, at, kind, actor="", reason="", key=None,
+           reader=7):
     texts = [text.encode() for text in (unit, actor, reason)]
     return journal.HEAD.pack(
-        1, 2, 3, scope, zlib.crc32((key or unit).encode()), 5, slot, at, 6, 7, 8, 9, len(texts[0]),
+        1, 2, 3, scope, zlib.crc32((key or unit).encode()), 5, slot, at, 6, reader, 8, 9,
+        len(texts[0]),
         len(texts[2]), kind, 0, 0, len(texts[1])) + b"".join(texts)
 
 
@@ -320,17 +322,20 @@ def journal_is_read(wrong):
                 (70000, packed(SCOPE, "17", 4 | 1 << 8, 2000, journal.REVOKE,
                                "root", "a reason")),
                 (70001, packed(SCOPE, "", 6, 2001, journal.VOID,
-                               key="\u00e9ve"))],
+                               key="\u00e9ve")),
+                (70002, packed(SCOPE, "18", 2 | 1 << 8, 7, journal.ADMIT,
+                               reader=journal.NOBODY))],
             journal.SCOPES: [(SCOPE, b"\1" * 88 + b"order-2\0\0\0"),
                              (OTHER, b"\1" * 88 + b"cart-2\0\0\0")]})
         wanted = [Record(1, 17, "in", 1, 1000 * MS - 5),
                   Record(300, "\u00e9ve", "out", 0, 1002 * MS - 5),
                   Record(70000, 17, "revoked", 1, 2000 * MS - 5, "root"),
-                  Record(70001, "\u00e9ve", "void", 0, 2001 * MS - 5)]
+                  Record(70001, "\u00e9ve", "void", 0, 2001 * MS - 5),
+                  Record(70002, 18, "in", 1, 2001 * MS - 5)]
         found = journal.read(folder, "order-2", 5)
         if found != wanted:
             wrong.append(f"the journal is read as {found}")
-        if len(journal.read(folder)) != 5 or journal.read(folder, "web-2"):
+        if len(journal.read(folder)) != 6 or journal.read(folder, "web-2"):
             wrong.append("scopes are mixed up")
         with open(folder + "/data.mdb", "r+b") as f:
             f.write(b"\xa5" * 8192)
