@@ -147,7 +147,8 @@ static int status_json(const struct status *s)
     }
     counts = counts_json(&s->totals, &reasons);
     return json_print(
-        json_pack("{s:s,s:I,s:I,s:I,s:I,s:b,s:I,s:o,s:o,s:I,s:o,s:o,s:o,s:O}",
+        json_pack("{s:s,s:I,s:I,s:I,s:I,s:b,s:I,s:s,s:o,s:o,s:I,s:o,s:o,s:o,"
+                  "s:O}",
                   "folder", s->folder, "generation",
                   (json_int_t)control->policy_generation, "fleetGeneration",
                   (json_int_t)control->fleet_generation, "revision",
@@ -156,7 +157,8 @@ static int status_json(const struct status *s)
                   header != NULL ? (json_int_t)header->effective_at
                                  : (json_int_t)0,
                   "bypass", (int)control->bypass, "wordEpoch",
-                  (json_int_t)control->word_epoch, "releases",
+                  (json_int_t)control->word_epoch, "marksWriter",
+                  gray_writer_word(&s->open), "releases",
                   s->has_policy ? releases_json(&s->in_force.snapshot, control)
                                 : json_array(),
                   "readers", readers_json(&s->totals), "badReaders",
@@ -284,6 +286,18 @@ static void print_events(const struct status *s)
     }
 }
 
+/* Why strict scopes let nobody in, where that is so. */
+static void print_writer(const struct status *s)
+{
+    const char *writer = gray_writer_word(&s->open);
+
+    if (strcmp(writer, "ok") != 0 && strcmp(writer, "none") != 0) {
+        printf("marks: their writer (grayd) is %s: nobody new comes in where a "
+               "mark must be durable first; who is in stays in\n",
+               writer);
+    }
+}
+
 static void status_print(const struct status *s)
 {
     const struct gray_control *control = s->open.control;
@@ -307,6 +321,7 @@ static void status_print(const struct status *s)
         printf("bypass is on: every request goes to the baseline "
                "(gray bypass off)\n");
     }
+    print_writer(s);
     if (s->has_policy) {
         releases_print(&s->in_force.snapshot, control, stdout);
     } else if (control->policy_generation > 0) {

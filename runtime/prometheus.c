@@ -195,6 +195,7 @@ static void gauge(struct text *text, const char *name, const char *help,
 void runtime_status_prometheus(struct text *text, const struct status *s)
 {
     const struct gray_control *control = s->folder.control;
+    const char *writer = control != NULL ? gray_writer_word(&s->folder) : "";
 
     gauge(text, "gray_up", "1: the runtime folder can be read",
           control != NULL);
@@ -211,6 +212,10 @@ void runtime_status_prometheus(struct text *text, const struct status *s)
           s->policy != NULL ? s->policy->policy.header->revision : 0);
     gauge(text, "gray_bypass", "1: the modules are transparent",
           control->bypass);
+    if (strcmp(writer, "none") != 0) {
+        gauge(text, "gray_marks_writer", "1: marks are made durable",
+              strcmp(writer, "ok") == 0);
+    }
     all_releases(text, s);
     all_series(text, &s->totals);
     all_readers(text, &s->totals);

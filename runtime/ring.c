@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "runtime/internal.h"
@@ -183,27 +184,53 @@ int gray_ring_push(struct gray_runtime *runtime,
     return 0;
 }
 
+/* `beat` 0: there is none, and never was.  A beat from the future is of another
+ * clock, and proves nothing. */
+static enum gray_writer_state writer_of(uint64_t beat, uint32_t state,
+                                        int64_t now_ns, bool *ret_alive)
+{
+    if (beat == 0) {
+        return GRAY_WRITER_NONE;
+    }
+    *ret_alive = now_ns - (int64_t)beat < GRAY_WRITER_DEAD_NS &&
+                 (int64_t)beat - now_ns < GRAY_WRITER_DEAD_NS;
+    return state <= GRAY_WRITER_FAILED ? (enum gray_writer_state)state
+                                       : GRAY_WRITER_FAILED;
+}
+
 enum gray_writer_state gray_writer_now(const struct gray_runtime *runtime,
                                        int64_t now_ns, bool *ret_alive)
 {
     const struct gray_drained *drained = runtime->drained;
-    uint64_t beat;
-    uint32_t state;
 
     *ret_alive = false;
     if (drained == NULL) {
         return GRAY_WRITER_NONE;
     }
-    beat = __atomic_load_n(&drained->beat, __ATOMIC_ACQUIRE);
-    state = __atomic_load_n(&drained->state, __ATOMIC_ACQUIRE);
-    if (beat == 0) {
-        return GRAY_WRITER_NONE;
+    return writer_of(__atomic_load_n(&drained->beat, __ATOMIC_ACQUIRE),
+                     __atomic_load_n(&drained->state, __ATOMIC_ACQUIRE), now_ns,
+                     ret_alive);
+}
+
+const char *gray_writer_word(const struct gray_folder *folder)
+{
+    static const char *const words[] = {"none", "ok", "full", "failed"};
+    struct {
+        struct gray_file_header header;
+        uint64_t beat;
+        uint32_t sleeping, state;
+    } head;
+    enum gray_writer_state state;
+    bool alive = false;
+    CLEANUP_FD int fd = openat(folder->dirfd, "marks/drained",
+                               O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd < 0 || pread(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head)) {
+        return words[GRAY_WRITER_NONE];
     }
-    /* A beat from the future is of another clock, and proves nothing. */
-    *ret_alive = now_ns - (int64_t)beat < GRAY_WRITER_DEAD_NS &&
-                 (int64_t)beat - now_ns < GRAY_WRITER_DEAD_NS;
-    return state <= GRAY_WRITER_FAILED ? (enum gray_writer_state)state
-                                       : GRAY_WRITER_FAILED;
+    state = writer_of(head.beat, head.state, runtime_clock_ns(CLOCK_BOOTTIME),
+                      &alive);
+    return state == GRAY_WRITER_NONE || alive ? words[state] : "dead";
 }
 
 uint64_t gray_ring_head(const struct gray_runtime *runtime)

@@ -93,6 +93,9 @@ int gray_ring_push(struct gray_runtime *runtime,
 /* Whether the writer can make marks durable now; `now_ns` is CLOCK_BOOTTIME. */
 enum gray_writer_state gray_writer_now(const struct gray_runtime *runtime,
                                        int64_t now_ns, bool *ret_alive);
+/* The same in a word, of a folder that is only looked at: "none", "ok", "full",
+ * "failed", or "dead": there is one, and it has not been seen for a second. */
+const char *gray_writer_word(const struct gray_folder *folder);
 /* Has grayd taken everything that this reader pushed up to `head`? */
 bool gray_ring_taken(const struct gray_runtime *runtime, uint64_t head);
 uint64_t gray_ring_head(const struct gray_runtime *runtime);

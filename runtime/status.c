@@ -253,7 +253,7 @@ void runtime_status_json(struct text *text, const struct status *s,
             text,
             ",\"revision\":%llu,\"policy_generation\":%llu,"
             "\"fleet_generation\":%llu,\"keys_generation\":%llu,"
-            "\"word_epoch\":%llu,\"bypass\":%s",
+            "\"word_epoch\":%llu,\"bypass\":%s,\"marks_writer\":\"%s\"",
             s->policy != NULL
                 ? (unsigned long long)s->policy->policy.header->revision
                 : 0ull,
@@ -261,7 +261,8 @@ void runtime_status_json(struct text *text, const struct status *s,
             (unsigned long long)control->fleet_generation,
             (unsigned long long)control->keys_generation,
             (unsigned long long)control->word_epoch,
-            control->bypass != 0 ? "true" : "false");
+            control->bypass != 0 ? "true" : "false",
+            gray_writer_word(&s->folder));
         json_releases(text, s);
         json_series(text, &s->totals);
         json_readers(text, s);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -180,6 +181,48 @@ static void json_says_what_was_set(void **state)
     json_decref(root);
 }
 
+static void writer_is(const struct world *world, const char *word)
+{
+    json_t *root = status_of(world->path);
+    size_t length = 0;
+    char *lines = gray_status_prometheus(world->path, &length);
+    const char *good = strstr(lines, "\ngray_marks_writer 1\n");
+
+    assert_string_equal(text(root, "marks_writer"), word);
+    assert_true((good != NULL) == (strcmp(word, "ok") == 0));
+    free(lines);
+    json_decref(root);
+}
+
+/* What keeps people out of strict scopes is told with grayd dead as well. */
+static void it_says_whether_marks_can_be_made_durable(void **state)
+{
+    struct world *world = *state;
+    struct gray_drained drained = {.state = GRAY_WRITER_OK};
+    struct timespec now;
+    char path[96];
+    int fd;
+
+    writer_is(world, "none");
+    snprintf(path, sizeof(path), "%s/marks/drained", world->path);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    assert_true(fd >= 0);
+    for (int round = 0; round < 4; round++) {
+        static const char *const words[] = {"ok", "full", "failed", "dead"};
+
+        clock_gettime(CLOCK_BOOTTIME, &now);
+        drained.beat =
+            (uint64_t)(now.tv_sec - (round == 3 ? 2 : 0)) * 1000000000u +
+            (uint64_t)now.tv_nsec;
+        drained.state = round == 3 ? GRAY_WRITER_OK
+                                   : GRAY_WRITER_OK + (uint32_t)round;
+        assert_int_equal(pwrite(fd, &drained, sizeof(drained), 0),
+                         sizeof(drained));
+        writer_is(world, words[round]);
+    }
+    close(fd);
+}
+
 static void json_says_what_was_refused(void **state)
 {
     struct world *world = *state;
@@ -304,6 +347,7 @@ int main(void)
     cmocka_unit_test_setup_teardown(name, world_make, world_end)
         WITH_WORLD(json_says_what_was_counted),
         WITH_WORLD(json_says_what_was_set),
+        WITH_WORLD(it_says_whether_marks_can_be_made_durable),
         WITH_WORLD(json_says_what_was_refused),
         cmocka_unit_test(a_folder_that_is_not_there),
         WITH_WORLD(prometheus_text_is_well_formed),

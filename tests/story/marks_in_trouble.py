@@ -56,15 +56,15 @@ class Trouble:
 
     def closed(self, what):
         """No strict scope lets anybody in any more, and then never."""
-        wait_until(lambda: "new" not in self.create(),
+        wait_until(lambda: "new" not in self.create(24),
                    f"{what}: strict scopes stop admitting")
-        for _ in range(5):
-            said = self.create()
+        for _ in range(3):
+            said = self.create(24)
             check(set(said) <= {"old", "hold"},
                   f"{what}: an order that nobody can keep: {said}")
 
     def well(self, what):
-        wait_until(lambda: "new" in self.create(20),
+        wait_until(lambda: "new" in self.create(24),
                    f"{what} is over, and orders are let in again")
         self.all_served(f"after {what}")
         print(what, flush=True)
