@@ -106,23 +106,30 @@ static uint32_t reason_of(const struct job *job, uint32_t release)
 /* ---- waiting --------------------------------------------------------------
  */
 
-/* Says until when, counted from when this request first waited: a request
- * waits as long as the most patient of its releases, and no longer. */
-static void wait_for(struct gray_marked *marked,
-                     const struct gray_marked_scope *s)
+/* Until when this request waits for a mark of a release, counted from when it
+ * first waited; CLOCK_MONOTONIC ns. */
+static int64_t patience(struct gray_marked *marked,
+                        const struct gray_release *release, bool asked)
 {
-    const struct gray_release *release =
-        gray_release_at(marked->view->policy, s->release);
     uint32_t ms = release != NULL ? release->strict_timeout : 0;
-    int64_t until;
 
-    if (ms < GRAY_MARKED_WAIT_MS && (ms == 0 || s->did == DID_ASKED)) {
+    if (ms < GRAY_MARKED_WAIT_MS && (ms == 0 || asked)) {
         ms = GRAY_MARKED_WAIT_MS;
     }
     if (marked->since == 0) {
         marked->since = runtime_clock_ns(CLOCK_MONOTONIC);
     }
-    until = marked->since + (int64_t)ms * 1000000;
+    return marked->since + (int64_t)ms * 1000000;
+}
+
+/* A request waits as long as the most patient of its releases, and no longer. */
+static void wait_for(struct gray_marked *marked,
+                     const struct gray_marked_scope *s)
+{
+    int64_t until =
+        patience(marked, gray_release_at(marked->view->policy, s->release),
+                 s->did == DID_ASKED);
+
     if (until > marked->deadline) {
         marked->deadline = until;
     }
@@ -253,6 +260,10 @@ static int push(struct gray_marked *marked, const struct making *m,
         .entrance = marked->entrance_name,
         .reason = reason_of(job, m->record->release)};
 
+    if (kind == GRAY_RING_ASKED) {
+        record.until =
+            (uint32_t)(patience(marked, m->release, true) / 1000000);
+    }
     return gray_ring_push(marked->runtime, &record, m->unit);
 }
 

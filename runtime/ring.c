@@ -134,7 +134,6 @@ static int write_record(struct gray_runtime *runtime,
     whole.size = size;
     whole.sequence = at;
     whole.unit_length = (uint16_t)unit.length;
-    whole.pad = 0;
     memset(&ring->bytes[at % GRAY_RING_SIZE + size - 8], 0, 8);
     memcpy(&ring->bytes[at % GRAY_RING_SIZE], &whole, RECORD_SIZE);
     memcpy(&ring->bytes[at % GRAY_RING_SIZE + RECORD_SIZE], unit.data,
@@ -277,7 +276,8 @@ static bool record_holds(const struct gray_ring_record *r, uint64_t at,
            (r->value & (GRAY_SLOT_DURABLE | GRAY_SLOT_MOVED)) == 0 &&
            gray_slot_attempt(r->value) == r->attempt &&
            gray_slot_variant(r->value) == r->variant && r->now >= 0 &&
-           r->reason < 256 && r->pad == 0;
+           r->reason < 256 &&
+           (r->until == 0 || r->kind == GRAY_RING_ASKED);
 }
 
 int gray_ring_read(struct gray_ring_copy *copy,

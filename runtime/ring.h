@@ -50,7 +50,8 @@ struct gray_ring_record {
     uint8_t variant, attempt;
     uint32_t entrance;   /* gray_hash_name() of its name */
     uint32_t reason;     /* enum gray_reason */
-    uint32_t pad;
+    uint32_t until;      /* ASKED: low half of the CLOCK_MONOTONIC ms from which
+                            on nobody waits for it, so it is nothing; else 0 */
 };
 struct gray_ring {
     uint64_t instance; /* random, new with each file; never 0.  Who takes over

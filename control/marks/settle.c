@@ -172,6 +172,7 @@ static bool may_ask(const struct marks *marks, const struct scope *scope,
     const struct journal_scope *kept = &scope->kept;
     uint32_t word = scope_word(marks, scope);
     bool in = r->state == GRAY_SLOT_IN;
+    int32_t left = (int32_t)(r->until - (uint32_t)marks_monotonic_ms());
 
     *ret_strict = kept->durability == GRAY_DURABLE_STRICT ||
                   (kept->flags & GRAY_MARKS_SHARED) != 0;
@@ -179,7 +180,8 @@ static bool may_ask(const struct marks *marks, const struct scope *scope,
            r->variant < kept->variants &&
            (in || kept->stickiness == GRAY_STICKY_ENTITY) &&
            (word == GRAY_WORD_OPEN || (word == GRAY_WORD_NO_ADMIT && !in)) &&
-           !(in && is_closed(scope)) && r->revision <= marks->revision;
+           !(in && is_closed(scope)) && r->revision <= marks->revision &&
+           left > 0; /* who gave up may have been told something since */
 }
 
 /* Takes the slot for an application: 0 and *value, what stands there now. */

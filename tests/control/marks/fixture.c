@@ -108,6 +108,7 @@ void teller_begin(struct teller *ret_teller, struct host *host,
     memset(ret_teller, 0, sizeof(*ret_teller));
     ret_teller->host = host;
     ret_teller->attempt = 1;
+    ret_teller->patience_ms = 60000;
     assert_int_equal(gray_runtime_open(&ret_teller->runtime, host->runtime,
                                        kind, true, &problem),
                      0);
@@ -179,6 +180,14 @@ int teller_push(struct teller *teller, const char *unit,
         .attempt = teller->attempt,
         .reason = GRAY_REASON_SHARE,
     };
+    struct timespec clock;
+
+    if (record.kind == GRAY_RING_ASKED) {
+        clock_gettime(CLOCK_MONOTONIC, &clock);
+        record.until = (uint32_t)(clock.tv_sec * 1000 +
+                                  clock.tv_nsec / 1000000) +
+                       teller->patience_ms;
+    }
 
     return gray_ring_push(teller->runtime, &record,
                           (struct gray_str){unit, (uint32_t)strlen(unit)});

@@ -41,6 +41,7 @@ struct teller {
     struct gray_marks marks;
     uint32_t number; /* of the table */
     uint8_t attempt; /* that it admits for */
+    uint32_t patience_ms; /* of an application */
 };
 void teller_begin(struct teller *ret_teller, struct host *host,
                   enum gray_reader_kind kind);

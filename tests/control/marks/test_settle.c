@@ -227,6 +227,11 @@ static void who_may_not_write_asks_and_is_given_what_the_policy_says(void **s)
     begin(GRAY_DURABLE_STRICT, GRAY_STICKY_MONOTONIC, GRAY_READER_LIBRARY);
     teller_admit(&teller, "app", GRAY_SLOT_IN, true);
     assert_true(teller_waits(&teller, "app", GRAY_SLOT_IN, true));
+    /* Who has given up may have been told something else since. */
+    teller.patience_ms = (uint32_t)-1000;
+    teller_admit(&teller, "gone", GRAY_SLOT_IN, true);
+    assert_true(waits_for(is_taken, NULL));
+    teller.patience_ms = 60000;
     /* OUT is kept in entity scopes alone; another attempt is not in force. */
     teller_admit(&teller, "out", GRAY_SLOT_OUT, true);
     scope.attempt = 2;
@@ -240,6 +245,7 @@ static void who_may_not_write_asks_and_is_given_what_the_policy_says(void **s)
                      0);
     teller_admit(&teller, "frozen", GRAY_SLOT_IN, true);
     host_close(&host);
+    assert_int_equal(teller_see(&teller, "gone"), 0);
     assert_int_equal(teller_see(&teller, "out"), 0);
     assert_int_equal(teller_see(&teller, "old"), 0);
     assert_int_equal(teller_see(&teller, "frozen"), 0);
