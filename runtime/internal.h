@@ -335,6 +335,8 @@ struct gray_runtime {
     uint32_t ring_locked; /* by a thread of an application; atomic */
     const struct gray_drained *drained; /* marks/drained; NULL: there is none */
 };
+/* What was decided by words older than `epoch` has been answered. */
+void runtime_acknowledge_words(struct gray_runtime *runtime, uint64_t epoch);
 /* Like gray_runtime_swap(), but hands the old set back. */
 struct gray_runtime_set *runtime_exchange(struct gray_runtime *runtime,
                                           struct gray_runtime_set *set);

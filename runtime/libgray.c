@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "runtime/client.h"
 
@@ -52,9 +53,16 @@ static void wait_for_readers(struct gray_client *client)
             __atomic_fetch_add(&client->phase, 1, __ATOMIC_SEQ_CST) & 1;
 
         for (i = 0; i < CLIENT_STRIPES; i++) {
+            unsigned turns = 0;
+
+            /* Most leave at once; who waits for a mark takes its time. */
             while (__atomic_load_n(&client->stripes[i].inside[before],
                                    __ATOMIC_SEQ_CST) != 0) {
-                sched_yield();
+                if (turns++ < 100) {
+                    sched_yield();
+                } else {
+                    nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+                }
             }
         }
     }
@@ -94,6 +102,22 @@ static int client_follow(struct gray_client *client)
     return 1;
 }
 
+/* A freeze returns when everybody has acknowledged, so that is said only when
+ * no call is left that may have looked at the words before. */
+static void client_acknowledge(struct gray_client *client)
+{
+    struct gray_runtime *runtime = client->runtime;
+    uint64_t epoch =
+        __atomic_load_n(&runtime->control->word_epoch, __ATOMIC_ACQUIRE);
+
+    if (runtime->slot.file != NULL &&
+        __atomic_load_n(&runtime->slot.file->word_epoch, __ATOMIC_RELAXED) !=
+            epoch) {
+        wait_for_readers(client);
+        runtime_acknowledge_words(runtime, epoch);
+    }
+}
+
 int gray_client_poll(struct gray_client *client)
 {
     int result;
@@ -104,6 +128,7 @@ int gray_client_poll(struct gray_client *client)
     gray_runtime_wake_drain(client->runtime);
     result = client_follow(client);
     result = result != 0 ? result : client_reload(client);
+    client_acknowledge(client);
     pthread_mutex_unlock(&client->loading);
     return result;
 }
@@ -153,6 +178,7 @@ int gray_client_open(struct gray_client **ret_client, const char *folder,
         return error;
     }
     pthread_mutex_init(&client->loading, NULL);
+    client_acknowledge(client); /* nobody is inside yet */
     *ret_client = client;
     return 0;
 }

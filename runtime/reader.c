@@ -133,6 +133,14 @@ int gray_runtime_wake_fd(const struct gray_runtime *runtime)
     return runtime->slot.wake_fd;
 }
 
+void runtime_acknowledge_words(struct gray_runtime *runtime, uint64_t epoch)
+{
+    if (runtime->slot.file != NULL) {
+        __atomic_store_n(&runtime->slot.file->word_epoch, epoch,
+                         __ATOMIC_RELEASE);
+    }
+}
+
 static void acknowledge(struct gray_runtime *runtime)
 {
     struct reader_file *file = runtime->slot.file;
@@ -154,9 +162,12 @@ static void acknowledge(struct gray_runtime *runtime)
                          __ATOMIC_RELEASE);
     }
     /* Words are read from `control` itself, so that whoever has read the epoch
-     * decides by the words that were set before it was raised. */
-    __atomic_store_n(&file->word_epoch, load_u64(&runtime->control->word_epoch),
-                     __ATOMIC_RELEASE);
+     * decides by the words that were set before it was raised.  A library has
+     * threads that are in the middle of it: libgray.c waits for them first. */
+    if (runtime->kind != GRAY_READER_LIBRARY) {
+        runtime_acknowledge_words(runtime,
+                                  load_u64(&runtime->control->word_epoch));
+    }
 }
 
 void gray_runtime_wake_drain(struct gray_runtime *runtime)
