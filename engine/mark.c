@@ -227,3 +227,14 @@ void mark_refused(struct decision *d)
         }
     }
 }
+
+void mark_overridden(struct decision *d)
+{
+    if (d->release->stages.count != 0) {
+        mark_stage(d);
+    }
+    mark_look(d);
+    if (d->marked && mark_may_record(d, GRAY_MARK_OUT)) {
+        d->verdict->record = GRAY_MARK_OUT;
+    }
+}

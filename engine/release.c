@@ -373,6 +373,9 @@ static inline void decide(struct decision *d)
     enum gray_word word = gray_release_word(d->run.view, d->release);
     if (word == GRAY_WORD_KILLED || word == GRAY_WORD_BASELINE) {
         keep_out(d, gray_release_word_reason(word), GRAY_NONE);
+        if (d->release->stickiness == GRAY_STICKY_ENTITY && !d->in->overflow) {
+            mark_overridden(d);
+        }
         return;
     }
     if (d->in->overflow) {

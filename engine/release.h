@@ -79,6 +79,9 @@ bool mark_evidence(struct decision *d, struct gray_mark *ret_mark,
 /* Sums up the refusal of an entity: what it records, and whether neither
  * version may serve. */
 void mark_refused(struct decision *d);
+/* The word sends everyone to the baseline: an entity that begins now is the
+ * old version's, and stays so when the word is taken back. */
+void mark_overridden(struct decision *d);
 
 /* May this answer be recorded: does nothing stand there that says otherwise,
  * and is nothing in the way?  (A refusal of new units is in the way of an IN

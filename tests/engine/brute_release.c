@@ -446,6 +446,13 @@ void brute_release(struct brute_asked *a, uint8_t word,
                  word == GRAY_WORD_KILLED ? GRAY_REASON_KILLED
                                           : GRAY_REASON_STOPPED,
                  NULL);
+        if (a->release->stickiness == GRAY_STICKY_ENTITY) {
+            choose_stage(a, v);
+            look(a);
+            if (writable(a, false)) {
+                v->record = GRAY_MARK_OUT;
+            }
+        }
         return;
     }
     a->closed = frozen ? GRAY_REASON_NO_ADMIT : 0;

@@ -243,7 +243,8 @@ static void what_is_not_known_writes_nothing(void **state)
                         (!verdict.in && (i & 1) != 0));
             assert_false(verdict.in && (verdict.hold || verdict.pending));
             if (words[0].word >= GRAY_WORD_BASELINE) {
-                assert_false(verdict.in || verdict.record || verdict.hold);
+                assert_false(verdict.in || verdict.hold ||
+                             verdict.record == GRAY_MARK_IN);
             }
         }
     }
@@ -370,6 +371,13 @@ static void a_freeze_records_out_and_a_closed_scope_nothing(void **state)
         words[0].word = GRAY_WORD_KILLED;
         mark_is(&table, GRAY_MARK_IN);
         expect(false, GRAY_REASON_KILLED, 0);
+        /* What begins now is the old version's, whatever comes later. */
+        mark_is(&table, GRAY_MARK_ABSENT);
+        expect(false, GRAY_REASON_KILLED, entity ? GRAY_MARK_OUT : 0);
+        words[0].word = GRAY_WORD_BASELINE;
+        expect(false, GRAY_REASON_STOPPED, entity ? GRAY_MARK_OUT : 0);
+        mark_is(&table, GRAY_MARK_UNKNOWN);
+        expect(false, GRAY_REASON_STOPPED, 0);
     }
 }
 

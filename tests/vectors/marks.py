@@ -278,6 +278,11 @@ class Asked:
         word = self.request.line.get("words", {}).get(self.release["name"])
         if word in ("killed", "baseline"):
             self.out("killed" if word == "killed" else "stopped")
+            if self.entity:
+                self.choose_stage()
+                self.look()
+                if self.may_record("out"):
+                    self.verdict.record = "out"
             return self.verdict
         if word == "no-admit":
             self.closed = "no-admit"
