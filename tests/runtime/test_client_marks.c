@@ -197,46 +197,6 @@ static void a_policy_comes_while_a_thread_waits(void **state)
     app_end(&app);
 }
 
-static void *poll_once(void *context)
-{
-    gray_client_poll(context);
-    return NULL;
-}
-
-/* A call that began before a freeze may still say IN: until it has left, the
- * freeze is not acknowledged, and so does not return. */
-static void words_are_acknowledged_when_no_call_is_left(void **state)
-{
-    const struct reader_file *file;
-    uint64_t *inside, acknowledged;
-    pthread_t thread;
-    unsigned phase;
-    struct app app;
-    uint32_t i;
-
-    (void)state;
-    app_begin(&app, &entity);
-    file = app.client->runtime->slot.file;
-    phase = app.client->phase;
-    inside = &app.client->stripes[3].inside[phase & 1];
-    __atomic_store_n(inside, 1, __ATOMIC_SEQ_CST); /* a call, in the middle */
-    acknowledged = file->word_epoch;
-    word_set(&app.world, GRAY_WORD_NO_ADMIT);
-    assert_int_equal(pthread_create(&thread, NULL, poll_once, app.client), 0);
-    for (i = 0; i < 1000000 &&
-                __atomic_load_n(&app.client->phase, __ATOMIC_SEQ_CST) == phase;
-         i++) {
-        sched_yield();
-    }
-    assert_int_equal(__atomic_load_n(&file->word_epoch, __ATOMIC_SEQ_CST),
-                     acknowledged);
-    __atomic_store_n(inside, 0, __ATOMIC_SEQ_CST);
-    assert_int_equal(pthread_join(thread, NULL), 0);
-    assert_int_equal(file->word_epoch, app.client->runtime->control->word_epoch);
-    assert_true(file->word_epoch > acknowledged);
-    app_end(&app);
-}
-
 #define THREADS 6u
 static void *ask_all(void *context)
 {
@@ -606,7 +566,6 @@ int main(void)
         cmocka_unit_test(the_library_waits_until_grayd_made_the_mark),
         cmocka_unit_test(a_mark_is_made_now_whatever_moment_is_asked_about),
         cmocka_unit_test(a_policy_comes_while_a_thread_waits),
-        cmocka_unit_test(words_are_acknowledged_when_no_call_is_left),
         cmocka_unit_test(only_the_stage_that_writes_makes_a_mark),
         cmocka_unit_test(six_threads_are_told_the_same_of_each_unit),
         cmocka_unit_test(what_grayd_does_not_answer_holds_an_entity),
