@@ -373,12 +373,15 @@ http {{
             "-p", self.dir, "-c", path, "-e", self.error_log,
             "-g", "daemon off;")
         port = self.port(wait_on)
+        # all of them: the first may listen before the others have a name
+        wanted = re.search(r"^worker_processes (\d+);", conf, re.M)
+        wanted = int(wanted[1]) if wanted else 1
 
         def serves():
             with socket.socket() as probe:
                 return self.nginx_process.poll() is not None or (
                     probe.connect_ex(("127.0.0.1", port)) == 0
-                    and self.workers())
+                    and len(self.workers()) >= wanted)
         wait_until(serves, f"nginx does not listen on port {port}")
         check(self.nginx_process.poll() is None, "nginx ended: " + self.read(
             os.path.join(self.dir, "output.log"))[-1000:])
