@@ -342,6 +342,28 @@ static void a_record_of_nobody_knows_whom_makes_all_unknown(void **state)
     end();
 }
 
+/* Whose marks stood in a record that is gone? */
+static void a_record_that_is_gone_makes_all_unknown(void **state)
+{
+    struct journal journal = {.lock_fd = -1};
+    uint64_t sequence = 100;
+    MDB_val key = {sizeof(sequence), &sequence};
+    MDB_txn *txn;
+
+    (void)state;
+    begin(GRAY_DURABLE_STRICT, GRAY_STICKY_ENTITY);
+    fill(9000);
+    host_close(&host);
+    assert_int_equal(journal_open(&journal, host.state, 0, NULL), 0);
+    assert_int_equal(mdb_txn_begin(journal.env, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_del(txn, journal.log, &key, NULL), 0);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    journal_close(&journal);
+    restart_host();
+    assert_true(waits_for(is_broken, NULL));
+    end();
+}
+
 static void pages_overwrite(size_t from, size_t step, int byte)
 {
     char path[128], page[PAGE];
@@ -404,6 +426,7 @@ int main(void)
         cmocka_unit_test(marks_of_a_host_without_grayd_are_taken_over),
         cmocka_unit_test(a_damaged_record_holds_its_unit_and_nobody_else),
         cmocka_unit_test(a_record_of_nobody_knows_whom_makes_all_unknown),
+        cmocka_unit_test(a_record_that_is_gone_makes_all_unknown),
         cmocka_unit_test(a_damaged_page_takes_nobody_with_it),
     };
 

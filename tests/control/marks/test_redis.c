@@ -167,8 +167,17 @@ static void two_hosts_that_race_give_one_answer(void **state)
         teller_admit(&tellers[1 - i % 2], unit_of(i), GRAY_SLOT_OUT, true);
     }
     for (int i = 0; i < 500; i++) {
+        redisReply *reply;
+
         asked = unit_of(i);
         assert_true(waits_for(both_know, NULL));
+        reply = redis_say("GET gray:mark:%s:0:%s", "1111222233334444", asked);
+        assert_string_equal(reply->str,
+                            gray_slot_state(teller_see(&tellers[0], asked)) ==
+                                    GRAY_SLOT_IN
+                                ? "in:1:1"
+                                : "out:1:1");
+        freeReplyObject(reply);
         assert_int_equal(teller_see(&tellers[0], asked),
                          teller_see(&tellers[1], asked));
         by_other += gray_slot_state(teller_see(&tellers[i % 2], asked)) ==

@@ -5,6 +5,7 @@
  * nobody was told; and a slot says durable only behind a sync.
  * Read next: control/marks/settle.c.
  */
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -168,6 +169,67 @@ static void two_readers_of_one_unit_make_one_record(void **state)
     host_close(&host);
     host_written(&host, "a", &written);
     assert_int_equal(written.count, 1);
+    teller_end(&other);
+    end();
+}
+
+/* Whoever lost the slot decided otherwise: its record is not the mark's, though
+ * it is read first. */
+static void the_record_of_who_lost_the_slot_is_not_the_marks(void **state)
+{
+    struct teller winner;
+    struct written written;
+    struct gray_mark_key key;
+    struct gray_ring_record lost;
+
+    (void)state;
+    begin(GRAY_DURABLE_STRICT, GRAY_STICKY_ENTITY, GRAY_READER_NGINX);
+    teller_begin(&winner, &host, GRAY_READER_NGINX);
+    host_close(&host);
+    key = gray_mark_key(teller.marks.table.file, 0,
+                        (struct gray_str){"u", 1});
+    lost = (struct gray_ring_record){
+        .kind = GRAY_RING_MARKED, .state = GRAY_SLOT_OUT, .scope = CART,
+        .key = {key.k[0], key.k[1]}, .now = NOW, .revision = 8, .attempt = 1,
+        .value = gray_mark_value(teller.marks.table.file, GRAY_SLOT_PENDING, 1,
+                                 0, 8, NOW)};
+    assert_int_equal(gray_ring_push(teller.runtime, &lost,
+                                    (struct gray_str){"u", 1}),
+                     0);
+    teller_admit(&winner, "u", GRAY_SLOT_IN, true);
+    host_open(&host);
+    assert_true(teller_waits(&teller, "u", GRAY_SLOT_IN, true));
+    host_close(&host);
+    host_written(&host, "u", &written);
+    assert_int_equal(written.count, 1);
+    assert_int_equal(written.last.revision, 7);
+    teller_end(&winner);
+    end();
+}
+
+/* Both who took the slot and who found it PENDING. */
+static void whoever_waits_is_woken(void **state)
+{
+    struct teller other;
+    struct pollfd wakes[2];
+
+    (void)state;
+    begin(GRAY_DURABLE_STRICT, GRAY_STICKY_MONOTONIC, GRAY_READER_NGINX);
+    teller_begin(&other, &host, GRAY_READER_NGINX);
+    teller_admit(&other, "first", GRAY_SLOT_IN, true);
+    assert_true(teller_waits(&other, "first", GRAY_SLOT_IN, true));
+    host_close(&host);
+    gray_runtime_wake_drain(teller.runtime);
+    gray_runtime_wake_drain(other.runtime);
+    teller_admit(&teller, "u", GRAY_SLOT_IN, true);
+    host_open(&host);
+    wakes[0] = (struct pollfd){.fd = gray_runtime_wake_fd(teller.runtime),
+                               .events = POLLIN};
+    wakes[1] = (struct pollfd){.fd = gray_runtime_wake_fd(other.runtime),
+                               .events = POLLIN};
+    assert_int_equal(poll(&wakes[0], 1, 5000), 1);
+    assert_int_equal(poll(&wakes[1], 1, 5000), 1);
+    assert_true((teller_see(&teller, "u") & GRAY_SLOT_DURABLE) != 0);
     teller_end(&other);
     end();
 }
@@ -396,6 +458,8 @@ int main(void)
         cmocka_unit_test(
             a_record_without_a_slot_is_nothing_until_the_slot_comes),
         cmocka_unit_test(two_readers_of_one_unit_make_one_record),
+        cmocka_unit_test(the_record_of_who_lost_the_slot_is_not_the_marks),
+        cmocka_unit_test(whoever_waits_is_woken),
         cmocka_unit_test(
             a_mark_that_its_waiter_voided_is_taken_back_in_the_journal),
         cmocka_unit_test(
