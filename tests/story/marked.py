@@ -49,6 +49,7 @@ http {{
         location / {{ gray_service cart; proxy_pass http://gray; }}
         location = /create {{ gray_service order; proxy_pass http://gray; }}
         location = /pay {{ gray_service order; proxy_pass http://gray; }}
+        location = /view {{ gray_service order; proxy_pass http://gray; }}
     }}
 }}
 """
@@ -172,12 +173,12 @@ class Host(Story):
         self.gates[name] = Gate(self, name, workers).start()
         return self.gates[name]
 
-    def start_told(self):
+    def start_told(self, of_users=USERS, of_orders=ORDERS):
         path = self.told_socket()
         if os.path.exists(path):
             os.unlink(path)
         self.told = self.start(os.path.join(self.build, "tests/story/told"),
-                               path, self.runtime, USERS, ORDERS)
+                               path, self.runtime, of_users, of_orders)
 
         def answers():
             with socket.socket(socket.AF_UNIX) as probe:
