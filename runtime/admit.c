@@ -22,7 +22,8 @@
 #include "engine/view.h"
 #include "runtime/internal.h"
 
-#define ROUNDS 24u /* of deciding, far more than losing every race takes */
+#define MARGIN_MS 500 /* between two clocks and two processes */
+#define ROUNDS 24u    /* of deciding, far more than losing every race takes */
 
 /* One question, of a whole request or of one release. */
 struct job {
@@ -103,123 +104,6 @@ static uint32_t reason_of(const struct job *job, uint32_t release)
                                            : (uint32_t)GRAY_REASON_NONE;
 }
 
-/* ---- waiting --------------------------------------------------------------
- */
-
-/* Until when this request waits for a mark of a release, counted from when it
- * first waited; CLOCK_MONOTONIC ns. */
-static int64_t patience(struct gray_marked *marked,
-                        const struct gray_release *release, bool asked)
-{
-    uint32_t ms = release != NULL ? release->strict_timeout : 0;
-
-    if (ms < GRAY_MARKED_WAIT_MS && (ms == 0 || asked)) {
-        ms = GRAY_MARKED_WAIT_MS;
-    }
-    if (marked->since == 0) {
-        marked->since = runtime_clock_ns(CLOCK_MONOTONIC);
-    }
-    return marked->since + (int64_t)ms * 1000000;
-}
-
-/* A request waits as long as the most patient of its releases, and no longer. */
-static void wait_for(struct gray_marked *marked,
-                     const struct gray_marked_scope *s)
-{
-    int64_t until =
-        patience(marked, gray_release_at(marked->view->policy, s->release),
-                 s->did == DID_ASKED);
-
-    if (until > marked->deadline) {
-        marked->deadline = until;
-    }
-}
-
-static bool waits(struct gray_marked *marked)
-{
-    bool any = false;
-    uint32_t i;
-
-    for (i = 0; i < marked->scope_count; i++) {
-        if (marked->scopes[i].waits) {
-            wait_for(marked, &marked->scopes[i]);
-            any = true;
-        }
-    }
-    return any;
-}
-
-static bool time_is_over(const struct gray_marked *marked)
-{
-    return runtime_clock_ns(CLOCK_MONOTONIC) >= marked->deadline;
-}
-
-static void close_scope(struct gray_marked *marked, struct gray_marked_scope *s,
-                        enum gray_reason reason)
-{
-    s->did = DID_CLOSED;
-    s->reason = (uint8_t)reason;
-    s->waits = 0;
-    gray_counters_event(marked->runtime, reason == GRAY_REASON_NOT_DURABLE
-                                             ? GRAY_EVENT_MARKS_TIMED_OUT
-                                             : GRAY_EVENT_MARKS_CLOSED);
-}
-
-/* It may become a mark yet, and this reader cannot prevent it.  Who is told
- * baseline may come in later, but an entity may not change sides. */
-static void leave_open(struct gray_marked *marked, struct gray_marked_scope *s,
-                       const struct gray_release *release)
-{
-    if (release != NULL && release->stickiness == GRAY_STICKY_ENTITY) {
-        s->did = DID_HOLD;
-        s->waits = 0;
-        gray_counters_event(marked->runtime, GRAY_EVENT_MARKS_TIMED_OUT);
-    } else {
-        close_scope(marked, s, GRAY_REASON_NOT_DURABLE);
-    }
-}
-
-static int make_void(const struct gray_marks *marks,
-                     const struct gray_marked_scope *s)
-{
-    uint64_t found = 0;
-
-    return gray_mark_move(marks, (struct gray_mark_key){{s->key[0], s->key[1]}},
-                          s->value, (s->value & ~UINT64_C(7)) | GRAY_SLOT_VOID,
-                          GRAY_BY_READER, &found);
-}
-
-/* The time of what still waits is over: it is made void before anybody is
- * told so; whoever loses that race obeys what stands there. */
-static void expire(struct gray_marked *marked)
-{
-    uint32_t i;
-
-    for (i = 0; i < marked->scope_count; i++) {
-        struct gray_marked_scope *s = &marked->scopes[i];
-        const struct gray_release *release =
-            gray_release_at(marked->view->policy, s->release);
-
-        if (!s->waits) {
-            continue;
-        }
-        if (s->did == DID_ASKED || release == NULL) {
-            leave_open(marked, s, release);
-            continue;
-        }
-        switch (make_void(runtime_marked_tables(marked, s->release), s)) {
-        case 0:
-            close_scope(marked, s, GRAY_REASON_NOT_DURABLE);
-            break;
-        case 1:
-            s->waits = 0;
-            break;
-        default:
-            leave_open(marked, s, release);
-        }
-    }
-}
-
 /* ---- making one mark -------------------------------------------------------
  */
 
@@ -262,9 +146,52 @@ static int push(struct gray_marked *marked, const struct making *m,
 
     if (kind == GRAY_RING_ASKED) {
         record.until =
-            (uint32_t)(patience(marked, m->release, true) / 1000000);
+            (uint32_t)(runtime_marked_until(marked, m->release, true) /
+                       1000000);
     }
     return gray_ring_push(marked->runtime, &record, m->unit);
+}
+
+/* May grayd still take a slot for somebody who asked before it fell silent?
+ * Others ask only as long as its beat is fresh, and it leaves what is older
+ * than their patience; of our own records we know whether it has them. */
+static bool may_be_asked_yet(const struct gray_marked *marked,
+                             const struct gray_release *release, int64_t now_ns)
+{
+    uint32_t patience = release->strict_timeout > GRAY_MARKED_WAIT_MS
+                            ? release->strict_timeout
+                            : GRAY_MARKED_WAIT_MS;
+    const int64_t asked = (patience + MARGIN_MS) * INT64_C(1000000);
+    const struct gray_runtime *runtime = marked->runtime;
+    int64_t own = __atomic_load_n(&runtime->asked_ns, __ATOMIC_RELAXED);
+    int64_t beat = runtime->drained != NULL
+                       ? (int64_t)__atomic_load_n(&runtime->drained->beat,
+                                                  __ATOMIC_ACQUIRE)
+                       : 0;
+    bool alive = false;
+
+    gray_writer_now(runtime, now_ns, &alive);
+    return (own != 0 && now_ns - own < asked &&
+            !gray_ring_taken(runtime, gray_ring_head(runtime))) ||
+           (!alive && beat != 0 && now_ns - beat < GRAY_WRITER_DEAD_NS + asked);
+}
+
+static bool may_write(const struct gray_marks *marks)
+{
+    return marks->table.writable &&
+           (marks->next.file == NULL || marks->next.writable);
+}
+
+/* Not by us, and not now. */
+static void cannot_make(struct gray_marked *marked, const struct making *m,
+                        enum gray_reason reason, int64_t now_ns)
+{
+    if (!may_write(m->marks) && m->release->stickiness == GRAY_STICKY_ENTITY &&
+        may_be_asked_yet(marked, m->release, now_ns)) {
+        runtime_marked_leave_open(marked, m->scope, m->release);
+    } else {
+        runtime_marked_close(marked, m->scope, reason);
+    }
 }
 
 /* This reader may not write: grayd takes the slot, or says that it will not. */
@@ -284,9 +211,10 @@ static bool ask_writer(struct gray_marked *marked, const struct making *m,
     }
     if (writer != GRAY_WRITER_OK || !alive ||
         push(marked, m, job, GRAY_RING_ASKED) != 0) {
-        close_scope(marked, s, GRAY_REASON_MARKS_CLOSED);
+        cannot_make(marked, m, GRAY_REASON_MARKS_CLOSED, now_ns);
         return true;
     }
+    __atomic_store_n(&marked->runtime->asked_ns, now_ns, __ATOMIC_RELAXED);
     gray_counters_event(marked->runtime, GRAY_EVENT_MARKS_ASKED);
     s->did = DID_ASKED;
     s->value = m->value;
@@ -315,8 +243,8 @@ static bool look_again(struct gray_marked *marked, const struct making *m)
         runtime_marked_closed(marked, m->release, m->marks, true,
                               runtime_clock_ns(CLOCK_BOOTTIME)) ==
             GRAY_REASON_LEASE_OVER) {
-        if (make_void(m->marks, s) == 0) {
-            close_scope(marked, s, GRAY_REASON_LEASE_OVER);
+        if (runtime_marked_void(m->marks, s) == 0) {
+            runtime_marked_close(marked, s, GRAY_REASON_LEASE_OVER);
         }
         return true;
     }
@@ -344,7 +272,7 @@ static bool take(struct gray_marked *marked, const struct making *m)
             return false;
         }
         /* A record whose slot was never taken is nothing. */
-        close_scope(marked, s, GRAY_REASON_MARKS_CLOSED);
+        runtime_marked_close(marked, s, GRAY_REASON_MARKS_CLOSED);
         return true;
     default:
         s->did = DID_UNKNOWN;
@@ -362,25 +290,25 @@ static bool make_new(struct gray_marked *marked, struct making *m,
         marked, m->release, m->marks, m->state == GRAY_SLOT_IN, now_ns);
     bool alive = false;
 
-    if (marked->deadline != 0 && m->strict && time_is_over(marked)) {
+    if (marked->deadline != 0 && m->strict &&
+        runtime_marked_time_over(marked)) {
         reason = GRAY_REASON_NOT_DURABLE; /* it has waited already */
     }
     if (reason != GRAY_REASON_NONE) {
-        close_scope(marked, m->scope, reason);
+        cannot_make(marked, m, reason, now_ns);
         return true;
     }
     m->value = gray_mark_value(
         m->marks->table.file, m->strict ? GRAY_SLOT_PENDING : m->state,
         m->release->attempt, m->record->variant,
         marked->view->policy->header->revision, marked->now_ms);
-    if (!m->marks->table.writable ||
-        (m->marks->next.file != NULL && !m->marks->next.writable)) {
+    if (!may_write(m->marks)) {
         return ask_writer(marked, m, job, now_ns);
     }
     if (gray_writer_now(marked->runtime, now_ns, &alive) != GRAY_WRITER_NONE &&
         push(marked, m, job, GRAY_RING_MARKED) != 0) {
         if (m->strict) {
-            close_scope(marked, m->scope, GRAY_REASON_MARKS_CLOSED);
+            runtime_marked_close(marked, m->scope, GRAY_REASON_MARKS_CLOSED);
             return true;
         }
         gray_counters_event(marked->runtime, GRAY_EVENT_MARKS_UNKEPT);
@@ -403,7 +331,7 @@ static bool make(struct gray_marked *marked, struct job *job,
         m.unit.length == 0) {
         return false; /* the engine was told UNKNOWN */
     }
-    m.strict = runtime_release_strict(m.release);
+    m.strict = m.release->durability == GRAY_DURABLE_STRICT;
     m.key = gray_mark_key(m.marks->table.file, record->space, m.unit);
     m.scope =
         runtime_marked_keep(marked, m.release->scope, record->release, m.key);
@@ -456,13 +384,13 @@ static void give_up(struct gray_marked *marked, struct job *job)
 {
     uint32_t i;
 
-    expire(marked);
+    runtime_marked_expire(marked);
     for (i = 0; i < marked->scope_count; i++) {
         struct gray_marked_scope *s = &marked->scopes[i];
 
         s->waits = 0;
         if (s->did == DID_NOTHING) {
-            close_scope(marked, s, GRAY_REASON_MARKS_CLOSED);
+            runtime_marked_close(marked, s, GRAY_REASON_MARKS_CLOSED);
         }
     }
     decide_once(marked, job);
@@ -519,22 +447,21 @@ static enum gray_marked_now run(struct gray_marked *marked, struct job *job)
         if (make_all(marked, job)) {
             continue;
         }
-        if (!waits(marked)) {
+        if (!runtime_marked_any_waits(marked)) {
             return decided(marked, job);
         }
-        if (!time_is_over(marked)) {
+        if (!runtime_marked_time_over(marked)) {
             return GRAY_MARKED_WAIT;
         }
-        expire(marked);
+        runtime_marked_expire(marked);
     }
     give_up(marked, job);
     return decided(marked, job);
 }
 
 static __attribute__((noinline)) enum gray_marked_now
-run_colour(struct gray_marked *marked, uint32_t entrance,
-           struct gray_input *in, struct gray_colour *colour,
-           struct gray_trace *trace, bool once)
+run_colour(struct gray_marked *marked, uint32_t entrance, struct gray_input *in,
+           struct gray_colour *colour, struct gray_trace *trace, bool once)
 {
     struct job job = {
         .entrance = entrance, .in = in, .colour = colour, .trace = trace};

@@ -298,6 +298,26 @@ enum gray_reason runtime_marked_closed(const struct gray_marked *marked,
                                        const struct gray_marks *marks, bool in,
                                        int64_t now_ns);
 int64_t runtime_clock_ns(int clock);
+/* mark_wait.c: until when this request waits for a mark of a release, counted
+ * from when it first waited; CLOCK_MONOTONIC ns.  `asked`: of grayd. */
+int64_t runtime_marked_until(struct gray_marked *marked,
+                             const struct gray_release *release, bool asked);
+/* Is anything waited for?  Then marked->deadline says until when. */
+bool runtime_marked_any_waits(struct gray_marked *marked);
+bool runtime_marked_time_over(const struct gray_marked *marked);
+/* None is made: `reason` is told, and counted. */
+void runtime_marked_close(struct gray_marked *marked,
+                          struct gray_marked_scope *s, enum gray_reason reason);
+/* It may be made yet, and not by us: an entity is held, others are told
+ * NOT_DURABLE.  `release` NULL: its release is gone. */
+void runtime_marked_leave_open(struct gray_marked *marked,
+                               struct gray_marked_scope *s,
+                               const struct gray_release *release);
+/* As gray_mark_move() of what this request knows of it to VOID. */
+int runtime_marked_void(const struct gray_marks *marks,
+                        const struct gray_marked_scope *s);
+/* Of everything that is waited for. */
+void runtime_marked_expire(struct gray_marked *marked);
 
 /* ---- counters.c ---------------------------------------------------------- */
 
@@ -332,6 +352,7 @@ struct gray_runtime {
     const struct gray_problem *refusal; /* atomic */
     struct series_index index;
     uint32_t free_from; /* no free place of series below this one */
+    int64_t asked_ns; /* CLOCK_BOOTTIME of the last record that asks; atomic */
     uint32_t ring_locked; /* by a thread of an application; atomic */
     const struct gray_drained *drained; /* marks/drained; NULL: there is none */
 };

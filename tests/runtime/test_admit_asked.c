@@ -155,6 +155,58 @@ static void what_may_be_made_yet_is_held_whatever_on_unknown_says(void **state)
     marked_end(&world);
 }
 
+/* Asked, held, and asked again when grayd is silent: what the first record may
+ * still become, the second request must not contradict. */
+static void ask_again_of_a_silent_grayd(const struct marked_kind *kind)
+{
+    struct marked_world world;
+    struct marked_request request;
+
+    world_begin(&world, kind);
+    request_begin(&request, world.runtime, "1007");
+    assert_int_equal(request_decide(&request), GRAY_MARKED_WAIT);
+    request.marked.deadline = request.marked.since = 1;
+    assert_int_equal(request_decide(&request), GRAY_MARKED_DECIDED);
+    assert_int_equal(request.colour.hold, 1);
+    world.drained->beat -= GRAY_WRITER_DEAD_NS + 100000000;
+    request_ask(&request, world.runtime, "1007");
+    assert_int_equal(request.colour.hold, 1);
+    /* Of another process it knows only that its beat ended lately. */
+    world.runtime->asked_ns = 0;
+    request_ask(&request, world.runtime, "1007");
+    assert_int_equal(request.colour.hold, 1);
+    writer_round(&world, world.runtime);
+    request_ask(&request, world.runtime, "1007");
+    assert_true(request_in(&request));
+    /* So long that whatever was asked is too old by now. */
+    world.drained->beat -= 2 * (uint64_t)GRAY_WRITER_DEAD_NS;
+    request_ask(&request, world.runtime, "1008");
+    assert_int_equal(request.colour.hold, 0);
+    assert_int_equal(request_reason(&request), GRAY_REASON_MARKS_CLOSED);
+    /* A full disk: it lives, and has what was asked just now. */
+    writer_lives(&world, GRAY_WRITER_OK);
+    request_begin(&request, world.runtime, "1009");
+    assert_int_equal(request_decide(&request), GRAY_MARKED_WAIT);
+    writer_lives(&world, GRAY_WRITER_FULL);
+    request_ask(&request, world.runtime, "1008");
+    assert_int_equal(request.colour.hold, 1);
+    world.runtime->asked_ns -= INT64_C(2000000000);
+    request_ask(&request, world.runtime, "1008");
+    assert_int_equal(request_reason(&request), GRAY_REASON_MARKS_CLOSED);
+    marked_end(&world);
+}
+
+static void who_asks_again_of_a_silent_grayd_is_held_until_it_cannot_be(
+    void **state)
+{
+    struct marked_kind strict = entity;
+
+    (void)state;
+    ask_again_of_a_silent_grayd(&entity);
+    strict.strict = true;
+    ask_again_of_a_silent_grayd(&strict);
+}
+
 static void where_nobody_could_make_it_nobody_is_asked(void **state)
 {
     struct marked_world world;
@@ -192,6 +244,8 @@ int main(void)
             without_an_answer_an_entity_is_held_and_others_are_outside),
         cmocka_unit_test(
             what_may_be_made_yet_is_held_whatever_on_unknown_says),
+        cmocka_unit_test(
+            who_asks_again_of_a_silent_grayd_is_held_until_it_cannot_be),
         cmocka_unit_test(where_nobody_could_make_it_nobody_is_asked),
     };
 
