@@ -331,7 +331,7 @@ static bool make(struct gray_marked *marked, struct job *job,
         m.unit.length == 0) {
         return false; /* the engine was told UNKNOWN */
     }
-    m.strict = m.release->durability == GRAY_DURABLE_STRICT;
+    m.strict = runtime_release_strict(m.release);
     m.key = gray_mark_key(m.marks->table.file, record->space, m.unit);
     m.scope =
         runtime_marked_keep(marked, m.release->scope, record->release, m.key);
@@ -403,7 +403,13 @@ static void hold_open(const struct gray_marked *marked, const struct job *job)
     uint32_t i;
 
     for (i = 0; i < marked->scope_count; i++) {
-        if (!marked->scopes[i].held) {
+        enum gray_word word = gray_release_word(
+            marked->view,
+            gray_release_at(marked->view->policy, marked->scopes[i].release));
+
+        /* What is stopped is baseline, and grayd lets nobody in either. */
+        if (!marked->scopes[i].held || word == GRAY_WORD_BASELINE ||
+            word == GRAY_WORD_KILLED) {
             continue;
         }
         if (job->colour == NULL) {

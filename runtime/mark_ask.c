@@ -166,10 +166,13 @@ answer_found(struct gray_marked *marked, const struct gray_mark_query *query,
         if (s == NULL) {
             return plain(GRAY_MARK_UNKNOWN);
         }
-        if (s->did == DID_CLOSED || s->did == DID_HOLD) {
-            /* This request has waited long enough. */
-            return s->did == DID_HOLD ? plain(GRAY_MARK_HOLD)
-                                      : closed((enum gray_reason)s->reason);
+        /* This request has waited long enough. */
+        if (s->did == DID_HOLD) {
+            s->held = 1;
+            return plain(GRAY_MARK_HOLD);
+        }
+        if (s->did == DID_CLOSED) {
+            return closed((enum gray_reason)s->reason);
         }
         s->did = ours ? DID_TOOK : DID_NOTHING;
         s->value = value;
