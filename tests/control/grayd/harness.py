@@ -236,17 +236,18 @@ class Told:
         self.process.wait(LIMIT_S)
         os.unlink(self.path)
 
-    def ask(self, unit):
-        self.lines.write(f"user {unit}\n")
+    def ask(self, unit, word="user"):
+        """A request of this unit to the target "/WORD"."""
+        self.lines.write(f"{word} {unit}\n")
         self.lines.flush()
         return self.lines.readline().strip()
 
-    def news(self, units):
+    def news(self, units, word="user"):
         """Those of them that are in. Asked twice: an application waits for
         grayd to make its mark, and not for ever."""
         for unit in units:
-            self.ask(unit)
-        return {unit for unit in units if self.ask(unit) == "new"}
+            self.ask(unit, word)
+        return {unit for unit in units if self.ask(unit, word) == "new"}
 
     def signal(self, number):
         self.process.send_signal(number)
@@ -260,6 +261,15 @@ def taken_back(grayd, release):
     """Waits until no mark is being revoked."""
     wait_until("all are taken back",
                lambda: marks_of(grayd, release)["queued"] == 0)
+
+
+def in_force(grayd, told):
+    """Until the library has what grayd says: it is asked, so it looks."""
+    def look():
+        told.ask("0")
+        return all(r["acknowledged"] for r in
+                   grayd.ask("GET", "/v1/status").body["readers"])
+    wait_until("every reader has it", look)
 
 
 def wait_until(what, seen, limit=LIMIT_S):

@@ -14,8 +14,8 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import (Dead, Grayd, Told, marks_of, taken_back,  # noqa: E402
-                     wait_until)
+from harness import (Dead, Grayd, Told, in_force, marks_of,  # noqa: E402
+                     taken_back, wait_until)
 
 DOCS = """
 kind: Service
@@ -54,15 +54,6 @@ def history(grayd, unit, release="user-2"):
     reply = grayd.ask("GET", f"/v1/releases/{release}/marks/unit?unit={unit}")
     assert reply.status == 200, reply.text
     return reply.body
-
-
-def in_force(grayd, told, release="user-2"):
-    """Until the library has what grayd says: it is asked, so it looks."""
-    def look():
-        told.ask("0")
-        return all(r["acknowledged"] for r in
-                   grayd.ask("GET", "/v1/status").body["readers"])
-    wait_until("every reader has it", look)
 
 
 def said(reply, status=200):

@@ -16,7 +16,7 @@ import shutil
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import Grayd, Told, marks_of, wait_until  # noqa: E402
+from harness import Dead, Grayd, Told, marks_of, wait_until  # noqa: E402
 
 DOCS = """
 kind: Service
@@ -82,6 +82,26 @@ def before_the_start(grayd):
     assert kept[1]["after"]["conflicts"] == 2
 
 
+def a_part_that_was_cut_off_is_said_again(grayd):
+    """grayd dies before, and behind, the journal's commit: nothing is lost,
+    and nothing is in twice."""
+    for number, point in enumerate(("before-marks-put", "after-marks-put")):
+        part = rows([f"cut-{number}-{n}" for n in range(10)], "out")
+        grayd.arm(point)
+        try:
+            put(grayd, part)
+            raise AssertionError("grayd lives")
+        except Dead:
+            grayd.died()
+        grayd.arm()
+        assert grayd.start()
+        wait_until("the table is read", lambda: marks_of(
+            grayd, "order-2")["table"]["state"] == "ready")
+        said = put(grayd, part)
+        assert (said["put"], said["same"]) == \
+            ((10, 0) if number == 0 else (0, 10)), (point, said)
+
+
 def only_while_nobody_comes(grayd):
     assert grayd.verb("order-2", "start").status == 200
     said = put(grayd, rows(["late-1"], "in"), status=409)
@@ -133,7 +153,7 @@ def through_kills(grayd, told):
     as_they_were(told)
     row = grayd.ask("GET", "/v1/releases/order-2").body
     assert (row["state"], row["phase"]) == ("Promoted", "Converging"), row
-    assert row["marks"]["out"] == 39 + len(came) - len(inside)
+    assert row["marks"]["out"] == 59 + len(came) - len(inside)
     assert row["marks"]["outEnds"] is None and row["marks"]["forecast"]
     return came, inside
 
@@ -165,6 +185,7 @@ def main():
         assert grayd.apply(DOCS).status == 200
         before_the_start(grayd)
         print("before_the_start", flush=True)
+        a_part_that_was_cut_off_is_said_again(grayd)
         only_while_nobody_comes(grayd)
         a_repair_is_one_unit_by_who_may(grayd)
         print("a_repair_is_one_unit_by_who_may", flush=True)
