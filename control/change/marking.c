@@ -273,6 +273,14 @@ static const char *salt_of(const struct world *world, const char *name)
     return salt != NULL ? salt : name;
 }
 
+/* A share is of one dimension, and so are the marks that it takes back: those
+ * of dimension n lie in space n + 1 (policy/model_marks.c). */
+static int space_of(const struct release_facts *facts,
+                    const struct release_status *status)
+{
+    return facts->dimensions > 0 ? (int)status->dimension + 1 : 0;
+}
+
 int marking_revoke(struct change *change, const char *name,
                    const struct release_status *before,
                    const struct release_facts *facts,
@@ -288,8 +296,8 @@ int marking_revoke(struct change *change, const char *name,
         return 0;
     }
     what = json_pack(
-        "{s:s,s:i,s:I,s:s,s:I,s:I,s:s,s:s}", "release", name, "cohort",
-        cohort_of(revokes, event), "share", (json_int_t)after->share, "salt",
+        "{s:s,s:i,s:i,s:I,s:s,s:I,s:I,s:s,s:s}", "release", name, "cohort",
+        cohort_of(revokes, event), "space", space_of(facts, after), "share", (json_int_t)after->share, "salt",
         salt_of(&change->world, name), "count",
         json_integer_value(json_object_get(body, "last")), "attempt",
         (json_int_t)before->attempt, "actor", event->by, "reason",
@@ -336,7 +344,7 @@ static bool is_above(const char *unit, const char *salt, uint32_t share)
 
 /* Of an irreversible release only: it takes as long as there are marks. */
 static uint64_t count_above(struct control *control, const char *name,
-                            uint32_t share)
+                            uint32_t share, int space)
 {
     const char *salt = salt_of(&control->world, name);
     uint64_t after = 0, count = 0;
@@ -355,7 +363,10 @@ static uint64_t count_above(struct control *control, const char *name,
             const char *unit =
                 json_string_value(json_object_get(row, "unit"));
 
-            count += unit != NULL && is_above(unit, salt, share);
+            count += unit != NULL && is_above(unit, salt, share) &&
+                     (space == 0 || space == json_integer_value(
+                                                 json_object_get(row,
+                                                                 "space")));
         }
         after = (uint64_t)json_integer_value(next);
         json_decref(page);
@@ -394,7 +405,7 @@ static uint64_t count_listed(struct control *control, const char *name,
 }
 
 static uint64_t count_broken(struct control *control, const char *name,
-                             const json_t *body,
+                             const json_t *body, int space,
                              const struct release_event *event, uint64_t in)
 {
     uint64_t last = (uint64_t)json_integer_value(
@@ -402,14 +413,14 @@ static uint64_t count_broken(struct control *control, const char *name,
 
     if (event->verb == VERB_UNDO && event->earlier != NULL &&
         event->earlier->share > 0) {
-        return count_above(control, name, event->earlier->share);
+        return count_above(control, name, event->earlier->share, space);
     }
     if (event->verb != VERB_RETREAT) {
         return in;
     }
     switch (event->cohort) {
     case RELEASE_COHORT_SHARE:
-        return count_above(control, name, event->share);
+        return count_above(control, name, event->share, space);
     case RELEASE_COHORT_NEWEST:
         return last < in ? last : in;
     case RELEASE_COHORT_LISTED:
@@ -449,6 +460,7 @@ void marking_ask(struct control *control, const char *name,
     if (harmful) {
         event->marks = status == NULL ? RELEASE_UNSAID
                                       : count_broken(control, name, body,
+                                                     space_of(facts, now),
                                                      event, event->in);
     }
     json_decref(status);

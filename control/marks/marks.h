@@ -95,6 +95,8 @@ struct marks_revoke {
     uint32_t share;      /* millionths; with the salt of the release */
     const char *salt;
     uint64_t count;
+    uint8_t space;       /* OLDER_BUCKETS: of this space alone (a dimension's);
+                            0: of all */
     const json_t *units; /* array of strings */
     uint32_t attempt;    /* the marks get: the one that ends */
     const char *actor, *reason;

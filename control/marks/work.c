@@ -24,6 +24,7 @@ struct work {
     struct scope *scope;
     enum marks_cohort cohort;
     uint32_t share, attempt;
+    uint8_t space;
     uint64_t count;  /* NEWEST: still to be revoked */
     uint64_t cursor; /* sequence, or place in `units` and spaces */
     _Atomic uint64_t left;
@@ -86,6 +87,9 @@ static bool in_cohort(const struct work *work, const struct record *record)
 
     if (work->cohort != MARKS_OLDER_BUCKETS) {
         return true;
+    }
+    if (work->space != 0 && record->head.space != work->space) {
+        return false; /* of another dimension, which stands at its own share */
     }
     if (unit.length == 0) { /* its text is gone; a number's key has it */
         if (record->head.space != 0 ||
@@ -318,6 +322,7 @@ int marks_revoke(struct marks *marks, const struct marks_revoke *what,
     }
     work->cohort = what->cohort;
     work->share = what->share;
+    work->space = what->space;
     work->count = what->count;
     work->attempt = what->attempt;
     work->units = json_deep_copy(what->units);

@@ -137,6 +137,17 @@ class Everything(Case):
                                "--reason", "its row is new")
         self.assertEqual((done["before"], done["after"]), ("out", "in"))
         self.assertIn('a,"b": in -> in', text)
+        # More than a part, a page and a piece hold.
+        many = self.write("".join(f"gone-{n},revoked\n" for n in range(2500)),
+                          "many.csv")
+        done = self.facts("marks", "import", "cart-2", many)
+        self.assertEqual((done["rows"], done["put"]), (2500, 2500))
+        rows = self.facts("marks", "list", "cart-2", "revoked", "-n", "0")
+        self.assertEqual([r["unit"] for r in rows["marks"]],
+                         [f"gone-{n}" for n in range(2500)])
+        out = self.gray("marks", "export", "cart-2", "revoked").stdout
+        self.assertEqual(out.count("\n"), 2500)
+        self.gray("marks", "list", "cart-2", "inside", code=USAGE)
         self.gray("marks", "repair", "cart-2", "1", "in", code=USAGE)
         self.gray("marks", "get", "nix", "1", code=NOT_FOUND)
         for wrong in ("1007", "1007,in,x", '"1007,in', "1007,maybe",

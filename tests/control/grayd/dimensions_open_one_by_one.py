@@ -13,7 +13,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import Grayd, Told, in_force  # noqa: E402
+from harness import Grayd, Told, in_force, taken_back  # noqa: E402
 
 DOCS = """
 kind: Service
@@ -50,6 +50,22 @@ def near(seen, percent):
     return seen == percent if percent in (0, 100) else 10 < seen < 55
 
 
+def retreats(grayd, told):
+    """A share is of one dimension: those who created stay in."""
+    units = [f"both-{n}" for n in range(100)]
+    made, paid = told.news(units, "create"), told.news(units, "pay")
+    assert made == set(units) and near(len(paid), 30)
+    reply = grayd.verb("order-2", "retreat", {"to": 5, "reason": "r"})
+    assert reply.status == 200, reply.text
+    taken_back(grayd, "order-2")
+    in_force(grayd, told)
+    assert told.news(units, "create") == made
+    assert told.news(units, "pay") < paid
+    reply = grayd.verb("order-2", "promote")  # back to 30 %, once more
+    assert reply.status == 200, reply.text
+    in_force(grayd, told)
+
+
 def main():
     build = sys.argv[1]
     with Grayd(build) as grayd:
@@ -72,6 +88,8 @@ def main():
                                                             number)
                 assert near(seen[0], create) and near(seen[1], pay), \
                     (number, seen)
+                if number == 2:
+                    retreats(grayd, told)
             # A smaller share of the same is said otherwise.
             reply = grayd.verb("order-2", "set-weight", {"weight": 50})
             assert reply.body["code"] in ("would-shrink",

@@ -126,6 +126,10 @@ def a_repair_is_one_unit_by_who_may(grayd):
     row = grayd.ask("GET", "/v1/releases/order-2/marks/unit?unit=old-39").body
     assert [(h["state"], h["actor"], h["reason"]) for h in row["history"]] == [
         ("out", "root", "catch-up"), ("in", "root", "its row is new")], row
+    # Whoever watches changes sees both, as any other.
+    seen = grayd.ask("GET", "/v1/changes?limit=1000").body["changes"]
+    assert {"marks-import", "marks-repair", "freeze"} <= \
+        {c["action"] for c in seen if c["resource"] == "Release/order-2"}
     done = [r for r in records(grayd, "marks-repair")
             if r["outcome"] == "done"]
     assert done[0]["before"]["state"] == "out", done
