@@ -34,7 +34,8 @@
  *     in steps of 50 us to 1 ms, all in all at most the release's
  *     strictTimeout, or 50 ms where that is less; else nothing ever waits.  If
  *     the time is over, `monotonic` units are told the baseline (they may come
- *     in later) and `entity` units are held.
+ *     in later) and `entity` units are held, also by who asks again, as long
+ *     as grayd may still make what was asked for.
  *   - A folder that `gray publish` alone writes has nobody who could make a
  *     mark for an application: `monotonic` units are then told by the share
  *     without one, `entity` and `strict` ones are not admitted.
