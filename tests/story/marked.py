@@ -194,6 +194,15 @@ class Host(Story):
         self.children.remove(self.told)
         self.told = None
 
+    def grayd_on_slow_disk(self):
+        """grayd, whose every sync takes a quarter of a second."""
+        os.environ["LD_PRELOAD"] = os.path.join(
+            self.build, "tests/story/libslow_sync.so")
+        try:
+            check(self.grayd.start(), self.grayd.errors())
+        finally:
+            del os.environ["LD_PRELOAD"]
+
     # ---- documents -----------------------------------------------------------
 
     def documents(self, users=None, orders=None):
