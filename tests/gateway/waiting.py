@@ -112,6 +112,17 @@ assert first.served == "v2" and first.explain["reason"] == "share", first.explai
 again = ask("/", {"Cookie": "oid=one"})
 assert again.served == "v2" and again.explain["reason"] == "mark", again.explain
 
+# an id that is issued to a client is the same before and after it waited
+made = event("marks-made")
+nobody = ask("/", sock="anonymous.sock")
+assert nobody.served == "v2" and nobody.explain["reason"] == "share", (
+    nobody.explain)
+assert event("marks-made") == made + 1
+name, value, _ = nobody.cookie
+again = ask("/", {"Cookie": name + "=" + value}, sock="anonymous.sock")
+assert again.served == "v2" and again.explain["reason"] == "mark", (
+    again.explain)
+
 # a thousand, and the journal stands still
 grayd.send(signal.SIGSTOP)
 singles, many = crowd("a", PLAIN, CONNECTIONS)
