@@ -52,6 +52,8 @@ struct scope {
     int64_t grow_until, grow_look;
     uint64_t grow_at;
     struct scope_counts counts;
+    _Atomic uint64_t last; /* of `kept`, for who only looks */
+    _Atomic bool closed;
 };
 
 /* ---- readers and their rings ---------------------------------------------------- */
@@ -268,6 +270,8 @@ bool scope_ready(const struct scope *scope);
 uint32_t scope_word(const struct marks *marks, const struct scope *scope);
 /* What stands in a unit's slot, VOID as well; 0: nothing. */
 uint64_t scope_peek(const struct scope *scope, struct gray_mark_key key);
+/* The journal has it so now. */
+void scope_kept(struct scope *scope, const struct journal_scope *kept);
 /* Persists scopes that changed, in a transaction of their own. */
 int scopes_keep(struct marks *marks, struct scope *const *scopes, size_t count,
                 struct gray_problem *ret_problem);

@@ -401,9 +401,9 @@ json_t *marks_status(struct marks *marks, uint64_t number,
         (json_int_t)atomic_load(&scope->counts.voided), "late",
         (json_int_t)atomic_load(&scope->counts.late), "refused",
         (json_int_t)atomic_load(&scope->counts.refused), "table",
-        table_json(scope), "journal", journal_json(marks, scope->kept.last),
+        table_json(scope), "journal", journal_json(marks, atomic_load(&scope->last)),
         "queued", (json_int_t)work_left(marks, number), "closed",
-        (scope->kept.state & JOURNAL_SCOPE_CLOSED) != 0);
+        (int)atomic_load(&scope->closed));
     pthread_rwlock_unlock(&marks->maps);
     if (status == NULL) {
         runtime_problem_set(ret_problem, ENOMEM, "memory", "Out of memory.");

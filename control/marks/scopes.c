@@ -116,6 +116,16 @@ uint64_t scope_peek(const struct scope *scope, struct gray_mark_key key)
     return 0;
 }
 
+void scope_kept(struct scope *scope, const struct journal_scope *kept)
+{
+    if (kept != &scope->kept) {
+        scope->kept = *kept;
+    }
+    scope->known = true;
+    atomic_store(&scope->last, kept->last);
+    atomic_store(&scope->closed, (kept->state & JOURNAL_SCOPE_CLOSED) != 0);
+}
+
 /* ---- the journal ----------------------------------------------------------------- */
 
 static int load_scope(void *context, const struct journal_scope *kept)
@@ -126,8 +136,7 @@ static int load_scope(void *context, const struct journal_scope *kept)
     if (scope == NULL) {
         return -ENOMEM;
     }
-    scope->kept = *kept;
-    scope->known = true;
+    scope_kept(scope, kept);
     return 0;
 }
 
@@ -182,7 +191,7 @@ int scopes_keep(struct marks *marks, struct scope *const *scopes, size_t count,
     }
     free(what.scopes);
     for (size_t i = 0; error == 0 && i < count; i++) {
-        scopes[i]->known = true;
+        scope_kept(scopes[i], &scopes[i]->kept);
     }
     return error;
 }

@@ -469,8 +469,8 @@ int settle_commit(struct marks *marks, struct gray_problem *ret_problem)
         atomic_fetch_add(&marks->commits, 1);
         atomic_store(&marks->sequence, marks->journal.last);
         for (size_t i = 0; i < batch->scope_count; i++) {
-            scope_find(marks, batch->scopes[i].scope)->kept =
-                batch->scopes[i];
+            scope_kept(scope_find(marks, batch->scopes[i].scope),
+                       &batch->scopes[i]);
         }
         settle_slots(marks);
         failpoint("marks-settled");
