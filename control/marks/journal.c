@@ -202,16 +202,14 @@ int journal_head_read(struct journal *journal, MDB_txn *txn,
                : -1;
 }
 
-static int env_open(struct journal *journal, const char *path,
-                    uint64_t map_size, unsigned flags)
+static int env_try(struct journal *journal, const char *path,
+                   uint64_t map_size, unsigned flags)
 {
     int error = mdb_env_create(&journal->env);
 
     error = error != 0
                 ? error
-                : mdb_env_set_mapsize(journal->env, map_size != 0
-                                                        ? map_size
-                                                        : JOURNAL_MAP_DEFAULT);
+                : mdb_env_set_mapsize(journal->env, map_size);
     error = error != 0 ? error : mdb_env_set_maxdbs(journal->env, 4);
     error = error != 0 ? error
                        : mdb_env_set_maxreaders(journal->env, JOURNAL_READERS);
@@ -221,6 +219,20 @@ static int env_open(struct journal *journal, const char *path,
     if (error != 0) {
         mdb_env_close(journal->env);
         journal->env = NULL;
+    }
+    return error;
+}
+
+/* Where there is not so much address space, what there is. */
+static int env_open(struct journal *journal, const char *path,
+                    uint64_t map_size, unsigned flags)
+{
+    uint64_t size = map_size != 0 ? map_size : JOURNAL_MAP_DEFAULT;
+    int error = env_try(journal, path, size, flags);
+
+    while (error == ENOMEM && size / 4 >= JOURNAL_MAP_LEAST) {
+        size /= 4;
+        error = env_try(journal, path, size, flags);
     }
     return error;
 }

@@ -26,6 +26,7 @@
 #define JOURNAL_LAYOUT 1u
 #define JOURNAL_FOLDER "marks"
 #define JOURNAL_MAP_DEFAULT (UINT64_C(1) << 40)
+#define JOURNAL_MAP_LEAST (UINT64_C(1) << 32)
 #define JOURNAL_BATCH_MAX 2048u /* records of one transaction */
 
 struct journal_head {

@@ -348,7 +348,7 @@ int rebuild_check(struct marks *marks, struct gray_problem *ret_problem)
         error = contained_text(&child, 4096, &text, ret_problem);
     }
     free(text);
-    return error != 1 ? error
+    return error <= 0 ? error
                       : runtime_problem_set(
                             ret_problem, EILSEQ, "marks-corrupt",
                             "The end of the journal of marks is damaged.");

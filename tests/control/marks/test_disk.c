@@ -289,6 +289,32 @@ static void a_small_disk_fills_and_has_room_again(void **state)
     host_end(&host);
 }
 
+/* No room for a map of a terabyte: a smaller one does. */
+static void a_short_address_space_is_made_do_with(void **state)
+{
+    struct gray_problem problem = {NULL, "", 0};
+    struct journal journal = {.lock_fd = -1};
+    struct rlimit before, limit;
+    uint64_t mapped = 0;
+    FILE *sizes = fopen("/proc/self/statm", "r");
+
+    (void)state;
+    assert_non_null(sizes);
+    assert_int_equal(fscanf(sizes, "%lu", &mapped), 1);
+    fclose(sizes);
+    host_begin(&host);
+    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+    limit = before;
+    limit.rlim_cur = (rlim_t)mapped * 4096 + (UINT64_C(40) << 30);
+    assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
+    if (journal_open(&journal, host.state, 0, &problem) != 0) {
+        fail_msg("%s", problem.sentence);
+    }
+    assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+    journal_close(&journal);
+    host_end(&host);
+}
+
 static void two_writers_never_share_a_journal(void **state)
 {
     struct gray_problem problem = {NULL, "", 0};
@@ -327,6 +353,7 @@ int main(void)
         cmocka_unit_test(
             a_table_that_found_no_room_is_made_when_there_is),
         cmocka_unit_test(a_limit_on_files_is_a_full_disk),
+        cmocka_unit_test(a_short_address_space_is_made_do_with),
         cmocka_unit_test(two_writers_never_share_a_journal),
         cmocka_unit_test(a_folder_that_others_may_enter_is_not_used),
         cmocka_unit_test(a_small_disk_fills_and_has_room_again),

@@ -21,14 +21,16 @@
 static struct host host;
 static struct teller teller;
 static _Atomic uint32_t syncs;
-static void (*before_sync)(void);
+static void (*_Atomic before_sync)(void);
 
 static void count_sync(int fd)
 {
+    void (*hook)(void) = before_sync;
+
     (void)fd;
     syncs++;
-    if (before_sync != NULL) {
-        before_sync();
+    if (hook != NULL) {
+        hook();
     }
 }
 
@@ -88,7 +90,7 @@ static void an_async_mark_becomes_durable_as_it_is(void **state)
 }
 
 /* The sync is over before the slot says so; many marks share one. */
-static uint64_t seen_at_sync;
+static _Atomic uint64_t seen_at_sync;
 
 static void look_at_sync(void)
 {
