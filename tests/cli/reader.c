@@ -29,7 +29,7 @@ int main(int argc, char **argv)
     struct gray_problem problem = { 0 };
     bool deaf = argc == 3 && strcmp(argv[2], "deaf") == 0;
 
-    if (argc != 3 || gray_runtime_open(&runtime, argv[1], GRAY_READER_LIBRARY,
+    if (argc != 3 || gray_runtime_open(&runtime, argv[1], GRAY_READER_NGINX,
                                        true, &problem) != 0) {
         fprintf(stderr, "reader: %s\n", problem.sentence);
         return 1;

@@ -257,7 +257,7 @@ class Publish(Case):
 
         wanted = modes(0o022)
         self.assertIn("actions.log", wanted)
-        self.assertIn("readers/library-0.wake", wanted)
+        self.assertIn("readers/nginx-0.wake", wanted)
         self.assertEqual(wanted["actions.log"] & 0o777, 0o644)
         for umask in (0, 0o077, 0o177):
             self.assertEqual(modes(umask), wanted, f"{umask:o}")
@@ -696,7 +696,7 @@ class Looking(Case):
                           for a in answer["lastActions"]], [("publish", 1)])
         text = self.run_gray("status").stdout
         self.assertRegex(text, r"generation 1, revision 1")
-        self.assertRegex(text, r"library +\d+ +alive")
+        self.assertRegex(text, r"nginx +\d+ +alive")
 
     def test_status_says_who_did_what_last(self):
         self.publish()

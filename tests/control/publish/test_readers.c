@@ -136,7 +136,7 @@ static void words_are_acknowledged(void **state)
     publisher = publisher_new(&place);
     revision_put_well(publisher, 1, NULL, 0);
     assert_int_equal(gray_runtime_open(&reader, place.runtime,
-                                       GRAY_READER_LIBRARY, true, NULL),
+                                       GRAY_READER_NGINX, true, NULL),
                      0);
     gray_runtime_wake_drain(reader);
     assert_int_equal(publisher_acknowledged(place.runtime, 1, UINT64_MAX,
