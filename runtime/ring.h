@@ -68,7 +68,9 @@ struct gray_drained {
                          is none, and never was; atomic */
     uint32_t sleeping; /* 1: the writer waits for its FIFO; atomic */
     uint32_t state;   /* enum gray_writer_state; atomic */
-    uint64_t pad[6];
+    uint64_t sequence; /* of the journal that the slots here were moved by; the
+                          writer's own, to know an older journal by */
+    uint64_t pad[5];
     struct gray_drained_ring {
         uint64_t instance; /* of the ring that `tail` counts in; atomic */
         uint64_t tail;     /* bytes taken, and whose slots say so; atomic */

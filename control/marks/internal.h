@@ -46,6 +46,7 @@ struct scope {
     uint32_t table, next;      /* numbers of what is mapped; 0: none */
     struct gray_marks marks;   /* changed under `maps` */
     bool rebuild;              /* the journal is to be read into its table */
+    bool ahead;                /* its table may have what the journal has not */
     bool swept;                /* marks whose records are gone were looked for */
     int64_t sweep_at;          /* ms, monotonic */
     int grow;                  /* how far its growth is (grow.c) */
@@ -129,6 +130,7 @@ struct marks {
     dev_t control_dev;
     ino_t control_ino;
     struct gray_drained *drained;
+    bool behind; /* the journal is older than the folder's tables */
     _Atomic uint32_t writer; /* enum gray_writer_state */
     char trouble[200];       /* why it is not OK; under `lock` */
 
@@ -286,6 +288,18 @@ bool rebuild_step(struct marks *marks);
 void rebuild_end(struct marks *marks);
 /* Is what a start reads of the journal sound?  -EILSEQ. */
 int rebuild_check(struct marks *marks, struct gray_problem *ret_problem);
+
+/* ---- ahead.c ----------------------------------------------------------------------- */
+
+/* Is the journal an older one than the folder was moved by?  Once, before
+ * tables are attached. */
+void ahead_begin(struct marks *marks);
+/* The journal never gave this scope the table that is kept, or is older. */
+void ahead_table(struct marks *marks, struct scope *scope);
+/* Journals what a table is ahead by; one table a round. */
+void ahead_step(struct marks *marks);
+/* A commit's slots are moved next. */
+void ahead_committed(struct marks *marks);
 
 /* ---- sweep.c, grow.c --------------------------------------------------------------------- */
 

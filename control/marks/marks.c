@@ -150,6 +150,7 @@ int marks_open(struct marks **ret_marks, const struct marks_options *options,
     atomic_store(&marks->sequence, marks->journal.last);
     error = marks_folder_open(marks, ret_problem);
     if (error == 0) {
+        ahead_begin(marks);
         recover(marks);
         error = marks_thread_start(marks);
     }
@@ -192,6 +193,7 @@ static int follow(struct marks *marks, struct gray_problem *ret_problem)
     marks_folder_close(marks);
     marks->refreshed = -MARKS_REFRESH_MS;
     error = marks_folder_open(marks, ret_problem);
+    marks->behind = false;
     return error != 0 ? error : scopes_attach(marks, ret_problem);
 }
 

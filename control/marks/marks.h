@@ -12,7 +12,8 @@
  *   journal.c LMDB                      rebuild.c journal -> tables at boot
  *   work.c    revoke                    put.c     import, repair
  *   scopes.c  whose table is whose      grow.c    tables that grow
- *   sweep.c   marks without a record    look.c    what people are shown
+ *   sweep.c   marks without a record    ahead.c   an older journal
+ *   look.c    what people are shown
  *   redis.c   put-if-absent             thread.c  the rounds of all this
  *
  * Threads: marks_open() and marks_close() by the control thread; the calls

@@ -337,6 +337,7 @@ static int table_make(struct marks *marks, struct scope *scope,
     tables_put(marks, scope, &table, options.number, NULL, 0);
     scope->rebuild = options.state == GRAY_TABLE_REBUILDING;
     scope->swept = true;
+    scope->ahead = false;
     return 0;
 }
 
@@ -364,6 +365,9 @@ static int table_keep(struct marks *marks, struct scope *scope)
          table_open(marks, scope->scope, next_number, &next, NULL) != 0)) {
         gray_mark_table_close(&table);
         return 0;
+    }
+    if (scope->table == 0) {
+        ahead_table(marks, scope);
     }
     tables_put(marks, scope, &table, number,
                next_number != 0 ? &next : NULL, next_number);
@@ -532,12 +536,15 @@ static int redo_one(void *context, uint64_t sequence,
     if (value == to || record->head.kind == RECORD_VOID) {
         return 0; /* nor is it void who took it again since */
     }
-    if (record->head.kind != RECORD_ADMIT ||
-        ((state == GRAY_SLOT_PENDING || state == GRAY_SLOT_IN ||
-          state == GRAY_SLOT_OUT) &&
-         slot_with(value, gray_slot_state(to), true) == to)) {
+    if (record->head.kind != RECORD_ADMIT
+            ? gray_slot_attempt(value) <= gray_slot_attempt(to)
+            /* else taken again since, in a later attempt */
+            : (state == GRAY_SLOT_PENDING || state == GRAY_SLOT_IN ||
+               state == GRAY_SLOT_OUT) &&
+                  slot_with(value, gray_slot_state(to), true) == to) {
         gray_mark_move(&scope->marks, key, value, to, GRAY_BY_WRITER, &found);
-    } else if ((value & GRAY_SLOT_DURABLE) == 0 &&
+    } else if (record->head.kind == RECORD_ADMIT &&
+               (value & GRAY_SLOT_DURABLE) == 0 &&
                marks->void_count < JOURNAL_BATCH_MAX) {
         /* Voided by its waiter while the writer died. */
         marks->voids[marks->void_count].scope = scope;
@@ -549,7 +556,8 @@ static int redo_one(void *context, uint64_t sequence,
 
 void scopes_redo(struct marks *marks)
 {
-    if (marks->journal.last > 0) {
+    /* An older journal's last one was overtaken long ago. */
+    if (marks->journal.last > 0 && !marks->behind) {
         journal_records(&marks->journal, marks->journal.first, false, redo_one,
                         marks, NULL);
     }

@@ -472,6 +472,7 @@ int settle_commit(struct marks *marks, struct gray_problem *ret_problem)
             scope_kept(scope_find(marks, batch->scopes[i].scope),
                        &batch->scopes[i]);
         }
+        ahead_committed(marks);
         settle_slots(marks);
         failpoint("marks-settled");
     }

@@ -338,6 +338,7 @@ static void *marks_main(void *context)
         answer_all(marks);
         scopes_again(marks);
         rebuild_step(marks);
+        ahead_step(marks);
         sweep_step(marks);
         busy = grow_step(marks);
         busy = redis_step(marks) || busy;
