@@ -224,6 +224,7 @@ static void open_marks(struct control *control)
         .redis = grayd->options.redis,
         .group = group_of(&grayd->options),
         .now_ms = grayd_now,
+        .begun = json_object_size(control->world.releases) > 0,
     };
 
     if (marks_open(&grayd->marks, &options, &problem) != 0) {

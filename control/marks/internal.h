@@ -130,6 +130,7 @@ struct marks {
     dev_t control_dev;
     ino_t control_ino;
     struct gray_drained *drained;
+    bool lost;   /* the journal of what is prepared first is gone */
     bool behind; /* the journal is older than the folder's tables */
     _Atomic uint32_t writer; /* enum gray_writer_state */
     char trouble[200];       /* why it is not OK; under `lock` */

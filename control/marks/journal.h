@@ -36,6 +36,7 @@ struct journal_head {
     uint64_t first; /* of the last transaction that had records */
 };
 #define JOURNAL_SCOPE_CLOSED 1u /* a freeze was settled: no IN any more */
+#define JOURNAL_SCOPE_LOST 2u   /* it had marks before there was this journal */
 struct journal_scope {
     uint64_t checksum;
     uint64_t scope, instance; /* of its tables */

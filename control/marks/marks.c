@@ -130,6 +130,7 @@ int marks_open(struct marks **ret_marks, const struct marks_options *options,
             return error;
         }
     }
+    marks->lost = options->begun && !journal_exists(options->state);
     error = rebuild_check(marks, &problem);
     error = error != 0 ? error
                        : journal_open(&marks->journal, options->state,

@@ -41,6 +41,8 @@ struct marks_options {
     gid_t group;          /* of the tables; (gid_t)-1: the folder's */
     int64_t (*now_ms)(void);
     uint64_t map_size;    /* of the journal; 0: 1 TiB of address space */
+    bool begun;           /* releases went on before this start: where there is
+                             no journal, one was lost */
 };
 /* Opens (makes) the journal, settles what a dead writer left, starts the
  * thread.  A journal that cannot be believed does not keep grayd from

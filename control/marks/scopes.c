@@ -299,7 +299,9 @@ static int table_make(struct marks *marks, struct scope *scope,
         .name = kept->name,
         .number = number_highest(marks, scope->scope) + 1,
         .slot_size = kept->slot_size,
-        .state = kept->records > 0 ? GRAY_TABLE_REBUILDING : GRAY_TABLE_READY,
+        .state = (kept->state & JOURNAL_SCOPE_LOST) != 0 ? GRAY_TABLE_BROKEN
+                 : kept->records > 0                     ? GRAY_TABLE_REBUILDING
+                                                         : GRAY_TABLE_READY,
         .marks = kept->records > GRAY_MARKS_FIRST ? kept->records
                                                   : GRAY_MARKS_FIRST,
         .group = marks->group,
@@ -422,6 +424,17 @@ static int begin(struct marks *marks, struct scope *scope,
         kept->slot_size = file->slot_size;
         return 0;
     }
+    /* An empty table would say of everybody who is in that they are not. */
+    if (marks->lost && (wanted->durability == GRAY_DURABLE_STRICT ||
+                        wanted->stickiness == GRAY_STICKY_ENTITY)) {
+        kept->state |= JOURNAL_SCOPE_LOST;
+        grayd_log(LOG_LEVEL_ERROR, "marks-lost",
+                  "%s went on before, and its journal of marks is gone, with "
+                  "the tables: nobody's mark is known. Put %s/marks back from "
+                  "a copy and start grayd again; else end the release and "
+                  "begin one of another name",
+                  wanted->name, marks->state);
+    }
     kept->slot_size = (wanted->flags & GRAY_MARKS_WIDE) != 0 ? 32 : 16;
     kept->revision = revision;
     kept->began = marks->now_ms();
@@ -496,6 +509,7 @@ int scopes_prepare(struct marks *marks, const struct marks_scope *wanted,
         }
         error = error != 0 ? error : made;
     }
+    marks->lost = marks->lost && error != 0;
     marks->revision = revision;
     free(changed);
     return error;

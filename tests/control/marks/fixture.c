@@ -62,6 +62,7 @@ void host_open(struct host *host)
         .state = host->state,
         .runtime = host->runtime,
         .redis = host->redis,
+        .begun = host->begun,
         .group = (gid_t)-1,
         .now_ms = now_ms,
     };

@@ -21,6 +21,7 @@
 struct host {
     char runtime[64], state[64];
     const char *redis;   /* NULL: none */
+    bool begun;          /* releases went on before */
     struct marks *marks; /* NULL: closed */
     struct gray_folder folder;
     int marks_fd;

@@ -211,6 +211,65 @@ static void an_older_copys_last_commit_is_not_done_again(void **state)
     end();
 }
 
+static bool is_broken(void *context)
+{
+    (void)context;
+    teller_map(&teller);
+    return teller.marks.table.file != NULL &&
+           gray_mark_table_state(&teller.marks.table) == GRAY_TABLE_BROKEN;
+}
+
+/* Nobody is asked of an empty table, now or after the next start; what comes
+ * later knows nothing of that, and the journal may be put back. */
+static void without_journal_and_table_nobody_is_known(void **state)
+{
+    struct marks_scope both[2];
+
+    (void)state;
+    begin(GRAY_DURABLE_STRICT);
+    admitted("7");
+    host_close(&host);
+    shell("mv %s/marks %s", host.state, copy);
+    assert_int_equal(gray_marks_drop(&host.folder, CART, true, NULL), 0);
+    host.begun = true;
+    for (int start = 0; start < 2; start++) {
+        host_open(&host);
+        host_prepare(&host, &scope);
+        assert_true(is_broken(NULL));
+        assert_int_equal(teller_see(&teller, "7"), UINT64_MAX);
+        host_close(&host);
+    }
+    host_open(&host);
+    both[0] = both[1] = scope;
+    both[1].scope++;
+    strcpy(both[1].name, "cart-3");
+    assert_int_equal(marks_prepare(host.marks, both, 2, 8, NULL), 0);
+    assert_int_equal(marks_prepare(host.marks, &both[1], 1, 8, NULL), 0);
+    host_close(&host);
+    shell("rm -r %s/marks%s", host.state, "");
+    shell("mv %s %s/marks", copy, host.state);
+    host_open(&host);
+    host_prepare(&host, &scope);
+    assert_true(waits_for(is_ready, NULL));
+    assert_int_equal(state_of("7"), GRAY_SLOT_IN);
+    end();
+}
+
+/* A journal that is made by the first start is no lost one. */
+static void a_first_start_has_lost_nothing(void **state)
+{
+    (void)state;
+    begin(GRAY_DURABLE_STRICT);
+    host_close(&host);
+    host.begun = true;
+    scope.scope = CART;
+    host_open(&host);
+    host_prepare(&host, &scope);
+    assert_true(is_ready(NULL));
+    admitted("7");
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +277,8 @@ int main(void)
         cmocka_unit_test(what_an_older_copy_lacks_is_written_once),
         cmocka_unit_test(who_came_in_again_is_not_taken_back_by_a_start),
         cmocka_unit_test(an_older_copys_last_commit_is_not_done_again),
+        cmocka_unit_test(without_journal_and_table_nobody_is_known),
+        cmocka_unit_test(a_first_start_has_lost_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
