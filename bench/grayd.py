@@ -81,16 +81,19 @@ class Grayd:
 
 
 def start_nginx(bench, grayd):
-    """Two workers on the folder that grayd writes."""
-    command = bench.prepare("gray", gateway.free_port())
+    """Two workers on the folder that grayd writes; their port."""
+    port = gateway.free_port()
+    command = bench.prepare("gray", port)
     with open(command[-1], encoding="utf-8") as f:
         body = f.read()
     with open(command[-1], "w", encoding="utf-8") as f:
-        f.write(body.replace("master_process off;", "worker_processes 2;"))
+        f.write(re.sub(r"gray_runtime [^;]+", "gray_runtime " + grayd.runtime,
+                       body.replace("master_process off;",
+                                    "worker_processes 2;")))
     bench.spawn(command)
     for _ in range(600):
         if len(grayd.ask("GET", "/v1/status")["readers"]) >= 2:
-            return
+            return port
         time.sleep(0.05)
     raise RuntimeError("nginx does not read the folder")
 
