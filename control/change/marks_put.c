@@ -251,6 +251,15 @@ static void repair(struct change *change, const struct call *call,
         json_decref(before);
         return;
     }
+    if (json_array_size(json_object_get(answer, "conflicts")) > 0) {
+        reply_problem(reply, PROBLEM_REFUSED,
+                      "%s stays %s: no repair leads from there to %s.",
+                      put.unit, json_string_value(before),
+                      json_string_value(json_object_get(call->body, "state")));
+        json_decref(before);
+        json_decref(answer);
+        return;
+    }
     json_decref(answer);
     after = call->dry_run
                 ? json_incref(json_object_get(call->body, "state"))

@@ -297,6 +297,8 @@ def repaired(host, known, held, users):
             said = cli(host, "marks", "repair", release, unit, state,
                        "--reason", f"row of {unit}")
             check(said == f"{unit}: hold -> {state}\n", f"repair says {said}")
+    cli(host, "marks", "repair", ORDERS, sorted(of(known, "new"))[0], "out",
+        "--reason", "nobody is put outside", codes=(1,))
     all_served(host, known, users, "repaired")
     audit = cli(host, "audit", "list", "-o", "json", "-n", 100)
     for unit in (*held, *users):

@@ -123,6 +123,8 @@ def a_repair_is_one_unit_by_who_may(grayd):
     said = grayd.ask("POST", path, body)
     assert said.status == 200, said.text
     assert (said.body["before"], said.body["after"]) == ("out", "in")
+    said = grayd.ask("POST", path, dict(body, state="out"))
+    assert said.status == 409 and "stays in" in said.body["detail"], said.text
     row = grayd.ask("GET", "/v1/releases/order-2/marks/unit?unit=old-39").body
     assert [(h["state"], h["actor"], h["reason"]) for h in row["history"]] == [
         ("out", "root", "catch-up"), ("in", "root", "its row is new")], row
