@@ -97,11 +97,12 @@ static void look_at_marks(struct settler *settler, struct closing *closing)
     }
 }
 
-/* Without a lease a late reader may let units in until it wakes: whether it
- * still is late is asked now and then. */
+/* Without a lease a late reader may let units in until it wakes; with one it is
+ * named to who asks, who should not look for it when it has woken.  So whether
+ * it still is late is asked now and then. */
 static bool look_again(struct settler *settler, struct closing *closing)
 {
-    if (closing->promised || json_array_size(closing->late) == 0) {
+    if (json_array_size(closing->late) == 0) {
         return false;
     }
     if (settle_now() >= closing->next_look) {

@@ -97,6 +97,8 @@ def a_stopped_reader_has_its_lease(grayd, told):
         assert admission["waitedMs"] >= admission["leaseMs"] == 3000
         assert [r["pid"] for r in admission["late"]] == [told.process.pid]
         assert "lease of 3 s ran out" in admission["sentence"], admission
+    wait_until("it has woken, and is not named any more", lambda: grayd.ask(
+        "GET", "/v1/releases/leased").body["admission"]["late"] == [])
     before = marks_of(grayd, "leased")["in"]
     assert told.news(units(100)) == set()
     assert marks_of(grayd, "leased")["in"] == before
