@@ -179,7 +179,8 @@ static bool may_ask(const struct marks *marks, const struct scope *scope,
     return scope->listed && r->attempt == kept->attempt &&
            r->variant < kept->variants &&
            (in || kept->stickiness == GRAY_STICKY_ENTITY) &&
-           (word == GRAY_WORD_OPEN || (word == GRAY_WORD_NO_ADMIT && !in)) &&
+           /* Who begins outside stays outside, whatever stops the release. */
+           (word == GRAY_WORD_OPEN || !in) &&
            !(in && is_closed(scope)) && r->revision <= marks->revision &&
            left > 0; /* who gave up may have been told something since */
 }

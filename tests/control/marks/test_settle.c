@@ -318,6 +318,31 @@ static void who_may_not_write_asks_and_is_given_what_the_policy_says(void **s)
     end();
 }
 
+/* An order that an application begins while the release is stopped, in whatever
+ * way, ran the old logic, and is not decided anew afterwards. */
+static void an_order_that_begins_under_any_word_stays_outside(void **s)
+{
+    static const uint32_t words[] = {GRAY_WORD_NO_ADMIT, GRAY_WORD_BASELINE,
+                                     GRAY_WORD_KILLED};
+
+    (void)s;
+    begin(GRAY_DURABLE_STRICT, GRAY_STICKY_ENTITY, GRAY_READER_LIBRARY);
+    for (uint32_t i = 0; i < 3; i++) {
+        char unit[8];
+
+        snprintf(unit, sizeof(unit), "o%u", i);
+        assert_int_equal(gray_word_set(&host.folder, CART, words[i], NULL,
+                                       NULL),
+                         0);
+        teller_admit(&teller, unit, GRAY_SLOT_OUT, true);
+        assert_true(teller_waits(&teller, unit, GRAY_SLOT_OUT, true));
+        teller_admit(&teller, "in", GRAY_SLOT_IN, true);
+        assert_true(waits_for(is_taken, NULL));
+        assert_int_equal(teller_see(&teller, "in"), 0);
+    }
+    end();
+}
+
 /* Its reader's file is gone; nobody has the record. */
 static void a_number_without_a_record_has_its_name_in_the_journal(void **state)
 {
@@ -464,6 +489,7 @@ int main(void)
         cmocka_unit_test(whoever_waits_is_woken),
         cmocka_unit_test(
             a_mark_that_its_waiter_voided_is_taken_back_in_the_journal),
+        cmocka_unit_test(an_order_that_begins_under_any_word_stays_outside),
         cmocka_unit_test(
             who_may_not_write_asks_and_is_given_what_the_policy_says),
         cmocka_unit_test(nothing_in_becomes_durable_behind_a_settled_freeze),
