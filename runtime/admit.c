@@ -203,8 +203,8 @@ static bool ask_writer(struct gray_marked *marked, const struct making *m,
     enum gray_writer_state writer =
         gray_writer_now(marked->runtime, now_ns, &alive);
 
-    if (writer == GRAY_WRITER_NONE && !m->strict &&
-        m->release->stickiness == GRAY_STICKY_MONOTONIC) {
+    if ((writer == GRAY_WRITER_NONE || gray_marks_full(m->marks)) &&
+        !m->strict && m->release->stickiness == GRAY_STICKY_MONOTONIC) {
         s->did = DID_UNKEPT; /* by the share alone, as everywhere here */
         gray_counters_event(marked->runtime, GRAY_EVENT_MARKS_UNKEPT);
         return false;

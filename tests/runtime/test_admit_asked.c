@@ -234,6 +234,30 @@ static void where_nobody_could_make_it_nobody_is_asked(void **state)
     marked_end(&world);
 }
 
+/* One answer by whoever is asked: gateways let in by the share alone here. */
+static void where_the_table_is_full_the_share_decides_as_at_the_gateway(
+    void **state)
+{
+    struct marked_world world;
+    struct marked_request request;
+
+    (void)state;
+    world_begin(&world, &monotonic);
+    world.tables.table.live->used = gray_mark_table_room(&world.tables.table);
+    request_ask(&request, world.runtime, "1007");
+    assert_true(request_in(&request));
+    assert_int_equal(request_reason(&request), GRAY_REASON_SHARE);
+    assert_int_equal(event_count(world.runtime, GRAY_EVENT_MARKS_UNKEPT), 1);
+    assert_int_equal(gray_ring_head(world.runtime), 0);
+    marked_end(&world);
+    world_begin(&world, &entity);
+    world.tables.table.live->used = gray_mark_table_room(&world.tables.table);
+    request_ask(&request, world.runtime, "1007");
+    assert_false(request_in(&request));
+    assert_int_equal(request_reason(&request), GRAY_REASON_MARKS_CLOSED);
+    marked_end(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +271,8 @@ int main(void)
         cmocka_unit_test(
             who_asks_again_of_a_silent_grayd_is_held_until_it_cannot_be),
         cmocka_unit_test(where_nobody_could_make_it_nobody_is_asked),
+        cmocka_unit_test(
+            where_the_table_is_full_the_share_decides_as_at_the_gateway),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
