@@ -11,6 +11,7 @@ because its mark may still be made, and is never told otherwise than what it
 got; who is in is served all the while.
 """
 import collections
+import itertools
 import os
 import signal
 import threading
@@ -85,6 +86,11 @@ def standing_still(host, insider):
                    "a dead writer is never noticed")
     finally:
         os.kill(pid, signal.SIGCONT)
+    # Until it has told that it lives, nothing is asked of it: the old logic
+    # creates what comes, without a record.
+    fresh = itertools.count(32_000)
+    wait_until(lambda: host.ask(next(fresh), "/create", "told") == "new",
+               "grayd goes on, and nobody asks it")
     told = {}
     for unit in held:
         def answered(unit=unit):
