@@ -194,7 +194,8 @@ def main():
     bench = gateway.Bench(sys.argv[1])
     grayd = Grayd(bench)
     try:
-        documents = json.loads(gateway.documents(bench.v1, bench.v2))
+        documents = json.loads(gateway.documents(bench.v1, bench.v2,
+                                                 "monotonic"))
         documents.append({"kind": "List", "name": "testers", "ids": ["a"]})
         grayd.ask("POST", "/v1/apply", grayd.apply(documents))
         documents[2] = f"127.0.0.1:{bench.v1}"

@@ -35,8 +35,9 @@ def main():
             f.write(body)
         bench.spawn(command)
         gateway.Client(port).ask("uid=1")
-        folder = bench.folder()
-        docs = json.loads(gateway.documents(bench.v1, bench.v2))
+        folder = os.path.join(bench.dir, f"gray-{port}", "runtime")
+        docs = json.loads(gateway.documents(bench.v1, bench.v2,
+                                            "monotonic"))
         path = os.path.join(bench.dir, "wave.json")
         took = []
         for i in range(ROUNDS):
