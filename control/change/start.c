@@ -169,7 +169,7 @@ static int recover_folder(struct control *control,
     struct grayd *grayd = control->grayd;
     bool bypass = false;
     bool fresh = publisher_revision(control->publisher) == 0;
-    bool pending = false;
+    bool pending = false, stranger;
     char why[300];
     int error = store_read_item(control->reader, STORE_SETTING, "bypass", 0,
                                 keep_bypass, &bypass, ret_problem);
@@ -188,8 +188,20 @@ static int recover_folder(struct control *control,
         in_force_adopt(control, grayd_now());
     }
     failpoint("start-adopted");
-    if (fresh ||
-        publisher_revision(control->publisher) != control->world.revision) {
+    /* A new store, beside a folder that lives on: what is in force there is
+     * left so until something is applied. */
+    stranger = json_object_size(control->world.documents) == 0 &&
+               control->world.revision <
+                   publisher_revision(control->publisher);
+    if (stranger) {
+        grayd_log(LOG_LEVEL_WARN, "policy-unknown",
+                  "%s has a policy of revision %llu in force, and this store "
+                  "has no documents: it stays in force until some are applied",
+                  grayd->options.runtime,
+                  (unsigned long long)publisher_revision(control->publisher));
+    }
+    if (fresh || (!stranger && publisher_revision(control->publisher) !=
+                                   control->world.revision)) {
         in_force_publish(control, NULL, why);
     } else {
         in_force_known(control);

@@ -101,8 +101,25 @@ def state(build):
         assert grayd.stop() == 0
 
 
+def state_while_it_was_down(build):
+    """A new store takes nothing out of force that it does not know."""
+    with Grayd(build) as grayd:
+        assert grayd.start()
+        assert grayd.apply(SHOP).status == 200
+        assert grayd.verb("cart-2", "start").status == 200
+        before = grayd.in_folder()
+        assert grayd.stop() == 0
+        shutil.rmtree(grayd.state)
+        assert grayd.start()
+        assert grayd.in_folder() == before
+        assert "policy-unknown" in grayd.errors()
+        assert grayd.apply(SHOP).status == 200
+        assert grayd.in_folder()["cart-2"]["share"] == 0
+        assert grayd.stop() == 0
+
+
 def main():
-    for part in (runtime, empty_runtime, state):
+    for part in (runtime, empty_runtime, state, state_while_it_was_down):
         part(sys.argv[1])
         print(part.__name__, flush=True)
 
