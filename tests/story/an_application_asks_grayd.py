@@ -67,11 +67,20 @@ def frozen(host):
     judge(host, told)
 
 
+def stands(pid):
+    words = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/stat", encoding="ascii") as f:
+            words.append(f.read().rsplit(")", 1)[1].split()[0])
+    return set(words) == {"T"}
+
+
 def standing_still(host, insider):
     """`insider` is an order that is in."""
     pid = host.grayd.process.pid
     held = []
-    os.kill(pid, signal.SIGSTOP)
+    os.kill(pid, signal.SIGSTOP)  # its threads stop one after the other
+    wait_until(lambda: stands(pid), "grayd does not stand still")
     try:
         said = [host.ask(30_000 + i, "/create", "told") for i in range(20)]
         held = [30_000 + i for i in range(20) if said[i] == "hold"]
