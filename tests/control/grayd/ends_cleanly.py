@@ -73,6 +73,8 @@ def main():
             while len(sent) < 300 or len(done) < 3:
                 assert grayd.process.poll() is None
             ended.append(grayd.stop())
+            if ended[-1] != 0:
+                print(grayd.errors()[-4000:], flush=True)
             stop.set()
             for thread in crowd:
                 thread.join()
