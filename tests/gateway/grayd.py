@@ -33,7 +33,7 @@ def gone(number):
     try:
         with open(f"/proc/{number}/status", encoding="ascii") as file:
             return "\nState:\tZ" in file.read()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone while it is read
         return True
 
 
