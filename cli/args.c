@@ -27,11 +27,12 @@ const struct cli_option cli_options[CLI_OPTION_COUNT] = {
 #include "cli/commands.def"
 };
 
+#define CLI_TAKES(...) { __VA_ARGS__, CLI_HELP }
 const struct cli_command cli_commands[] = {
 #define CLI_COMMAND(name, words, OPERANDS, least, most, options, summary, \
                     details, example)                                     \
     { words,   OPERANDS, least,   most,                                   \
-      (options) | CLI_HELP, summary, details, example, command_##name },
+      options, summary, details, example, command_##name },
 #include "cli/commands.def"
 };
 const size_t cli_command_count =
@@ -192,7 +193,7 @@ static int add_value(struct arguments *arguments, unsigned option,
         snprintf(what, sizeof(what), "--%s", entry->word);
         return complain_value(what, entry->values, value);
     }
-    arguments->values[arguments->value_count].option = UINT64_C(1) << option;
+    arguments->values[arguments->value_count].option = option;
     arguments->values[arguments->value_count].value = value;
     arguments->value_count++;
     return 0;
@@ -206,7 +207,7 @@ static int complain_option(const struct arguments *arguments,
     size_t count = 0;
 
     for (unsigned i = 0; i < CLI_OPTION_COUNT; i++) {
-        if ((arguments->command->options >> i) & 1) {
+        if (command_takes(arguments->command, i)) {
             snprintf(texts[count], sizeof(texts[count]), "--%s",
                      cli_options[i].word);
             names[count] = texts[count];
@@ -218,6 +219,17 @@ static int complain_option(const struct arguments *arguments,
     return CLI_EXIT_USAGE;
 }
 
+bool command_takes(const struct cli_command *command,
+                   enum cli_option_number option)
+{
+    const uint8_t *at = command->options;
+
+    while (*at != option && *at != CLI_HELP) {
+        at++;
+    }
+    return *at == option;
+}
+
 /* The option that `word` (without dashes) or `letter` names; OPTION_COUNT. */
 static unsigned option_find(const struct arguments *arguments,
                             const char *word, size_t length, char letter)
@@ -225,7 +237,7 @@ static unsigned option_find(const struct arguments *arguments,
     for (unsigned i = 0; i < CLI_OPTION_COUNT; i++) {
         const struct cli_option *option = &cli_options[i];
 
-        if (((arguments->command->options >> i) & 1) == 0) {
+        if (!command_takes(arguments->command, i)) {
             continue;
         }
         if (word != NULL ? strlen(option->word) == length &&
@@ -345,16 +357,15 @@ static int check_texts(const struct arguments *arguments)
 {
     bool good = true;
 
-    if ((arguments->command->options & CLI_SERVER) == 0 ||
-        (arguments->command->options & CLI_HEADER) != 0) {
+    if (!command_takes(arguments->command, CLI_SERVER) ||
+        command_takes(arguments->command, CLI_HEADER)) {
         return 0;
     }
     for (size_t i = 0; good && i < arguments->operand_count; i++) {
         good = is_utf8(arguments->operands[i]);
     }
     for (size_t i = 0; good && i < arguments->value_count; i++) {
-        const char *values =
-            cli_options[__builtin_ctzll(arguments->values[i].option)].values;
+        const char *values = cli_options[arguments->values[i].option].values;
 
         good = strcmp(values, "file") == 0 || strcmp(values, "folder") == 0 ||
                is_utf8(arguments->values[i].value);
@@ -401,12 +412,14 @@ int arguments_parse(struct arguments *ret_arguments, int argc,
     return status;
 }
 
-bool arguments_has(const struct arguments *arguments, uint64_t option)
+bool arguments_has(const struct arguments *arguments,
+                   enum cli_option_number option)
 {
     return arguments_get(arguments, option) != NULL;
 }
 
-const char *arguments_get(const struct arguments *arguments, uint64_t option)
+const char *arguments_get(const struct arguments *arguments,
+                          enum cli_option_number option)
 {
     for (size_t i = arguments->value_count; i > 0; i--) {
         if (arguments->values[i - 1].option == option) {
@@ -416,8 +429,8 @@ const char *arguments_get(const struct arguments *arguments, uint64_t option)
     return NULL;
 }
 
-const char *arguments_next(const struct arguments *arguments, uint64_t option,
-                           size_t *position)
+const char *arguments_next(const struct arguments *arguments,
+                           enum cli_option_number option, size_t *position)
 {
     while (*position < arguments->value_count) {
         size_t i = (*position)++;
@@ -436,8 +449,9 @@ bool arguments_json(const struct arguments *arguments)
     return format != NULL && strcmp(format, "json") == 0;
 }
 
-int arguments_number(const struct arguments *arguments, uint64_t option,
-                     double least, double most, double *ret_number)
+int arguments_number(const struct arguments *arguments,
+                     enum cli_option_number option, double least, double most,
+                     double *ret_number)
 {
     const char *text = arguments_get(arguments, option);
     char *end;

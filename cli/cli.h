@@ -29,6 +29,7 @@
 #define CLI_COMMANDS_MAX 96u
 #define CLI_VALUES_MAX 256u  /* options given */
 #define CLI_OPERANDS_MAX 64u
+#define CLI_TAKES_MAX 40u    /* options of one command */
 #define CLI_WAIT_MAX 3600.0  /* seconds */
 #define CLI_IDS_MAX 10000000u /* ids of `keys check` */
 #define CLI_ID_MAX 1024u      /* bytes of one of them */
@@ -40,17 +41,10 @@ enum cli_exit {
 #include "cli/commands.def"
 };
 enum cli_option_number {
-#define CLI_OPTION(NAME, letter, word, ARGUMENT, values, text) \
-    CLI_NUMBER_##NAME,
+#define CLI_OPTION(NAME, letter, word, ARGUMENT, values, text) CLI_##NAME,
 #include "cli/commands.def"
     CLI_OPTION_COUNT
 };
-enum cli_option_bit {
-#define CLI_OPTION(NAME, letter, word, ARGUMENT, values, text) \
-    CLI_##NAME = UINT64_C(1) << CLI_NUMBER_##NAME,
-#include "cli/commands.def"
-};
-
 struct arguments;
 struct cli_exit_code {
     int number;
@@ -63,7 +57,7 @@ struct cli_option {
 struct cli_command {
     const char *words, *operands;
     unsigned least, most;
-    uint64_t options;
+    uint8_t options[CLI_TAKES_MAX]; /* their numbers; the last is CLI_HELP */
     const char *summary, *details, *example;
     int (*run)(const struct arguments *arguments);
 };
@@ -79,7 +73,7 @@ struct arguments {
     const char *operands[CLI_OPERANDS_MAX];
     size_t operand_count;
     struct {
-        uint64_t option;
+        enum cli_option_number option;
         const char *value; /* "" of a switch */
     } values[CLI_VALUES_MAX];
     size_t value_count;
@@ -88,18 +82,24 @@ struct arguments {
  * which words are valid. */
 int arguments_parse(struct arguments *ret_arguments, int argc,
                     char *const *argv);
-bool arguments_has(const struct arguments *arguments, uint64_t option);
+bool arguments_has(const struct arguments *arguments,
+                   enum cli_option_number option);
 /* The value given last; NULL when the option was not given. */
-const char *arguments_get(const struct arguments *arguments, uint64_t option);
+const char *arguments_get(const struct arguments *arguments,
+                          enum cli_option_number option);
 /* The next value of a repeated option from *position on; NULL at the end. */
-const char *arguments_next(const struct arguments *arguments, uint64_t option,
-                           size_t *position);
+const char *arguments_next(const struct arguments *arguments,
+                           enum cli_option_number option, size_t *position);
 bool arguments_json(const struct arguments *arguments);
 /* A number within [least, most]; *ret_number is untouched when the option was
  * not given. 0, or an exit code after having said what is wrong. */
-int arguments_number(const struct arguments *arguments, uint64_t option,
-                     double least, double most, double *ret_number);
+int arguments_number(const struct arguments *arguments,
+                     enum cli_option_number option, double least, double most,
+                     double *ret_number);
 const char *arguments_runtime(const struct arguments *arguments);
+/* Whether a command has an option. */
+bool command_takes(const struct cli_command *command,
+                   enum cli_option_number option);
 /* The command of these words; NULL when there is none. */
 const struct cli_command *command_find(const char *first, const char *second);
 /* Says which of `names` is meant by a wrong word, and lists them all. */
@@ -176,7 +176,8 @@ struct policy {
 };
 /* Adds documents of every value of `option`. NULL with findings. */
 struct gray_model *model_load(const struct arguments *arguments,
-                              uint64_t option, struct gray_findings *findings);
+                              enum cli_option_number option,
+                              struct gray_findings *findings);
 /* Compiles a model and makes a view of it; all words open. */
 int policy_compile(struct policy *policy,
                    const struct gray_compile_options *options);

@@ -67,7 +67,7 @@ static void following(const struct cli_command *command, FILE *out)
         before = " ";
     }
     for (unsigned i = 0; i < CLI_OPTION_COUNT; i++) {
-        if ((command->options >> i) & 1) {
+        if (command_takes(command, i)) {
             fprintf(out, "%s--%s", before, cli_options[i].word);
             before = " ";
             if (cli_options[i].letter != 0) {

@@ -310,6 +310,17 @@ static int choose_basis(struct explainer *e, const struct arguments *arguments)
     return status;
 }
 
+static bool describes_request(const struct arguments *arguments)
+{
+    static const uint8_t options[] = { CLI_REQUEST };
+    bool found = false;
+
+    for (size_t i = 0; i < sizeof(options); i++) {
+        found |= arguments_has(arguments, options[i]);
+    }
+    return found;
+}
+
 int command_explain(const struct arguments *arguments)
 {
     CLI_CLEANUP(explainer_free) struct explainer e = {
@@ -320,12 +331,10 @@ int command_explain(const struct arguments *arguments)
     };
     int status;
 
-    for (size_t i = 0; e.name != NULL && i < arguments->value_count; i++) {
-        if ((arguments->values[i].option & CLI_REQUEST) != 0) {
-            complain("--requests names whole requests: no other option of a "
-                     "request beside it");
-            return CLI_EXIT_USAGE;
-        }
+    if (e.name != NULL && describes_request(arguments)) {
+        complain("--requests names whole requests: no other option of a "
+                 "request beside it");
+        return CLI_EXIT_USAGE;
     }
     status = choose_basis(&e, arguments);
     if (status == 0) {

@@ -51,7 +51,7 @@ static void print_usage(const struct cli_command *command, FILE *out)
     if (command->operands[0] != '\0') {
         fprintf(out, " %s", command->operands);
     }
-    if (command->options != CLI_HELP) {
+    if (command->options[0] != CLI_HELP) {
         fprintf(out, " [OPTIONS]");
     }
 }
@@ -65,7 +65,7 @@ void help_command(const struct cli_command *command, FILE *out)
     }
     fprintf(out, "\noptions:\n");
     for (unsigned i = 0; i < CLI_OPTION_COUNT; i++) {
-        if ((command->options >> i) & 1) {
+        if (command_takes(command, i)) {
             print_option(&cli_options[i], out);
         }
     }
@@ -107,10 +107,10 @@ static void markdown_command(const struct cli_command *command, FILE *out)
     if (command->details[0] != '\0') {
         fprintf(out, "%s\n", command->details);
     }
-    if (command->options != CLI_HELP) {
+    if (command->options[0] != CLI_HELP) {
         fprintf(out, "\nOptions:");
         for (unsigned i = 0; i < CLI_OPTION_COUNT; i++) {
-            if (((command->options & ~CLI_HELP) >> i) & 1) {
+            if (i != CLI_HELP && command_takes(command, i)) {
                 fprintf(out, " `--%s`", cli_options[i].word);
             }
         }
@@ -205,12 +205,12 @@ static void man_command(const struct cli_command *command, FILE *out)
     if (command->details[0] != '\0') {
         man_line("", command->details, out);
     }
-    if (command->options != CLI_HELP) {
+    if (command->options[0] != CLI_HELP) {
         const char *before = "";
 
         fputs(".PP\nOptions: ", out);
         for (unsigned i = 0; i < CLI_OPTION_COUNT; i++) {
-            if (((command->options & ~CLI_HELP) >> i) & 1) {
+            if (i != CLI_HELP && command_takes(command, i)) {
                 fprintf(out, "%s\\fB\\-\\-", before);
                 man_text(cli_options[i].word, out);
                 fputs("\\fP", out);

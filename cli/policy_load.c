@@ -19,7 +19,8 @@
 #define SNAPSHOT_BYTES_MAX (UINT64_C(4) << 30)
 
 struct gray_model *model_load(const struct arguments *arguments,
-                              uint64_t option, struct gray_findings *findings)
+                              enum cli_option_number option,
+                              struct gray_findings *findings)
 {
     struct gray_documents *docs = gray_documents_new();
     struct gray_model *model = NULL;

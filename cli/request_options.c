@@ -54,7 +54,7 @@ static void add_number(json_t *root, const char *key, const char *text)
 json_t *request_options(const struct arguments *arguments)
 {
     const struct {
-        uint64_t option;
+        enum cli_option_number option;
         const char *key;
         char separator; /* 0: plain text; '0': a number where it is one */
     } keys[] = {
