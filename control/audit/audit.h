@@ -90,6 +90,21 @@ int audit_checkpoint(struct audit_signer *signer,
                      const uint8_t chain[AUDIT_HASH], int64_t at,
                      char **ret_note, struct gray_problem *ret_problem);
 
+/* ---- other texts --------------------------------------------------------- */
+
+/* A text (ended by its newline) as a signed note that begins with the line
+ * "<origin>/<subject>", so that what is signed for one subject is nothing for
+ * another.  malloc'd and NUL-terminated; NULL: no memory.  Any thread. */
+char *audit_sign_text(const struct audit_signer *signer, const char *subject,
+                      const char *text, size_t length, size_t *ret_length);
+/* The text of such a note, within it, by the verifier line alone; pure. 0; -1:
+ * no note of that subject (or no verifier line); -2: not signed by that key. */
+int audit_read_text(const char *note, size_t length, const char *subject,
+                    const char *verifier, const char **ret_text,
+                    size_t *ret_length);
+/* Whether this is a verifier line. */
+bool audit_verifier_good(const char *line);
+
 /* ---- verify and prove -------------------------------------------------- */
 
 struct audit_report {

@@ -86,8 +86,9 @@ struct audit_note {
 };
 /* The bytes that are signed; how many. */
 size_t audit_note_body(const struct audit_note *note, char ret_text[NOTE_MAX]);
-/* Appends the blank line and the signature; the new length. */
-size_t audit_note_sign(char text[NOTE_MAX], size_t body,
+/* Appends the blank line and the signature; the new length.  `room`: bytes of
+ * `text`. */
+size_t audit_note_sign(char *text, size_t room, size_t body,
                        const struct audit_verifier *verifier,
                        const uint8_t signature[NOTE_SIGNATURE]);
 /* Reads a note of our own making (further signatures may follow ours) and
@@ -101,6 +102,12 @@ int audit_note_read(const char *text, size_t length,
  * none of the verifier's, or a false one. */
 int audit_note_signatures(const char *text, size_t length, size_t body,
                           const struct audit_verifier *verifier);
+
+/* What a signer signs with; the signature of any bytes: 0, or -ENOMEM. */
+const struct audit_verifier *
+audit_signer_key(const struct audit_signer *signer);
+int audit_sign(const struct audit_signer *signer, const char *body,
+               size_t length, uint8_t ret_signature[NOTE_SIGNATURE]);
 
 /* Standard base64 with padding, one spelling a value. */
 #define BASE64_MAX(size) (((size) + 2) / 3 * 4 + 1)

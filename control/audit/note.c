@@ -140,7 +140,7 @@ size_t audit_note_body(const struct audit_note *note, char ret_text[NOTE_MAX])
                             note->origin, note->size, root, chain, note->at);
 }
 
-size_t audit_note_sign(char text[NOTE_MAX], size_t body,
+size_t audit_note_sign(char *text, size_t room, size_t body,
                        const struct audit_verifier *verifier,
                        const uint8_t signature[NOTE_SIGNATURE])
 {
@@ -150,7 +150,7 @@ size_t audit_note_sign(char text[NOTE_MAX], size_t body,
     memcpy(bytes, verifier->id, sizeof(verifier->id));
     memcpy(bytes + sizeof(verifier->id), signature, NOTE_SIGNATURE);
     audit_base64_write(bytes, sizeof(bytes), signed_text);
-    return body + (size_t)snprintf(text + body, NOTE_MAX - body,
+    return body + (size_t)snprintf(text + body, room - body,
                                    "\n" NOTE_DASH "%s %s\n", verifier->origin,
                                    signed_text);
 }

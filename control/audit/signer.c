@@ -391,8 +391,13 @@ const char *audit_signer_verifier(const struct audit_signer *signer)
 
 /* ---- signing ----------------------------------------------------------- */
 
-static int sign(struct audit_signer *signer, const char *body, size_t length,
-                uint8_t ret_signature[NOTE_SIGNATURE])
+const struct audit_verifier *audit_signer_key(const struct audit_signer *signer)
+{
+    return &signer->verifier;
+}
+
+int audit_sign(const struct audit_signer *signer, const char *body,
+               size_t length, uint8_t ret_signature[NOTE_SIGNATURE])
 {
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     size_t size = NOTE_SIGNATURE;
@@ -470,11 +475,12 @@ int audit_checkpoint(struct audit_signer *signer,
             (unsigned long long)signer->last.size);
     }
     length = audit_note_body(&note, text);
-    if (sign(signer, text, length, signature) != 0) {
+    if (audit_sign(signer, text, length, signature) != 0) {
         return runtime_problem_set(ret_problem, ENOMEM, "no-memory",
                                    "The checkpoint could not be signed.");
     }
-    length = audit_note_sign(text, length, &signer->verifier, signature);
+    length = audit_note_sign(text, sizeof(text), length, &signer->verifier,
+                             signature);
     copy = ret_note == NULL ? NULL : strdup(text);
     if (ret_note != NULL && copy == NULL) {
         return runtime_problem_set(ret_problem, ENOMEM, "no-memory",
