@@ -24,6 +24,7 @@
 #define GRAY_LIST_IDS_MAX 100000000u
 #define GRAY_SOURCE_IDS_MAX 10000u /* ids of a file kept in the source */
 #define GRAY_WEIGHT_MAX 1000000
+#define GRAY_CAPACITY_MAX 1000000000 /* requests a second */
 #define GRAY_UNIX_PATH_MAX 107u
 
 /* The place of a value: its key or number, and what it stands in. */

@@ -78,6 +78,15 @@ struct model_endpoint {
     uint32_t label_count;
 };
 
+/* One build of a service, as it stands under `versions`. */
+struct model_version {
+    const char *name;
+    uint32_t endpoint_count;
+    /* Requests a second that it bears as a whole: the lower of what is said of
+     * it and of its endpoints together; 0: nothing is said. */
+    uint64_t capacity;
+};
+
 struct model_service {
     const char *name;
     const char *document; /* index of the document, for findings */
@@ -86,6 +95,8 @@ struct model_service {
     const char *baseline_version; /* what $gray_version says for it */
     struct model_endpoint *endpoints;
     uint32_t endpoint_count;
+    struct model_version *versions; /* as written, at least one */
+    uint32_t version_count;
 };
 
 /* What a variant runs: service number and the version there. */

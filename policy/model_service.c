@@ -142,16 +142,51 @@ static bool check_endpoint(struct gray_check *c, const struct where *at,
     return good;
 }
 
+/* What a version bears: {maxRate: 200, maxRatePerEndpoint: 50}, either or
+ * both. */
+static bool check_capacity(struct gray_check *c, const struct where *at,
+                           json_t *value, struct model_version *version)
+{
+    static const char *const keys[] = {"maxRate", "maxRatePerEndpoint"};
+    json_t *values[2];
+    int64_t whole = 0, each = 0;
+    if (!gray_check_map(c, at, value, keys, 2, values)) {
+        return false;
+    }
+    if (json_object_size(value) == 0) {
+        return gray_check_error(c, GRAY_PROBLEM_EMPTY, at,
+                                "a capacity is a number of requests a second: "
+                                "{maxRate: 200}, or {maxRatePerEndpoint: 50}");
+    }
+    bool good = true;
+    if (values[0] != NULL) {
+        good &= gray_check_integer(c, AT_KEY(at, keys[0]), values[0], 1,
+                                   GRAY_CAPACITY_MAX, &whole);
+    }
+    if (values[1] != NULL) {
+        good &= gray_check_integer(c, AT_KEY(at, keys[1]), values[1], 1,
+                                   GRAY_CAPACITY_MAX, &each);
+    }
+    uint64_t together = (uint64_t)each * version->endpoint_count;
+    version->capacity = whole == 0                     ? together
+                        : each == 0                    ? (uint64_t)whole
+                        : together < (uint64_t)whole   ? together
+                                                       : (uint64_t)whole;
+    return good;
+}
+
 static bool check_version(struct gray_check *c, const struct where *at,
                           const char *version, json_t *value, uint32_t number,
-                          struct endpoints *list)
+                          struct endpoints *list,
+                          struct model_version *ret_version)
 {
-    static const char *const keys[] = {"endpoints"};
-    json_t *values[1];
+    static const char *const keys[] = {"endpoints", "capacity"};
+    json_t *values[2];
     const char *name;
     bool good = true;
+    uint32_t before = list->count;
     if (!gray_check_name_text(c, at, version, true, &name) ||
-        !gray_check_map(c, at, value, keys, 1, values)) {
+        !gray_check_map(c, at, value, keys, 2, values)) {
         return false;
     }
     const char *key = gray_arena_print(c->arena, "%u/%s", number, name);
@@ -168,6 +203,11 @@ static bool check_version(struct gray_check *c, const struct where *at,
     for (size_t i = 0; i < json_array_size(values[0]); i++) {
         good &= check_endpoint(c, AT_ITEM(inner, i),
                                json_array_get(values[0], i), name, list);
+    }
+    ret_version->name = name;
+    ret_version->endpoint_count = list->count - before;
+    if (values[1] != NULL) {
+        good &= check_capacity(c, AT_KEY(at, keys[1]), values[1], ret_version);
     }
     return good;
 }
@@ -186,9 +226,12 @@ static bool check_versions(struct gray_check *c, const struct where *at,
     bool good = true;
     const char *version;
     json_t *member;
+    service->versions = gray_arena_array(c->arena, json_object_size(value),
+                                         sizeof(*service->versions));
     json_object_foreach (value, version, member) {
         good &= check_version(c, AT_KEY(at, version), version, member, number,
-                              &list);
+                              &list,
+                              &service->versions[service->version_count++]);
     }
     service->endpoints = list.items;
     service->endpoint_count = list.count;

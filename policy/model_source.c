@@ -162,7 +162,7 @@ static enum role child_role(enum role role, const char *key)
     case ROLE_VERSIONS:
         return ROLE_VERSION;
     case ROLE_VERSION:
-        return ROLE_ENDPOINTS;
+        return strcmp(key, "endpoints") == 0 ? ROLE_ENDPOINTS : ROLE_PLAIN;
     default:
         return ROLE_PLAIN;
     }

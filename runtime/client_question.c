@@ -123,7 +123,7 @@ void runtime_client_done(struct gray_client *client,
 {
     runtime_client_leave(question->hold);
     if (error == 0) {
-        gray_counters_reason(client->runtime, question->reason);
+        gray_counters_reason(client->runtime, question->reason, false);
     }
 }
 

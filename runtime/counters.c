@@ -69,13 +69,33 @@ static struct gray_series *series_find(const struct gray_runtime *runtime,
     return NULL;
 }
 
-static void name_copy(char ret[GRAY_NAME_MAX + 1], struct gray_str name)
+void runtime_name_copy(char ret[GRAY_NAME_MAX + 1], struct gray_str name)
 {
     uint32_t length = name.length < GRAY_NAME_MAX ? name.length : GRAY_NAME_MAX;
 
     memset(ret, 0, GRAY_NAME_MAX + 1);
     if (length > 0) {
         memcpy(ret, name.data, length);
+    }
+}
+
+void runtime_arm_name(char ret[GRAY_NAME_MAX + 1],
+                      const struct gray_snapshot *policy,
+                      const struct gray_release *release, uint32_t variant)
+{
+    const struct gray_variant *v =
+        variant < release->variants.count
+            ? gray_variant_at(policy, release->variants.first + variant)
+            : NULL;
+    struct gray_str name = gray_text(policy, release->name), more = {"", 0};
+
+    runtime_name_copy(ret, name);
+    if (v != NULL) {
+        more = gray_text(policy, v->name);
+    }
+    if (more.length > 0) {
+        snprintf(ret, GRAY_NAME_MAX + 1, "%.*s:%.*s", (int)name.length,
+                 name.data, (int)more.length, more.data);
     }
 }
 
@@ -89,28 +109,14 @@ static void series_name(struct gray_series *series,
     const struct gray_release *release =
         gray_release_at(policy, route->release);
     struct gray_str none = {"", 0};
-    struct gray_str variant = none, name = none;
 
-    name_copy(series->service,
+    runtime_name_copy(series->service,
               service != NULL ? gray_text(policy, service->name) : none);
-    name_copy(series->version, gray_text(policy, route->version));
-    name_copy(series->lane,
+    runtime_name_copy(series->version, gray_text(policy, route->version));
+    runtime_name_copy(series->lane,
               lane != NULL ? gray_text(policy, lane->name) : none);
     if (release != NULL) {
-        const struct gray_variant *v =
-            route->variant < release->variants.count
-                ? gray_variant_at(policy,
-                                  release->variants.first + route->variant)
-                : NULL;
-
-        name = gray_text(policy, release->name);
-        variant = v != NULL ? gray_text(policy, v->name) : none;
-    }
-    name_copy(series->arm, name);
-    if (variant.length > 0) {
-        snprintf(series->arm, sizeof(series->arm), "%.*s:%.*s",
-                 (int)name.length, name.data, (int)variant.length,
-                 variant.data);
+        runtime_arm_name(series->arm, policy, release, route->variant);
     }
 }
 
@@ -189,6 +195,7 @@ void runtime_series_link(struct gray_runtime *runtime,
     if (runtime->slot.file == NULL || set->policy == NULL) {
         return;
     }
+    runtime_flows_retire(runtime, set);
     missing = series_link_known(runtime, set, used);
     for (i = 0; i < GRAY_SERIES_MAX; i++) {
         unused += runtime->slot.file->series[i].series == 0 ? 1 : 0;
@@ -251,10 +258,14 @@ static void count(const struct gray_runtime *runtime, uint64_t *place)
     }
 }
 
-void gray_counters_reason(struct gray_runtime *runtime, enum gray_reason reason)
+void gray_counters_reason(struct gray_runtime *runtime, enum gray_reason reason,
+                          bool entrance)
 {
-    if (runtime->slot.file != NULL && (uint32_t)reason < 256) {
-        count(runtime, &runtime->slot.file->reasons[reason]);
+    struct reader_file *file = runtime->slot.file;
+
+    if (file != NULL && (uint32_t)reason < 256) {
+        count(runtime, entrance ? &file->entered[reason]
+                                : &file->reasons[reason]);
     }
 }
 

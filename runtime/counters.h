@@ -31,11 +31,21 @@ struct gray_series {
     uint64_t latency_sum_us;
     uint32_t latency[GRAY_LATENCY_BUCKETS];
 };
+/* Requests of live traffic that carry an arm: where they got it, at an entrance
+ * (service ""), or sent on to a service, whoever served them there. */
+struct gray_flow {
+    uint64_t scope; /* gray_hash_scope() of the release; 0: free */
+    uint64_t requests;
+    char service[GRAY_NAME_MAX + 1], arm[GRAY_NAME_MAX + 1];
+};
 /* Sums over live and dead readers of a folder, for status, Prometheus and the
  * CLI.  Every byte of readers/ is hostile: bounds, sizes, locks checked. */
 struct gray_totals {
     struct gray_series *series;
     size_t series_count;
+    struct gray_flow *flows;
+    size_t flow_count;
+    uint64_t entered;      /* live requests decided at an entrance */
     uint64_t reasons[256]; /* decisions by reason */
     uint64_t events[32];   /* by GRAY_EVENT_* of events.def */
     struct gray_reader_status {
@@ -65,8 +75,13 @@ enum gray_event {
 struct gray_series *gray_counters_series(struct gray_runtime *runtime,
                                          uint32_t route,
                                          enum gray_class traffic_class);
+/* `entrance`: of a live request, where it first came to us. */
 void gray_counters_reason(struct gray_runtime *runtime,
-                          enum gray_reason reason);
+                          enum gray_reason reason, bool entrance);
+/* A live request with this arm is sent to a service (number), or got it at an
+ * entrance (GRAY_NONE). By the policy that was swapped in last. */
+void gray_counters_flow(struct gray_runtime *runtime, uint32_t service,
+                        const struct gray_verdict *verdict);
 void gray_counters_event(struct gray_runtime *runtime, enum gray_event event);
 /* Bucket of a latency: floor(log(us / 100) / log(1.0555)), 0 .. 255. */
 uint32_t gray_latency_bucket(uint64_t microseconds);

@@ -18,6 +18,7 @@
 #define GRAY_WORDS_MAX 4096u  /* scope words in `control` */
 #define GRAY_KEPT_GOOD 3u     /* policy.<gen>.snap kept */
 #define GRAY_SERIES_MAX 1024u /* counter series of one reader */
+#define GRAY_FLOWS_MAX 512u   /* pairs of service and arm of one reader */
 #define GRAY_READERS_MAX 1024u
 
 /* ---- control ------------------------------------------------------------ */

@@ -176,6 +176,10 @@ struct gray_runtime_set {
     /* Slots of counters by route and class, filled by swap. */
     struct gray_series **series;
     uint32_t route_count;
+    /* Places of flows by service (0: entrances) and arm, found when they are
+     * first counted; flow_arms 0: too many, none is counted. */
+    struct gray_flow **flows;
+    uint32_t flow_arms;
 };
 /* Lists of a policy (shared with `old` where the name is the same) and the
  * link; takes over the references in set->policy and set->fleet. */
@@ -226,7 +230,9 @@ struct reader_file {
     uint64_t marks_generation;
     char refusal[160];
     uint64_t reasons[256];
+    uint64_t entered[256]; /* the same, of live requests at an entrance */
     uint64_t events[32];
+    struct gray_flow flows[GRAY_FLOWS_MAX];
     struct gray_series series[GRAY_SERIES_MAX];
     struct gray_ring ring;
 };
@@ -329,6 +335,19 @@ void runtime_series_index_build(struct series_index *index,
                                 const struct reader_file *file);
 void runtime_series_link(struct gray_runtime *runtime,
                          struct gray_runtime_set *set);
+void runtime_name_copy(char ret[GRAY_NAME_MAX + 1], struct gray_str name);
+/* "cart-2", or "cart-2:b" of a variant. */
+void runtime_arm_name(char ret[GRAY_NAME_MAX + 1],
+                      const struct gray_snapshot *policy,
+                      const struct gray_release *release, uint32_t variant);
+/* ---- flows.c ------------------------------------------------------------- */
+
+/* Room for set->flows. 0, or -1: no memory. */
+int runtime_flows_make(struct gray_runtime_set *set);
+/* Gives back the places of releases that this policy does not have. */
+void runtime_flows_retire(struct gray_runtime *runtime,
+                          const struct gray_runtime_set *set);
+
 /* First microsecond of every bucket, and one beyond. */
 extern const uint32_t runtime_latency_floor[GRAY_LATENCY_BUCKETS + 1];
 

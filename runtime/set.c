@@ -112,7 +112,7 @@ int runtime_set_complete(struct gray_runtime_set *set, int lists_fd,
     set->route_count = set->policy->policy.policy->routes.count;
     set->series = calloc((size_t)set->route_count * GRAY_CLASS_COUNT + 1,
                          sizeof(*set->series));
-    if (set->series == NULL) {
+    if (set->series == NULL || runtime_flows_make(set) != 0) {
         return runtime_problem_set(ret_problem, ENOMEM, "memory",
                                    "Out of memory.");
     }
@@ -145,6 +145,7 @@ void gray_runtime_set_free(struct gray_runtime_set *set)
     free(set->list_views);
     free(set->link_memory);
     free(set->series);
+    free(set->flows);
     runtime_keys_clear(&set->keys);
     free(set);
 }

@@ -76,6 +76,14 @@ bool runtime_reader_file_sound(const struct reader_file *file)
             return false;
         }
     }
+    for (i = 0; i < GRAY_FLOWS_MAX; i++) {
+        const struct gray_flow *f = &file->flows[i];
+
+        if (f->scope != 0 && (!text_ends(f->service, sizeof(f->service)) ||
+                              !text_ends(f->arm, sizeof(f->arm)))) {
+            return false;
+        }
+    }
     return true;
 }
 

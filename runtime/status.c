@@ -182,6 +182,25 @@ static void json_series(struct text *text, const struct gray_totals *totals)
     runtime_text_add(text, "]");
 }
 
+static void json_flows(struct text *text, const struct gray_totals *totals)
+{
+    size_t i;
+
+    runtime_text_add(text, ",\"entered\":%llu,\"flows\":[",
+                     (unsigned long long)totals->entered);
+    for (i = 0; i < totals->flow_count; i++) {
+        const struct gray_flow *flow = &totals->flows[i];
+
+        runtime_text_add(text, "%s{", i > 0 ? "," : "");
+        json_text(text, "arm", flow->arm);
+        runtime_text_add(text, ",");
+        json_text(text, "service", flow->service);
+        runtime_text_add(text, ",\"requests\":%llu}",
+                         (unsigned long long)flow->requests);
+    }
+    runtime_text_add(text, "]");
+}
+
 static void json_readers(struct text *text, const struct status *s)
 {
     const struct gray_control *control = s->folder.control;
@@ -265,6 +284,7 @@ void runtime_status_json(struct text *text, const struct status *s,
             gray_writer_word(&s->folder));
         json_releases(text, s);
         json_series(text, &s->totals);
+        json_flows(text, &s->totals);
         json_readers(text, s);
         json_totals(text, &s->totals);
     }

@@ -101,6 +101,76 @@ static void add_series(struct tally *tally, const struct gray_series *from,
     }
 }
 
+/* Where a flow of these names stands, or would. */
+static uint16_t *flow_place(struct tally *tally, const struct gray_flow *from)
+{
+    uint64_t names = gray_hash_scope(from->service, strlen(from->service)) ^
+                     gray_mix64(gray_hash_scope(from->arm, strlen(from->arm)));
+    uint32_t place =
+        (uint32_t)gray_mix64(names ^ from->scope) & (FLOW_INDEX - 1);
+
+    for (;; place = (place + 1) & (FLOW_INDEX - 1)) {
+        const struct gray_flow *found;
+
+        if (tally->flow_index[place] == 0) {
+            return &tally->flow_index[place];
+        }
+        found = &tally->totals->flows[tally->flow_index[place] - 1];
+        if (found->scope == from->scope &&
+            strcmp(found->service, from->service) == 0 &&
+            strcmp(found->arm, from->arm) == 0) {
+            return &tally->flow_index[place];
+        }
+    }
+}
+
+static void add_flow(struct tally *tally, const struct gray_flow *from)
+{
+    struct gray_totals *totals = tally->totals;
+    uint16_t *place = flow_place(tally, from);
+    struct gray_flow *sum;
+
+    if (*place != 0) {
+        totals->flows[*place - 1].requests += from->requests;
+        return;
+    }
+    if (totals->flow_count == TOTAL_FLOWS_MAX) {
+        return;
+    }
+    if (totals->flow_count == tally->flow_capacity) {
+        size_t capacity = tally->flow_capacity * 2 + 64;
+        void *grown = realloc(totals->flows,
+                              capacity * sizeof(*totals->flows));
+
+        if (grown == NULL) {
+            return;
+        }
+        totals->flows = grown;
+        tally->flow_capacity = capacity;
+    }
+    sum = &totals->flows[totals->flow_count++];
+    *place = (uint16_t)totals->flow_count;
+    memset(sum, 0, sizeof(*sum));
+    sum->scope = from->scope;
+    sum->requests = from->requests;
+    strcpy(sum->service, from->service); /* they end: the file is sound */
+    strcpy(sum->arm, from->arm);
+}
+
+static void add_decisions(struct gray_totals *totals,
+                          const struct reader_file *file)
+{
+    uint32_t i;
+
+    for (i = 0; i < 256; i++) {
+        totals->reasons[i] += file->reasons[i] + file->entered[i];
+        totals->entered += file->entered[i];
+    }
+    for (i = 0; i < 32; i++) {
+        totals->events[i] += file->events[i];
+    }
+}
+
 int runtime_tally_add(struct tally *tally, const char *id, const void *bytes,
                       size_t size, bool alive)
 {
@@ -133,15 +203,15 @@ int runtime_tally_add(struct tally *tally, const char *id, const void *bytes,
     status->fleet_generation = file->fleet_generation;
     status->word_epoch = file->word_epoch;
     memcpy(status->refusal, file->refusal, sizeof(status->refusal));
-    for (i = 0; i < 256; i++) {
-        totals->reasons[i] += file->reasons[i];
-    }
-    for (i = 0; i < 32; i++) {
-        totals->events[i] += file->events[i];
-    }
+    add_decisions(totals, file);
     for (i = 0; i < GRAY_SERIES_MAX; i++) {
         if (file->series[i].series != 0) {
             add_series(tally, &file->series[i], alive);
+        }
+    }
+    for (i = 0; i < GRAY_FLOWS_MAX; i++) {
+        if (file->flows[i].scope != 0) {
+            add_flow(tally, &file->flows[i]);
         }
     }
     return 0;
@@ -232,6 +302,14 @@ static int by_name(const void *a, const void *b)
     return order != 0 ? order : x->series < y->series ? -1 : 1;
 }
 
+static int by_flow(const void *a, const void *b)
+{
+    const struct gray_flow *x = a, *y = b;
+    int order = strcmp(x->arm, y->arm);
+
+    return order != 0 ? order : strcmp(x->service, y->service);
+}
+
 static int by_id(const void *a, const void *b)
 {
     const struct gray_reader_status *x = a, *y = b;
@@ -262,6 +340,10 @@ int runtime_totals_of_dir(int folder_fd, struct gray_totals *ret_totals,
         qsort(totals.series, totals.series_count, sizeof(*totals.series),
               by_name);
     }
+    if (totals.flow_count > 0) {
+        qsort(totals.flows, totals.flow_count, sizeof(*totals.flows),
+              by_flow);
+    }
     if (totals.reader_count > 0) {
         qsort(totals.readers, totals.reader_count, sizeof(*totals.readers),
               by_id);
@@ -287,6 +369,7 @@ int gray_totals_read(const char *folder, struct gray_totals *ret_totals,
 void gray_totals_free(struct gray_totals *totals)
 {
     free(totals->series);
+    free(totals->flows);
     free(totals->readers);
     memset(totals, 0, sizeof(*totals));
 }

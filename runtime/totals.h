@@ -10,10 +10,13 @@
 
 #define TOTAL_SERIES_MAX 16384u /* distinct series; the rest is left out */
 #define TALLY_INDEX 32768u      /* power of two, above 2 * that - 1 */
+#define TOTAL_FLOWS_MAX 4096u   /* the same of flows */
+#define FLOW_INDEX 16384u
 struct tally {
     struct gray_totals *totals;
-    size_t capacity;
+    size_t capacity, flow_capacity;
     uint16_t index[TALLY_INDEX];
+    uint16_t flow_index[FLOW_INDEX];
 };
 /* Adds the bytes of readers/<id> to tally->totals, or counts them as bad. */
 int runtime_tally_add(struct tally *tally, const char *id, const void *bytes,

@@ -118,6 +118,27 @@ ngx_http_gray_count_admission(ngx_http_gray_worker_t *w,
 }
 
 
+/*
+ * The arms that a live request carries to a service, or gets at an entrance
+ * (GRAY_NONE), whoever serves it there.
+ */
+
+void
+ngx_http_gray_count_flows(ngx_http_gray_worker_t *w,
+    const struct gray_colour *colour, uint32_t service)
+{
+    uint32_t  i;
+
+    if (!w->counted || colour->traffic_class != GRAY_CLASS_LIVE) {
+        return;
+    }
+
+    for (i = 0; i < colour->arm_count; i++) {
+        gray_counters_flow(w->runtime, service, &colour->arms[i]);
+    }
+}
+
+
 ngx_int_t
 ngx_http_gray_count_handler(ngx_http_request_t *r)
 {

@@ -300,6 +300,8 @@ void ngx_http_gray_count_start(ngx_http_gray_ctx_t *ctx,
 void ngx_http_gray_count_admission(ngx_http_gray_worker_t *w,
     const struct gray_view *view, const struct gray_verdict *verdict,
     enum gray_class traffic_class);
+void ngx_http_gray_count_flows(ngx_http_gray_worker_t *w,
+    const struct gray_colour *colour, uint32_t service);
 ngx_int_t ngx_http_gray_count_handler(ngx_http_request_t *r);
 
 /* ngx_http_gray_log.c */

@@ -50,7 +50,9 @@ ngx_http_gray_leave(ngx_http_gray_decision_t *d)
     }
 
     if (d->worker->counted) {
-        gray_counters_reason(d->worker->runtime, colour->reason);
+        gray_counters_reason(d->worker->runtime, colour->reason,
+                             d->entrance != GRAY_NONE
+                             && colour->traffic_class == GRAY_CLASS_LIVE);
     }
 
     if ((colour->lane != GRAY_NONE || colour->arm_count || d->lane.length
@@ -140,6 +142,10 @@ ngx_http_gray_leave_colour(ngx_http_gray_decision_t *d)
         ngx_memcpy(ctx->colour, colour,
                    offsetof(struct gray_colour, arms)
                    + colour->arm_count * sizeof(struct gray_verdict));
+
+        if (d->entrance != GRAY_NONE) {
+            ngx_http_gray_count_flows(d->worker, colour, GRAY_NONE);
+        }
     }
 
     if (colour->arm_count == 1 && colour->lane == GRAY_NONE

@@ -289,6 +289,15 @@ ngx_http_gray_choose_colour(ngx_http_gray_peer_t *gp,
     gp->use.route = choice.route;
 
     if (!choice.refuse) {
+
+        if (gp->use.started == 0 && !gp->plain) {
+            ngx_http_gray_count_flows(gp->worker,
+                                      ngx_http_gray_colour(gp->worker, view,
+                                                           gp->request,
+                                                           gp->ctx),
+                                      gp->conf->number);
+        }
+
         return NGX_OK;
     }
 

@@ -25,6 +25,10 @@ static void sound_file(struct reader_file *file)
     file->series[1].series = 2;
     strcpy(file->series[1].service, "order");
     file->series[1].latency[7] = 1000;
+    file->flows[0].scope = 1;
+    strcpy(file->flows[0].arm, "cart-2");
+    file->flows[1] = file->flows[0];
+    strcpy(file->flows[1].service, "order");
 }
 
 static void change(uint8_t *bytes, size_t room, const uint8_t *data,

@@ -182,6 +182,32 @@ static void test_service_endpoints(void **state)
     gray_model_free(m);
 }
 
+static void a_capacity_is_the_lower_of_the_whole_and_its_endpoints(
+    void **state)
+{
+    struct gray_model *m = read_good(
+        "kind: Service\nname: cart\nbaseline: {version: v1}\nversions:\n"
+        "  v1: {endpoints: ['10.0.0.1:80']}\n"
+        "  v2: {endpoints: ['10.0.0.2:80', '10.0.0.3:80'], "
+        "capacity: {maxRatePerEndpoint: 50}}\n"
+        "  v3: {endpoints: ['10.0.0.4:80', '10.0.0.5:80'], "
+        "capacity: {maxRate: 70, maxRatePerEndpoint: 50}}\n"
+        "  v4: {endpoints: [], capacity: {maxRate: 70}}\n"
+        "  v5: {endpoints: ['10.0.0.6:80'], "
+        "capacity: {maxRate: 70, maxRatePerEndpoint: 50}}\n");
+    const struct model_version *versions = m->services[0].versions;
+    static const uint64_t wanted[] = {0, 100, 70, 70, 50};
+    (void)state;
+    assert_int_equal(m->services[0].version_count, 5);
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(versions[i].name[1], '1' + (char)i);
+        assert_int_equal(versions[i].capacity, wanted[i]);
+    }
+    assert_int_equal(versions[1].endpoint_count, 2);
+    assert_non_null(strstr(m->source, "\"maxRatePerEndpoint\":50"));
+    gray_model_free(m);
+}
+
 /* A text of `count` bytes in a policy at the place of %s. */
 static bool accepted(const char *format, size_t count, const char *code)
 {
@@ -290,6 +316,8 @@ int main(void)
         cmocka_unit_test(test_releases_by_priority_and_entrances),
         cmocka_unit_test(test_lane_rules_in_order),
         cmocka_unit_test(test_service_endpoints),
+        cmocka_unit_test(
+            a_capacity_is_the_lower_of_the_whole_and_its_endpoints),
         cmocka_unit_test(test_limits_of_texts),
         cmocka_unit_test(test_limit_of_a_set),
         cmocka_unit_test(test_limits_of_counts),

@@ -201,7 +201,7 @@ static void a_reader_without_room_still_decides(void **state)
     assert_int_equal(view_admits(runtime, "tester"), 1);
     assert_null(gray_counters_series(runtime, 0, GRAY_CLASS_LIVE));
     gray_counters_event(runtime, GRAY_EVENT_NO_VIEW);
-    gray_counters_reason(runtime, GRAY_REASON_SHARE);
+    gray_counters_reason(runtime, GRAY_REASON_SHARE, false);
     gray_runtime_close(runtime);
 }
 

@@ -68,7 +68,7 @@ static void count_some(struct gray_runtime *runtime, uint64_t requests)
         series->latency[gray_latency_bucket(1000)]++;
     }
     series->in_flight += 2;
-    gray_counters_reason(runtime, GRAY_REASON_SHARE);
+    gray_counters_reason(runtime, GRAY_REASON_SHARE, false);
     gray_counters_event(runtime, GRAY_EVENT_BAD_COOKIE);
 }
 
