@@ -267,6 +267,13 @@ const char *moment_text(int64_t ms, char buffer[40]);
 /* A request of the options of explain and sample; NULL after complaining. */
 json_t *request_options(const struct arguments *arguments);
 
+/* ---- explanations (explain.c, decisions.c) ------------------------------------- */
+
+/* An explanation, read back, for people. */
+void explanation_print(json_t *root);
+/* `gray explain --unit` or `--trace`: what was decided, by the decision log. */
+int decisions_explain(const struct arguments *arguments);
+
 /* ---- reference texts (help.c) ----------------------------------------------- */
 
 void help_command(const struct cli_command *command, FILE *out);

@@ -125,17 +125,12 @@ static void print_trace(json_t *root)
     table_print(table, stdout);
 }
 
-static void print_answer(const char *text)
+void explanation_print(json_t *root)
 {
-    CLI_CLEANUP(json_freep) json_t *root = json_loads(text, 0, NULL);
     json_t *versions = json_object_get(root, "version");
     const char *service;
     json_t *version;
 
-    if (root == NULL) {
-        complain("an answer that is no JSON: %s", text);
-        return;
-    }
     printf("%s [%s] (revision %lld)\n", string_in(root, "sentence"),
            string_in(root, "reason"),
            (long long)json_integer_value(json_object_get(root, "revision")));
@@ -152,6 +147,17 @@ static void print_answer(const char *text)
     printf("%s\n", json_object_size(versions) == 0 ? " baseline" : "");
     print_releases(root);
     print_trace(root);
+}
+
+static void print_answer(const char *text)
+{
+    CLI_CLEANUP(json_freep) json_t *root = json_loads(text, 0, NULL);
+
+    if (root == NULL) {
+        complain("an answer that is no JSON: %s", text);
+        return;
+    }
+    explanation_print(root);
 }
 
 /* ---- through grayd ---------------------------------------------------------------- */
@@ -331,6 +337,10 @@ int command_explain(const struct arguments *arguments)
     };
     int status;
 
+    if (arguments_has(arguments, CLI_UNIT) ||
+        arguments_has(arguments, CLI_TRACE)) {
+        return decisions_explain(arguments);
+    }
     if (e.name != NULL && describes_request(arguments)) {
         complain("--requests names whole requests: no other option of a "
                  "request beside it");

@@ -34,6 +34,8 @@ struct grayd_options {
     const char *tls_certificate, *tls_key; /* PEM files; NULL: plain */
     const char *group;          /* of `keys`; NULL: nginx's */
     const char *redis;          /* of shared marks; NULL: none */
+    const char *decision_log;   /* pattern of files; NULL: none */
+    uint32_t decision_days, decision_mib;
     bool allow_any_filesystem;  /* tests and bench only */
     unsigned rest_threads, planner_threads;
     unsigned connections_max;
@@ -42,11 +44,13 @@ struct control;   /* change/control.c */
 struct rest;      /* rest/server.c */
 struct planner;   /* rest/planner.c */
 struct marks;     /* marks/drain.c */
+struct decisions; /* decisions/index.c */
 struct grayd {
     struct grayd_options options;
     struct control *control;
     struct rest *rest;
     struct marks *marks; /* NULL: it could not be opened, or is not wanted */
+    struct decisions *decisions; /* NULL: the same */
     char instance[33];
     int64_t started; /* ms since the epoch */
     /* For /readyz, /metrics and /v1/status: written by the control thread. */

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "control/change/change.h"
+#include "control/decisions/decisions.h"
 #include "control/grayd.h"
 #include "control/publish/publisher.h"
 #include "control/rest/rest.h"
@@ -63,10 +64,25 @@ struct given {
     bool restore;
 };
 
+static bool read_number(const char *text, uint32_t least, uint32_t most,
+                        uint32_t *ret_number)
+{
+    char *end;
+    unsigned long number = strtoul(text, &end, 10);
+
+    if (*text < '0' || *text > '9' || *end != '\0' || number < least ||
+        number > most) {
+        return false;
+    }
+    *ret_number = (uint32_t)number;
+    return true;
+}
+
 /* -1: go on; else the exit code. */
 static int read_options(struct given *given, int argc, char **argv)
 {
     struct grayd_options *o = &given->options;
+    bool bad = false;
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -81,6 +97,13 @@ static int read_options(struct given *given, int argc, char **argv)
         case OPTION_TLS_KEY: o->tls_key = optarg; break;
         case OPTION_GROUP: o->group = optarg; break;
         case OPTION_REDIS: o->redis = optarg; break;
+        case OPTION_DECISION_LOG: o->decision_log = optarg; break;
+        case OPTION_DECISION_DAYS:
+            bad |= !read_number(optarg, 1, 3650, &o->decision_days);
+            break;
+        case OPTION_DECISION_MIB:
+            bad |= !read_number(optarg, 1, 1u << 20, &o->decision_mib);
+            break;
         case OPTION_RESTORE: given->restore = true; break;
         case OPTION_ANY_FILESYSTEM: o->allow_any_filesystem = true; break;
         case OPTION_VERSION: puts("grayd " GRAY_VERSION); return 0;
@@ -89,6 +112,12 @@ static int read_options(struct given *given, int argc, char **argv)
             fputs("grayd --help says what there is\n", stderr);
             return 2;
         }
+    }
+    if (bad) {
+        fputs("grayd: --decision-days is a number from 1 to 3650, "
+              "--decision-mib one from 1 to 1048576\n",
+              stderr);
+        return 2;
     }
     if (optind < argc) {
         fprintf(stderr, "grayd: what is %s? grayd --help says what there is\n",
@@ -145,10 +174,38 @@ static void raise_files(void)
     }
 }
 
+/* An index that cannot be opened keeps nobody from stopping a release. */
+static struct decisions_thread *open_decisions(struct grayd *grayd)
+{
+    const struct grayd_options *o = &grayd->options;
+    struct decisions_limits limits = { .days = o->decision_days,
+                                       .mib = o->decision_mib };
+    struct gray_problem problem = { 0 };
+
+    if (decisions_open(&grayd->decisions, o->state, &limits, &problem) != 0) {
+        grayd_log(LOG_LEVEL_ERROR, problem.code, "%s", problem.sentence);
+        return NULL;
+    }
+    return o->decision_log != NULL
+               ? decisions_follow(grayd->decisions, o->decision_log)
+               : NULL;
+}
+
+static void close_all(struct grayd *grayd, struct decisions_thread *follower)
+{
+    control_stop(grayd);
+    rest_free(grayd);
+    decisions_unfollow(follower);
+    if (grayd->decisions != NULL) {
+        decisions_close(grayd->decisions);
+    }
+}
+
 static int run(const struct grayd_options *o)
 {
     struct grayd grayd = { .options = *o, .started = grayd_now() };
     struct gray_problem problem = { 0 };
+    struct decisions_thread *follower;
     sigset_t set;
     int got = SIGHUP;
 
@@ -158,10 +215,10 @@ static int run(const struct grayd_options *o)
         grayd_log(LOG_LEVEL_ERROR, problem.code, "%s", problem.sentence);
         return 3;
     }
+    follower = open_decisions(&grayd);
     if (rest_start(&grayd, &problem) != 0) {
         grayd_log(LOG_LEVEL_ERROR, problem.code, "%s", problem.sentence);
-        control_stop(&grayd);
-        rest_free(&grayd);
+        close_all(&grayd, follower);
         return 3;
     }
     /* For whoever started it and waits until it answers. */
@@ -173,8 +230,7 @@ static int run(const struct grayd_options *o)
         sigwait(&set, &got);
     }
     rest_stop(&grayd);
-    control_stop(&grayd);
-    rest_free(&grayd);
+    close_all(&grayd, follower);
     return 0;
 }
 
@@ -189,6 +245,8 @@ int main(int argc, char **argv)
             .rest_threads = 4,
             .planner_threads = 2,
             .connections_max = 12000,
+            .decision_days = DECISIONS_DAYS_DEFAULT,
+            .decision_mib = DECISIONS_MIB_DEFAULT,
         },
     };
     int status;

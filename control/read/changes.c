@@ -145,35 +145,6 @@ static bool first_since(struct hand *hand, int64_t since, uint64_t last,
     return true;
 }
 
-/* "2h", "3d", or RFC 3339. */
-static bool read_since(const struct call *call, int64_t *ret_since,
-                       struct reply *reply)
-{
-    const char *text = call_query_text(call, "since");
-    size_t length = text != NULL ? strlen(text) : 0;
-    int64_t days = 0, ms = 0;
-    size_t i;
-
-    if (text == NULL) {
-        return true;
-    }
-    for (i = 0; i < length && i < 6 && text[i] >= '0' && text[i] <= '9'; i++) {
-        days = days * 10 + (text[i] - '0');
-    }
-    if (i > 0 && i + 1 == length && text[i] == 'd') {
-        ms = days * 86400000;
-    } else if (gray_parse_moment(text, ret_since)) {
-        return true;
-    } else if (!gray_parse_duration(text, &ms)) {
-        reply_problem(reply, PROBLEM_BAD_QUERY,
-                      "since is an age such as 30m, 2h or 3d, or a moment "
-                      "such as 2026-01-31T08:00:00Z.");
-        return false;
-    }
-    *ret_since = call->now - ms;
-    return true;
-}
-
 /* ---- the routes -------------------------------------------------------------- */
 
 void route_handle_CHANGES(struct hand *hand, const struct call *call,
@@ -186,7 +157,7 @@ void route_handle_CHANGES(struct hand *hand, const struct call *call,
 
     if (!read_limit(call, &records.limit, reply) ||
         !call_query_number(call, "after", 0, INT64_MAX, &after, reply) ||
-        !read_since(call, &records.since, reply) ||
+        !read_since(call, "since", &records.since, reply) ||
         !read_head(hand, &head, reply) ||
         (records.since != INT64_MIN &&
          !first_since(hand, records.since, head.audit_sequence, &first,

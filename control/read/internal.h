@@ -28,6 +28,10 @@ bool read_revision(struct hand *hand, const struct call *call,
 /* `limit` of the query; the default when it says none. */
 bool read_limit(const struct call *call, size_t *ret_limit,
                 struct reply *reply);
+/* A moment of the query: an age ("2h", "3d") or RFC 3339; untouched when it is
+ * not there. False after having filled the reply. */
+bool read_since(const struct call *call, const char *name, int64_t *ret_since,
+                struct reply *reply);
 /* The tree of an item's text; NULL: it is not JSON, or no memory. */
 json_t *read_tree(const struct store_item *item);
 /* RFC 3339 in UTC; null for 0. New reference. */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "control/read/internal.h"
+#include "policy/parse.h"
 
 void read_failed(struct reply *reply, const struct gray_problem *problem)
 {
@@ -224,4 +225,36 @@ void page_reply(struct page *page, const char *key, bool has_revision,
     }
     reply_json(reply, 200, body);
     reply->etag = has_revision ? revision : 0;
+}
+
+/* ---- moments of a query ---------------------------------------------------- */
+
+/* "2h", "3d", or RFC 3339. */
+bool read_since(const struct call *call, const char *name, int64_t *ret_since,
+                struct reply *reply)
+{
+    const char *text = call_query_text(call, name);
+    size_t length = text != NULL ? strlen(text) : 0;
+    int64_t days = 0, ms = 0;
+    size_t i;
+
+    if (text == NULL) {
+        return true;
+    }
+    for (i = 0; i < length && i < 6 && text[i] >= '0' && text[i] <= '9'; i++) {
+        days = days * 10 + (text[i] - '0');
+    }
+    if (i > 0 && i + 1 == length && text[i] == 'd') {
+        ms = days * 86400000;
+    } else if (gray_parse_moment(text, ret_since)) {
+        return true;
+    } else if (!gray_parse_duration(text, &ms)) {
+        reply_problem(reply, PROBLEM_BAD_QUERY,
+                      "%s is an age such as 30m, 2h or 3d, or a moment such "
+                      "as 2026-01-31T08:00:00Z.",
+                      name);
+        return false;
+    }
+    *ret_since = call->now - ms;
+    return true;
 }
