@@ -11,29 +11,58 @@
 #include "runtime/internal.h"
 
 #define CLIENT_STRIPES 16u
+struct client_pool;
 struct gray_client {
-    struct gray_runtime *runtime;
-    pthread_mutex_t loading; /* held by whoever reloads */
+    struct gray_runtime *runtime; /* atomic: another one when the folder is
+                                     another, or the process is */
+    pthread_mutex_t loading;      /* held by whoever reloads */
     uint64_t seed, draws;
-    unsigned phase; /* atomic */
+    int fd;       /* what gray_client_fd() says; atomic */
+    struct client_pool *pool; /* of experiments; atomic, NULL: none yet */
+    struct gray_client *next; /* client_fork.c's list */
+    bool locked;              /* `loading` is held over a fork */
+    unsigned orphan;          /* enum client_orphan; atomic */
+    unsigned phase;           /* atomic */
     struct {
         _Alignas(64) uint64_t inside[2]; /* readers, by phase; atomic */
     } stripes[CLIENT_STRIPES];
 };
 
+/* ---- client_fork.c: a handle in a child ----------------------------------- */
+
+enum client_orphan {
+    CLIENT_OURS,   /* this process is registered, or tried to be */
+    CLIENT_ORPHAN, /* a parent's: the next call registers this process */
+    CLIENT_REFUSED /* that failed: gray_client_poll() tries again */
+};
+/* No fork happens in between: what holds files in readers/ is in the list.
+ * Nothing that waits for readers stands between the two. */
+void runtime_forks_hold(void);
+void runtime_forks_release(void);
+/* From watch() to forget(), both with forks held, a fork makes the child's
+ * copy an orphan. */
+void runtime_client_watch(struct gray_client *client);
+void runtime_client_forget(struct gray_client *client);
+
+/* ---- client_pool.c: experiments ------------------------------------------- */
+
+/* Waits for candidates as long as their deadlines say. */
+void runtime_client_pool_end(struct gray_client *client);
+
+/* ---- libgray.c: the state that answers ------------------------------------ */
+
 /* A state that cannot go away before runtime_client_leave(). */
 struct client_hold {
     uint64_t *inside;
+    struct gray_runtime *runtime;
     const struct gray_runtime_set *set;
 };
+/* Takes what is new, unless another thread is at it, then holds the state. */
 struct client_hold runtime_client_enter(struct gray_client *client);
 void runtime_client_leave(struct client_hold hold);
-/* Takes what is new unless another thread is at it. */
-void runtime_client_refresh(struct gray_client *client);
 
 /* What decides now; NULL with a reason under bypass or without a policy. */
-const struct gray_view *runtime_client_view(const struct gray_client *client,
-                                            struct client_hold hold,
+const struct gray_view *runtime_client_view(struct client_hold hold,
                                             enum gray_reason *ret_reason);
 
 /* From here to runtime_client_done() the state that answers cannot go away. */
@@ -45,7 +74,7 @@ struct question {
     enum gray_reason reason;
     struct gray_input in;      /* when there is a view and no error */
     struct gray_marked marked; /* likewise */
-    const struct gray_control *control; /* of the folder that `marked` is of */
+    uint64_t follows;          /* of the runtime that `marked` is of */
 };
 /* Begins one: negative for a record that cannot be understood; done() all the
  * same. */
@@ -53,8 +82,7 @@ int runtime_client_begin(struct gray_client *client,
                          const struct gray_client_request *request,
                          struct question *ret_question);
 /* An answer that was given is counted under its reason. */
-void runtime_client_done(struct gray_client *client,
-                         const struct question *question, int error);
+void runtime_client_done(const struct question *question, int error);
 /* Lets the state go while the thread sleeps a little, and takes up the present
  * one: what was decided is to be decided again.  False: there is none any
  * more, `reason` says why. */
@@ -78,5 +106,7 @@ uint32_t runtime_client_entrance(const struct gray_snapshot *policy,
                                  const struct gray_client_request *request);
 int64_t runtime_client_now_ms(void);
 uint64_t runtime_client_random(struct gray_client *client);
+/* What the library itself draws by: new for each process. */
+void runtime_client_seed(struct gray_client *client);
 
 #endif

@@ -72,7 +72,7 @@ int gray_client_ask(struct gray_client *client,
         answer_fill(q.view, &q.in, &colour, &answer);
         q.reason = (enum gray_reason)colour.reason;
     }
-    runtime_client_done(client, &q, error);
+    runtime_client_done(&q, error);
     if (error == 0) {
         *ret_answer = answer;
     }
@@ -131,7 +131,7 @@ int gray_client_release(struct gray_client *client, const char *release,
         }
     }
     answer.revision = runtime_client_revision(q.hold);
-    runtime_client_done(client, &q, error);
+    runtime_client_done(&q, error);
     answer.reason = gray_reason_code(q.reason);
     answer.sentence = gray_reason_sentence(q.reason);
     if (error == 0 || error == -ENOENT) {
@@ -184,9 +184,8 @@ int gray_client_choose(struct gray_client *client, const char *service,
     if (ret_version->size != sizeof(*ret_version)) {
         return -EINVAL;
     }
-    runtime_client_refresh(client);
     hold = runtime_client_enter(client);
-    view = runtime_client_view(client, hold, &reason);
+    view = runtime_client_view(hold, &reason);
     if (view == NULL && reason == GRAY_REASON_BYPASS && hold.set != NULL &&
         hold.set->policy != NULL) {
         /* Bypass decides nothing, but the baseline still has an address. */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "runtime/client.h"
 
@@ -33,6 +34,13 @@ int64_t runtime_client_now_ms(void)
 
     clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void runtime_client_seed(struct gray_client *client)
+{
+    if (runtime_file_random(&client->seed, sizeof(client->seed), NULL) != 0) {
+        client->seed = (uint64_t)(uintptr_t)client ^ (uint64_t)getpid() << 32;
+    }
 }
 
 /* Good enough to draw a share for one request; nothing secret hangs on it. */

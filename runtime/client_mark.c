@@ -282,9 +282,9 @@ int gray_client_decide(struct gray_client *client, const char *release,
         error = q.view != NULL ? -ENOENT : 0;
     }
     if (answer.says == GRAY_CLIENT_HOLD && error == 0) {
-        gray_counters_event(client->runtime, GRAY_EVENT_HOLDS);
+        gray_counters_event(q.hold.runtime, GRAY_EVENT_HOLDS);
     }
-    runtime_client_done(client, &q, error);
+    runtime_client_done(&q, error);
     if (error == 0 || error == -ENOENT) {
         *ret_decision = answer;
     }

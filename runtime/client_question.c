@@ -51,11 +51,10 @@ uint64_t runtime_client_revision(struct client_hold hold)
                : 0;
 }
 
-const struct gray_view *runtime_client_view(const struct gray_client *client,
-                                            struct client_hold hold,
+const struct gray_view *runtime_client_view(struct client_hold hold,
                                             enum gray_reason *ret_reason)
 {
-    if (__atomic_load_n(&client->runtime->control->bypass, __ATOMIC_RELAXED)) {
+    if (__atomic_load_n(&hold.runtime->control->bypass, __ATOMIC_RELAXED)) {
         *ret_reason = GRAY_REASON_BYPASS;
         return NULL;
     }
@@ -66,26 +65,25 @@ const struct gray_view *runtime_client_view(const struct gray_client *client,
 
 static int look(struct gray_client *client, struct question *q)
 {
-    runtime_client_refresh(client);
     q->hold = runtime_client_enter(client);
-    q->view = runtime_client_view(client, q->hold, &q->reason);
+    q->view = runtime_client_view(q->hold, &q->reason);
     return q->view == NULL ? 0
                            : runtime_client_input(client, q->view->policy,
                                                   &q->request, &q->in);
 }
 
-static void begin_marked(struct gray_client *client, struct question *q)
+static void begin_marked(struct question *q)
 {
     const char *entrance =
         q->request.entrance != NULL ? q->request.entrance : "";
 
     /* Whatever moment the program asks about, a mark is made now. */
-    gray_marked_begin(&q->marked, client->runtime, q->view,
+    gray_marked_begin(&q->marked, q->hold.runtime, q->view,
                       q->own_moment ? runtime_client_now_ms()
                                     : q->request.now_ms);
     q->marked.entrance_name =
         gray_hash_name(entrance, strnlen(entrance, GRAY_NAME_MAX));
-    q->control = client->runtime->control;
+    q->follows = q->hold.runtime->follows;
 }
 
 int runtime_client_begin(struct gray_client *client,
@@ -113,18 +111,17 @@ int runtime_client_begin(struct gray_client *client,
     }
     error = look(client, q);
     if (q->view != NULL) {
-        begin_marked(client, q);
+        begin_marked(q);
     }
     return known ? error : -EINVAL;
 }
 
-void runtime_client_done(struct gray_client *client,
-                         const struct question *question, int error)
+void runtime_client_done(const struct question *question, int error)
 {
-    runtime_client_leave(question->hold);
     if (error == 0) {
-        gray_counters_reason(client->runtime, question->reason, false);
+        gray_counters_reason(question->hold.runtime, question->reason, false);
     }
+    runtime_client_leave(question->hold);
 }
 
 bool runtime_client_sleep(struct gray_client *client, struct question *question,
@@ -134,7 +131,7 @@ bool runtime_client_sleep(struct gray_client *client, struct question *question,
 
     if (*step_us == 0) {
         *step_us = STEP_FIRST_US;
-        gray_counters_event(client->runtime, GRAY_EVENT_MARK_WAITED);
+        gray_counters_event(question->hold.runtime, GRAY_EVENT_MARK_WAITED);
     }
     runtime_client_leave(question->hold);
     step = (struct timespec){.tv_nsec = *step_us * 1000L};
@@ -144,8 +141,8 @@ bool runtime_client_sleep(struct gray_client *client, struct question *question,
     if (question->view == NULL) {
         return false;
     }
-    if (question->control != client->runtime->control) {
-        begin_marked(client, question); /* another folder, other marks */
+    if (question->follows != question->hold.runtime->follows) {
+        begin_marked(question); /* another folder, other marks */
     }
     question->marked.view = question->view;
     return true;

@@ -47,8 +47,8 @@ bool gray_runtime_moved(const struct gray_runtime *runtime)
            there.policy_generation != 0;
 }
 
-/* What threads may read beside us changes by single stores; all of it is
- * mapped before and after. */
+/* Of an nginx worker, which is one thread but for a load under way; libgray
+ * has many, and goes over by one pointer (libgray.c). */
 static void exchange(struct gray_runtime *runtime, struct gray_runtime *other)
 {
     struct gray_runtime kept = *runtime;
@@ -82,9 +82,9 @@ static void exchange(struct gray_runtime *runtime, struct gray_runtime *other)
     *other = kept;
 }
 
-int gray_runtime_follow(struct gray_runtime *runtime,
-                        struct gray_runtime **ret_old,
-                        struct gray_problem *ret_problem)
+int runtime_open_again(struct gray_runtime *runtime,
+                       struct gray_runtime **ret_fresh,
+                       struct gray_problem *ret_problem)
 {
     struct gray_runtime *fresh = NULL;
     int error = gray_runtime_open(&fresh, runtime->path, runtime->kind,
@@ -103,6 +103,21 @@ int gray_runtime_follow(struct gray_runtime *runtime,
         close(fresh->slot.wake_fd);
         fresh->slot.wake_fd = runtime->slot.wake_fd;
         runtime->slot.wake_fd = -1;
+    }
+    fresh->follows = runtime->follows + 1;
+    *ret_fresh = fresh;
+    return 0;
+}
+
+int gray_runtime_follow(struct gray_runtime *runtime,
+                        struct gray_runtime **ret_old,
+                        struct gray_problem *ret_problem)
+{
+    struct gray_runtime *fresh = NULL;
+    int error = runtime_open_again(runtime, &fresh, ret_problem);
+
+    if (error != 0) {
+        return error;
     }
     exchange(runtime, fresh);
     *ret_old = fresh;

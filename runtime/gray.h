@@ -22,7 +22,10 @@
  * What will hurt you, first:
  *   - Nothing gray is ever an authorisation: it says which version serves,
  *     not who may.
- *   - Open after fork(), never before: a handle belongs to one process.
+ *   - A handle may go through fork(): in the child its first call registers
+ *     that process as a reader of its own, and gray_client_fd() is another
+ *     FIFO under the same number.  Without that call the child is nobody.  Of
+ *     vfork() and bare clone() the library hears nothing: only exec there.
  *   - When there is no folder, no good policy, or the bypass is on, answers
  *     are the baseline, with a reason; that is not an error.
  *   - Look at `hold` first: 1 means that neither version may serve (what the
@@ -282,12 +285,114 @@ size_t gray_client_explain(struct gray_client *client,
                            const struct gray_client_request *request,
                            char *buffer, size_t size);
 
-/* The `baggage` header to send on: `incoming` (NULL: none) without its gray
- * members, then lane and arms.  Returns the length, 0: send none.  8,192 bytes
- * are always enough. */
+/* ---- along the chain ------------------------------------------------------- */
+
+/* The colour: what a request carries from service to service. */
+struct gray_client_colour {
+    size_t size;          /* sizeof(struct gray_client_colour) */
+    char lane[GRAY_CLIENT_NAME_MAX + 1]; /* "" none; as in a request */
+    char arms[GRAY_CLIENT_ARMS_MAX];     /* "" none; likewise */
+    char traffic_class[16];              /* "live" where nothing is said */
+};
+/* Reads it from the headers (or the metadata of gRPC) that came in, as the
+ * gateway does: x-gray-lane, the gray members of `baggage`, else the first
+ * header of another house (docs/libgray.md).  Only of callers who may colour:
+ * your own gateway and services; it is no proof.  -EBADMSG: a control header
+ * twice, two lanes, or a malformed gray member: answer 400. */
+GRAY_CLIENT_API
+int gray_client_incoming(const struct gray_client_pair *headers,
+                         size_t header_count,
+                         struct gray_client_colour *ret_colour);
+
+#define GRAY_CLIENT_HEADERS_MAX 12
+struct gray_client_headers {
+    size_t size;          /* sizeof(struct gray_client_headers) */
+    size_t count;
+    struct gray_client_pair headers[GRAY_CLIENT_HEADERS_MAX]; /* into `text`:
+                             the record is not to be copied or moved */
+    char text[9216];
+};
+/* The headers to send on with a call to the next service; their names are in
+ * small letters, as HTTP/2 and the metadata of gRPC want them.  They replace
+ * what came in under these names; a request without a colour has none, or
+ * `baggage` as it came.  `baggage`: that came in, NULL none (several joined by
+ * ","); `lane` and `arms` of an answer or a colour, NULL none; `traffic_class`
+ * NULL: live; `aliases`: what other houses' programs read, which then says the
+ * lane as well ("x-higress-tag", "x-mse-tag,dubbo-tag"), NULL none.  -EINVAL:
+ * an unknown alias or class, or a lane that no header can hold. */
+GRAY_CLIENT_API
+int gray_client_outgoing(const char *baggage, const char *lane,
+                         const char *arms, const char *traffic_class,
+                         const char *aliases,
+                         struct gray_client_headers *ret_headers);
+
+/* Of these only `baggage`, of class live: the length, 0: send none.  8,192
+ * bytes are always enough. */
 GRAY_CLIENT_API
 size_t gray_client_baggage(const char *incoming, const char *lane,
                            const char *arms, char *buffer, size_t size);
+
+/* ---- old and new code side by side ------------------------------------------- */
+
+/* Before a release: the new code computes beside the old one, on the same
+ * input, and nobody sees its result.  The caller's thread runs the control and
+ * returns what that said; the candidate runs in a thread of a pool of the
+ * library (4 threads, 64 at a time; made by the first experiment), handed over
+ * before the control begins or after it has ended, by chance.  The caller never
+ * waits for it, and never hears of its failure; there is no room: it is left
+ * out, and counted.
+ *
+ * Both get bytes and write bytes: `input` is copied before anything runs, each
+ * has a result of its own, and all of it may outlive the call.  So neither may
+ * hold a pointer to what the caller frees: count references in `keep` and
+ * `drop`.  A candidate must change nothing that anybody else sees, and cannot
+ * be ended: one that is over its deadline counts as late, holds its thread
+ * until it returns, and gray_client_close() leaves it behind then.  A candidate
+ * that crashes takes the process with it, as any code. */
+struct gray_client_trial {
+    size_t size;          /* sizeof(struct gray_client_trial) */
+    const char *name;     /* what is counted together; at most 63 bytes */
+    const char *unit;     /* sampled by it, the same ones always; NULL: each
+                             call by chance */
+    uint32_t share;       /* how many are compared, of 1,000,000 */
+    uint32_t deadline_ms; /* of the candidate, from when it was handed over; 0:
+                             1,000 */
+    int (*control)(void *input, void *result);   /* 0, or an error of yours */
+    int (*candidate)(void *input, void *result); /* likewise; on a copy */
+    int (*differ)(void *input, const void *control, const void *candidate);
+                          /* 1: they differ; asked in a thread of the pool when
+                             both said 0; NULL: the bytes are compared */
+    void *input;
+    size_t input_size, result_size; /* at most 65,536 each */
+    void (*keep)(void *input); /* the copy was made, in the caller's thread */
+    void (*drop)(void *input); /* nobody looks at the copy any more */
+};
+/* Runs one.  Returns what the control returned, and *result (of result_size
+ * bytes) is the control's, or -EINVAL (nothing ran): a record of an unknown
+ * size, no control, no name, a size above the limit.  Under bypass, in folders
+ * that are gone, and for who is not sampled, the control runs alone. */
+GRAY_CLIENT_API
+int gray_client_experiment(struct gray_client *client,
+                           const struct gray_client_trial *experiment,
+                           void *result);
+
+/* Of this handle and process; the folder's sums over all names and processes
+ * are the events experiment-* of `gray status` and Prometheus. */
+struct gray_client_counts {
+    size_t size;          /* sizeof(struct gray_client_counts) */
+    uint64_t runs;        /* handed to the pool */
+    uint64_t same, different; /* different: also when just one failed, or each
+                                 with another error */
+    uint64_t failed;      /* the candidate did, and the control did not */
+    uint64_t late;        /* candidates over their deadline; not compared */
+    uint64_t left_out;    /* for want of room */
+    uint64_t control_ns, candidate_ns; /* spent, over same and different */
+};
+/* -ENOENT: no experiment of this name has run.  At most 64 names are counted;
+ * the 65th is left out. */
+GRAY_CLIENT_API
+int gray_client_experiment_read(struct gray_client *client, const char *name,
+                                struct gray_client_counts *ret_counts);
 
 #ifdef __cplusplus
 }

@@ -249,6 +249,9 @@ int runtime_reader_slot_take(struct reader_slot *ret_slot, int dirfd,
                              enum gray_reader_kind kind,
                              struct gray_problem *ret_problem);
 void runtime_reader_slot_close(struct reader_slot *slot);
+/* In a child: the file, its lock and its ring are the parent's.  Only the
+ * number of the FIFO's descriptor stays. */
+void runtime_reader_slot_orphan(struct reader_slot *slot);
 /* Does some process hold the lock of this open reader's file? */
 bool runtime_reader_alive(int fd);
 /* Every string ends, every number lies in its range. */
@@ -373,8 +376,15 @@ struct gray_runtime {
     uint32_t free_from; /* no free place of series below this one */
     int64_t asked_ns; /* CLOCK_BOOTTIME of the last record that asks; atomic */
     uint32_t ring_locked; /* by a thread of an application; atomic */
+    uint64_t follows;     /* libgray: how many there were before this one */
     const struct gray_drained *drained; /* marks/drained; NULL: there is none */
 };
+/* Opens what stands at the path of `runtime` now, which stays as it is, but
+ * that its wake descriptor's number goes over.  -ENOENT: there is no policy,
+ * so nothing better than what `runtime` has. */
+int runtime_open_again(struct gray_runtime *runtime,
+                       struct gray_runtime **ret_fresh,
+                       struct gray_problem *ret_problem);
 /* What was decided by words older than `epoch` has been answered. */
 void runtime_acknowledge_words(struct gray_runtime *runtime, uint64_t epoch);
 /* Like gray_runtime_swap(), but hands the old set back. */

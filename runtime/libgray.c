@@ -5,7 +5,8 @@
  * current state stand in one of a few counters (two each, by phase); who
  * changes the state turns the phase twice and waits for the counters of the
  * phase before, so that no answer ever waits for a reload.
- * Read next: client_input.c (a request into the engine's form), reader.c.
+ * Read next: client_input.c (a request into the engine's form), client_fork.c,
+ * reader.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -26,7 +27,7 @@ static unsigned stripe_here(void)
     return (unsigned)((frame >> 16) * 0x9e3779b97f4a7c15u >> 60);
 }
 
-struct client_hold runtime_client_enter(struct gray_client *client)
+static struct client_hold enter(struct gray_client *client)
 {
     struct client_hold hold;
     unsigned phase = __atomic_load_n(&client->phase, __ATOMIC_SEQ_CST) & 1;
@@ -35,7 +36,8 @@ struct client_hold runtime_client_enter(struct gray_client *client)
     __atomic_fetch_add(hold.inside, 1, __ATOMIC_SEQ_CST);
     /* After the count, so that whoever changed the state before sees us or we
      * see the change. */
-    hold.set = __atomic_load_n(&client->runtime->set, __ATOMIC_SEQ_CST);
+    hold.runtime = __atomic_load_n(&client->runtime, __ATOMIC_SEQ_CST);
+    hold.set = __atomic_load_n(&hold.runtime->set, __ATOMIC_SEQ_CST);
     return hold;
 }
 
@@ -88,18 +90,32 @@ static int client_reload(struct gray_client *client)
     return problem.code != NULL ? -EINVAL : 1;
 }
 
+/* To another folder at the same path, or to a file of this very process in
+ * readers/.  1 when that is held now; else all is as before. */
+static int go_over(struct gray_client *client)
+{
+    struct gray_runtime *old = client->runtime, *fresh = NULL;
+    int error;
+
+    runtime_forks_hold();
+    error = runtime_open_again(old, &fresh, NULL);
+    if (error != 0) {
+        runtime_forks_release();
+        return error;
+    }
+    __atomic_store_n(&client->runtime, fresh, __ATOMIC_SEQ_CST);
+    runtime_forks_release();
+    __atomic_store_n(&client->fd, gray_runtime_wake_fd(fresh),
+                     __ATOMIC_RELEASE);
+    wait_for_readers(client);
+    gray_runtime_close(old);
+    return 1;
+}
+
 /* 1 when another folder stands at the path and is held now. */
 static int client_follow(struct gray_client *client)
 {
-    struct gray_runtime *old = NULL;
-
-    if (!gray_runtime_moved(client->runtime) ||
-        gray_runtime_follow(client->runtime, &old, NULL) != 0) {
-        return 0;
-    }
-    wait_for_readers(client);
-    gray_runtime_retire(old);
-    return 1;
+    return gray_runtime_moved(client->runtime) && go_over(client) == 1;
 }
 
 /* A freeze returns when everybody has acknowledged, so that is said only when
@@ -118,10 +134,36 @@ static void client_acknowledge(struct gray_client *client)
     }
 }
 
+static unsigned orphan(const struct gray_client *client)
+{
+    return __atomic_load_n(&client->orphan, __ATOMIC_ACQUIRE);
+}
+
+/* A child answers by nothing that it has not registered for, so who comes
+ * second waits here. */
+static int client_adopt(struct gray_client *client)
+{
+    int result = 0;
+
+    pthread_mutex_lock(&client->loading);
+    if (orphan(client) != CLIENT_OURS) {
+        result = go_over(client);
+        __atomic_store_n(&client->orphan,
+                         result == 1 ? CLIENT_OURS : CLIENT_REFUSED,
+                         __ATOMIC_RELEASE);
+        client_acknowledge(client);
+    }
+    pthread_mutex_unlock(&client->loading);
+    return result;
+}
+
 int gray_client_poll(struct gray_client *client)
 {
     int result;
 
+    if (orphan(client) != CLIENT_OURS) {
+        return client_adopt(client);
+    }
     if (pthread_mutex_trylock(&client->loading) != 0) {
         return 0;
     }
@@ -133,11 +175,20 @@ int gray_client_poll(struct gray_client *client)
     return result;
 }
 
-void runtime_client_refresh(struct gray_client *client)
+struct client_hold runtime_client_enter(struct gray_client *client)
 {
-    if (gray_runtime_stale(client->runtime)) {
-        gray_client_poll(client);
+    struct client_hold hold;
+
+    if (orphan(client) == CLIENT_ORPHAN) {
+        client_adopt(client);
     }
+    hold = enter(client);
+    if (gray_runtime_stale(hold.runtime)) {
+        runtime_client_leave(hold);
+        gray_client_poll(client);
+        hold = enter(client);
+    }
+    return hold;
 }
 
 /* ---- the handle
@@ -166,18 +217,21 @@ int gray_client_open(struct gray_client **ret_client, const char *folder,
         return -ENOMEM;
     }
     memset(client, 0, sizeof(*client));
-    if (runtime_file_random(&client->seed, sizeof(client->seed), NULL) != 0) {
-        client->seed = (uint64_t)(uintptr_t)client;
-    }
+    runtime_client_seed(client);
+    runtime_forks_hold();
     error = gray_runtime_open(&client->runtime,
                               folder != NULL ? folder : GRAY_RUNTIME_DEFAULT,
                               GRAY_READER_LIBRARY, true, &problem);
     problem_copy(ret_problem, &problem);
     if (error != 0) {
+        runtime_forks_release();
         free(client);
         return error;
     }
     pthread_mutex_init(&client->loading, NULL);
+    runtime_client_watch(client);
+    runtime_forks_release();
+    client->fd = gray_runtime_wake_fd(client->runtime);
     client_acknowledge(client); /* nobody is inside yet */
     *ret_client = client;
     return 0;
@@ -188,26 +242,25 @@ void gray_client_close(struct gray_client *client)
     if (client == NULL) {
         return;
     }
+    runtime_client_pool_end(client);
+    runtime_forks_hold();
+    runtime_client_forget(client);
     gray_runtime_close(client->runtime);
+    runtime_forks_release();
     pthread_mutex_destroy(&client->loading);
     free(client);
 }
 
 int gray_client_fd(const struct gray_client *client)
 {
-    return gray_runtime_wake_fd(client->runtime);
+    return __atomic_load_n(&client->fd, __ATOMIC_ACQUIRE);
 }
 
 uint64_t gray_client_revision(struct gray_client *client)
 {
-    struct client_hold hold;
-    uint64_t revision;
+    struct client_hold hold = runtime_client_enter(client);
+    uint64_t revision = runtime_client_revision(hold);
 
-    runtime_client_refresh(client);
-    hold = runtime_client_enter(client);
-    revision = hold.set != NULL && hold.set->policy != NULL
-                   ? hold.set->policy->policy.header->revision
-                   : 0;
     runtime_client_leave(hold);
     return revision;
 }
@@ -215,7 +268,7 @@ uint64_t gray_client_revision(struct gray_client *client)
 void gray_client_refusal(struct gray_client *client,
                          struct gray_client_problem *ret_problem)
 {
-    runtime_client_refresh(client);
+    runtime_client_leave(runtime_client_enter(client)); /* the newest */
     pthread_mutex_lock(&client->loading);
     problem_copy(ret_problem, gray_runtime_refusal(client->runtime));
     pthread_mutex_unlock(&client->loading);

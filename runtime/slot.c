@@ -272,6 +272,7 @@ void runtime_reader_slot_close(struct reader_slot *slot)
     char name[80];
 
     if (slot->file == NULL) {
+        runtime_fd_close(&slot->wake_fd); /* an orphan's */
         return;
     }
     snprintf(name, sizeof(name), "%s.wake", slot->id);
@@ -279,6 +280,18 @@ void runtime_reader_slot_close(struct reader_slot *slot)
     runtime_fd_close(&slot->wake_fd);
     munmap(slot->file, sizeof(*slot->file));
     slot->file = NULL;
+    runtime_fd_close(&slot->fd);
+    runtime_fd_close(&slot->dirfd);
+}
+
+void runtime_reader_slot_orphan(struct reader_slot *slot)
+{
+    if (slot->file == NULL) {
+        return;
+    }
+    munmap(slot->file, sizeof(*slot->file));
+    slot->file = NULL;
+    /* Or the parent's file would look alive as long as we do. */
     runtime_fd_close(&slot->fd);
     runtime_fd_close(&slot->dirfd);
 }
