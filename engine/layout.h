@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-#define GRAY_LAYOUT 3u
+#define GRAY_LAYOUT 4u
 #define GRAY_NONE UINT32_MAX
 
 #define GRAY_MAGIC_POLICY "GRAYPOL"
@@ -40,18 +40,20 @@
 #define GRAY_STAGES_MAX 16u       /* stages of one release */
 #define GRAY_ATTEMPT_MAX 255u     /* attempts of one release: as marks keep it */
 #define GRAY_HASH_MURMUR3 1u      /* the only gray_release.hash_version */
+#define GRAY_SKEW_MAX_MS 60000u   /* of gray_file_header.max_skew */
 
 /* First in every file of the runtime folder. 64 bytes. */
 struct gray_file_header {
     char magic[8]; /* GRAY_MAGIC_*, NUL-terminated */
     uint32_t layout;
-    uint32_t header_size; /* sizeof(struct gray_file_header) */
+    uint16_t header_size; /* sizeof(struct gray_file_header) */
+    uint16_t max_skew;    /* ms that a reader may turn late; 0: any */
     uint64_t generation;  /* number on this host; 0 in a list */
     uint64_t revision;    /* number in the history */
     uint64_t length;      /* of the whole file */
     uint64_t checksum;    /* XXH3-64 of the file, this field as zero */
     int64_t effective_at; /* ms since the epoch; 0: at once */
-    uint64_t reserved;
+    uint64_t fleet_generation; /* of a policy: published with it; 0: none */
 };
 
 /* Some bytes of the file: offset from its start and a length. */

@@ -205,6 +205,9 @@ static int write_file(struct build *build, const struct gray_policy *policy,
     }
     header.revision = build->options->revision;
     header.effective_at = build->options->effective_at;
+    header.max_skew = (uint16_t)(build->options->max_skew < GRAY_SKEW_MAX_MS
+                                     ? build->options->max_skew
+                                     : GRAY_SKEW_MAX_MS);
     header.length = size;
     memcpy(data, &header, sizeof(header));
     memcpy(data + sizeof(header), policy, sizeof(*policy));

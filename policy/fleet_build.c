@@ -137,6 +137,9 @@ static int write_file(const struct build *fleet, const struct bytes *services,
     }
     header.revision = fleet->options->revision;
     header.effective_at = fleet->options->effective_at;
+    header.max_skew = (uint16_t)(fleet->options->max_skew < GRAY_SKEW_MAX_MS
+                                     ? fleet->options->max_skew
+                                     : GRAY_SKEW_MAX_MS);
     header.length = at;
     memcpy(data, &header, sizeof(header));
     memcpy(data + sizeof(header), &body, sizeof(body));

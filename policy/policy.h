@@ -151,6 +151,7 @@ struct gray_compiled {
 struct gray_compile_options {
     uint64_t revision;
     int64_t effective_at; /* ms since the epoch; 0: at once */
+    uint32_t max_skew;    /* ms, at most GRAY_SKEW_MAX_MS; 0: any */
     int64_t now;          /* ms since the epoch: for time zones' tables */
     /* Number of the scope word of a release by gray_hash_scope(name); runtime
      * keeps them stable.  NULL: numbers in the order of the releases. */

@@ -54,6 +54,8 @@ struct gray_totals {
         uint32_t kind;
         bool alive;
         uint64_t policy_generation, fleet_generation, word_epoch;
+        uint64_t next_generation; /* lies ready, waits for its instant; 0 */
+        int64_t late_ms; /* how late it turned to policy_generation */
         char refusal[160]; /* "" : none */
     } *readers;
     size_t reader_count;

@@ -35,7 +35,14 @@ struct gray_control {
     uint32_t word_count;    /* words in use, never falls */
     int64_t lease_deadline; /* CLOCK_BOOTTIME ns; 0: no lease */
     uint64_t marks_generation; /* raised when a word's table or next changes */
-    uint64_t pad[7];
+    /* A policy that is there and waits for its header's effective_at; 0, or not
+     * above policy_generation: none.  See gray_folder_named(). */
+    uint64_t next_generation;
+    uint64_t last_policy, last_fleet; /* the highest numbers ever given */
+    uint64_t accepted_generation; /* crashes under it count for nothing */
+    int64_t clock_offset_ms; /* of this host's wall clock, as far as whoever
+                                publishes knows it; positive: fast */
+    uint64_t pad[2];
     struct gray_scope_word words[GRAY_WORDS_MAX];
 };
 
@@ -48,6 +55,45 @@ struct gray_folder {
  * `control` in it, a layout of another version. */
 int gray_folder_open(struct gray_folder *ret_folder, const char *path,
                      bool writable, struct gray_problem *ret_problem);
+/* What is in force in a folder at a moment.  Whoever waits for its instant
+ * turns by its own clock, with no publisher there to say it in `control`, so
+ * this is asked instead of control.policy_generation. */
+struct gray_named {
+    uint64_t policy, fleet; /* in force; 0: none */
+    uint64_t next;          /* waits for next_at; 0: none */
+    uint64_t next_fleet;    /* that comes with it */
+    uint64_t next_revision;
+    int64_t next_at; /* ms of the wall clock */
+    uint32_t next_skew;
+};
+/* `now_ms` is the wall clock.  What some reader has turned to is in force,
+ * whatever a clock that was put back says. */
+void gray_folder_named(const struct gray_folder *folder, int64_t now_ms,
+                       struct gray_named *ret_named);
+/* The wall clock, ms since the epoch: what gray_folder_named() is asked with.
+ */
+int64_t gray_wall_ms(void);
+/* Readers that crashed under a policy while it was new to this host. */
+struct gray_crashes {
+    uint64_t generation;
+    uint32_t count;
+    int32_t signal; /* of the last one; 0: it is not known (an application) */
+    int32_t pid;
+    bool blocked;  /* who starts goes to the last good one */
+    bool accepted; /* no: a person said that it is not to blame */
+};
+#define GRAY_TRIAL_MS 30000      /* a crash so soon after the turn counts */
+#define GRAY_CRASHES_APART_MS 120000 /* two further apart do not add up */
+#define GRAY_CRASHES_MAX 2u      /* so many block it */
+/* What the files of readers say about a generation.  Only readers whose user
+ * or group could sign cookies here, or is our own, are believed. */
+void gray_folder_crashes(const struct gray_folder *folder, uint64_t generation,
+                         struct gray_crashes *ret_crashes);
+/* A person says that a generation is not to blame: it is taken by everyone
+ * again; wakes all. */
+void gray_crashes_accept(struct gray_folder *folder, uint64_t generation);
+/* How far this host's wall clock is off, for readers and status to say. */
+void gray_clock_offset_set(struct gray_folder *folder, int64_t offset_ms);
 /* Unmaps and closes; harmless when called again. */
 void gray_folder_close(struct gray_folder *folder);
 

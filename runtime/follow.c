@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -74,6 +75,12 @@ static void exchange(struct gray_runtime *runtime, struct gray_runtime *other)
     __atomic_store_n(&runtime->tried_keys, other->tried_keys, __ATOMIC_RELEASE);
     __atomic_store_n(&runtime->tried_marks, other->tried_marks,
                      __ATOMIC_RELEASE);
+    __atomic_store_n(&runtime->tried_next, other->tried_next, __ATOMIC_RELEASE);
+    __atomic_store_n(&runtime->tried_accepted, other->tried_accepted,
+                     __ATOMIC_RELEASE);
+    memcpy(runtime->avoided, other->avoided, sizeof(runtime->avoided));
+    runtime->witnessed = other->witnessed;
+    __atomic_store_n(&runtime->on_clock, other->on_clock, __ATOMIC_RELEASE);
     __atomic_store_n(&runtime->set, other->set, __ATOMIC_SEQ_CST);
     __atomic_store_n(&runtime->epoch, kept.epoch + 1, __ATOMIC_RELEASE);
     *refusal = *other->refusal;

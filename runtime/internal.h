@@ -21,6 +21,7 @@
 /* Directory entries looked at, beyond what a folder can rightly hold. */
 #define FILE_SLACK 4096u
 #define LOCK_WAIT_MS 10000u
+#define RUNTIME_AVOIDED 4u /* policies that crash readers, remembered */
 
 /* ---- problems ------------------------------------------------------------ */
 
@@ -142,6 +143,7 @@ struct search {
     uid_t owner;
     uint64_t generation; /* what is in force */
     uint64_t avoid;      /* this one is sound, but its lists are not */
+    const uint64_t *skip; /* RUNTIME_AVOIDED that are not taken either; NULL */
 };
 
 /* The file of the generation in force. */
@@ -165,6 +167,9 @@ struct gray_runtime_set {
     struct gray_link link;
     struct gray_view view;
     struct keys keys;
+    /* What takes over at its policy's effective_at; NULL: nothing waits.  The
+     * reader's own thread takes it out. */
+    struct gray_runtime_set *next;
     uint64_t keys_generation;
     uint64_t named_policy, named_fleet; /* what control asked for */
     /* Mark tables by release number; not mapped where a release has none.
@@ -218,44 +223,7 @@ int runtime_mark_table_open(struct gray_mark_table *ret_table, int marks_fd,
 /* Makes what lies in marks/ besides tables: `drained` and the FIFO `wake`. */
 int runtime_marks_folder_make(int marks_fd, struct gray_problem *ret_problem);
 
-/* ---- reader's file ------------------------------------------------------- */
-
-struct reader_file {
-    struct gray_file_header header; /* generation 0, checksum 0 */
-    int32_t pid;
-    uint32_t kind;
-    uint32_t series_max;
-    uint32_t series_size;
-    uint64_t policy_generation, fleet_generation, word_epoch, keys_generation;
-    uint64_t marks_generation;
-    char refusal[160];
-    uint64_t reasons[256];
-    uint64_t entered[256]; /* the same, of live requests at an entrance */
-    uint64_t events[32];
-    struct gray_flow flows[GRAY_FLOWS_MAX];
-    struct gray_series series[GRAY_SERIES_MAX];
-    struct gray_ring ring;
-};
-/* Name of a kind, as in readers/<kind>-<number>; NULL when unknown. */
-const char *runtime_reader_kind_word(uint32_t kind);
-/* Takes a reader's file and its FIFO; fd holds the lock. */
-struct reader_slot {
-    int fd, wake_fd, dirfd;
-    uint32_t number; /* <id> is <kind>-<number> */
-    char id[64];
-    struct reader_file *file;
-};
-int runtime_reader_slot_take(struct reader_slot *ret_slot, int dirfd,
-                             enum gray_reader_kind kind,
-                             struct gray_problem *ret_problem);
-void runtime_reader_slot_close(struct reader_slot *slot);
-/* In a child: the file, its lock and its ring are the parent's.  Only the
- * number of the FIFO's descriptor stays. */
-void runtime_reader_slot_orphan(struct reader_slot *slot);
-/* Does some process hold the lock of this open reader's file? */
-bool runtime_reader_alive(int fd);
-/* Every string ends, every number lies in its range. */
-bool runtime_reader_file_sound(const struct reader_file *file);
+#include "runtime/reader_file.h"
 
 /* ---- ring.c -------------------------------------------------------------- */
 
@@ -375,16 +343,34 @@ struct gray_runtime {
     struct series_index index;
     uint32_t free_from; /* no free place of series below this one */
     int64_t asked_ns; /* CLOCK_BOOTTIME of the last record that asks; atomic */
+    uint32_t on_clock; /* something waits for the clock: turn.c; atomic */
+    uint64_t tried_next, tried_accepted;
+    uint64_t witnessed; /* a policy that another reader had turned to before */
+    /* Generations that crash readers, found at the start and not taken unless
+     * accepted, the newest first; 0: no more. */
+    uint64_t avoided[RUNTIME_AVOIDED];
     uint32_t ring_locked; /* by a thread of an application; atomic */
     uint64_t follows;     /* libgray: how many there were before this one */
     const struct gray_drained *drained; /* marks/drained; NULL: there is none */
 };
-/* Opens what stands at the path of `runtime` now, which stays as it is, but
- * that its wake descriptor's number goes over.  -ENOENT: there is no policy,
- * so nothing better than what `runtime` has. */
-int runtime_open_again(struct gray_runtime *runtime,
-                       struct gray_runtime **ret_fresh,
-                       struct gray_problem *ret_problem);
+static inline uint64_t load_u64(const uint64_t *place)
+{
+    return __atomic_load_n(place, __ATOMIC_ACQUIRE);
+}
+/* turn.c: before `set` takes the place of `old` (may be NULL): on trial from
+ * now on, how late it is, and whether something still waits for the clock. */
+void runtime_turn_note(struct gray_runtime *runtime,
+                       const struct gray_runtime_set *old,
+                       const struct gray_runtime_set *set);
+/* What waits and whose instant has come, taken out for runtime_exchange();
+ * NULL: nothing.  Ends a trial whose time is over. */
+struct gray_runtime_set *runtime_turn_take(struct gray_runtime *runtime);
+/* trial.c: what other readers died of, and turned to, before we started. */
+void runtime_trial_remember(struct gray_runtime *runtime);
+/* Is this one not to be taken?  Then *ret_problem says why. */
+bool runtime_trial_avoids(const struct gray_runtime *runtime,
+                          uint64_t generation,
+                          struct gray_problem *ret_problem);
 /* What was decided by words older than `epoch` has been answered. */
 void runtime_acknowledge_words(struct gray_runtime *runtime, uint64_t epoch);
 /* Like gray_runtime_swap(), but hands the old set back. */

@@ -14,14 +14,6 @@
 #include "engine/view.h"
 #include "runtime/internal.h"
 
-int64_t runtime_clock_ns(int clock)
-{
-    struct timespec now;
-
-    clock_gettime((clockid_t)clock, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 const struct gray_marks *runtime_marked_tables(const struct gray_marked *marked,
                                                uint32_t release)
 {

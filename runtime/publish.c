@@ -4,16 +4,17 @@
  * Why: whatever kills a publisher, readers must find the old state or the new
  * one.  All that can fail (allocation, checks, names) happens aside under
  * "*.new"; then come renames, and one store into `control`, which alone says
- * what is in force.  A policy names in its header (`reserved`) the fleet that
- * was published with it, so that this one store turns both.
- * Read next: repair.c (what a dead publisher leaves), part.c (the check).
+ * what is in force and what waits for its instant.  A policy names in its
+ * header the fleet that was published with it, so that this one store turns
+ * both.
+ * Read next: next.c (what waits), repair.c (what a dead publisher leaves),
+ * part.c (the check).
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "runtime/internal.h"
@@ -24,13 +25,15 @@ struct job {
     struct gray_folder folder;
     int lists_fd;
     uint64_t policy_generation, fleet_generation; /* new ones; 0: none */
+    bool later; /* the policy waits for its instant */
+    uint64_t dropped; /* what waited before */
     struct gray_runtime_set set; /* what will be in force, for the check */
 };
 
 /* A copy whose header is ours: the caller's bytes stay as they are. */
 static void *copy_with_header(const void *data, uint64_t size,
                               const char *magic, uint64_t generation,
-                              uint64_t reserved)
+                              uint64_t fleet)
 {
     const struct gray_file_header *given = data;
     struct gray_file_header *header = malloc(size);
@@ -41,7 +44,8 @@ static void *copy_with_header(const void *data, uint64_t size,
         header->generation = generation;
         header->revision = given->revision;
         header->effective_at = given->effective_at;
-        header->reserved = reserved;
+        header->max_skew = given->max_skew;
+        header->fleet_generation = fleet;
     }
     return header;
 }
@@ -92,7 +96,8 @@ static int prepare(struct job *job, const char *stem, enum part_kind kind,
     snprintf(second, sizeof(second), "%s.snap.new", stem);
     error = runtime_file_write(job->folder.dirfd, name, copy, size, 0644,
                                (gid_t)-1, ret_problem);
-    if (error == 0 &&
+    /* The short name stays with what is in force. */
+    if (error == 0 && !job->later &&
         linkat(job->folder.dirfd, name, job->folder.dirfd, second, 0) != 0) {
         error = runtime_problem_set(
             ret_problem, errno, errno == ENOSPC ? "disk-full" : "io",
@@ -228,14 +233,6 @@ static int check_together(struct job *job, struct gray_problem *ret_problem)
                                 control, ret_problem);
 }
 
-static int64_t wall_ms(void)
-{
-    struct timespec now = {0};
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Before a release is in force its marks have somewhere to be.  A table that
  * is there and cannot be grown, or cannot be believed, is no reason not to
  * publish: it may be the cure. */
@@ -264,7 +261,8 @@ static int prepare_marks(struct job *job, struct gray_problem *ret_problem)
         error = gray_marks_ensure(
             &job->folder, release->scope, name,
             (release->mark_flags & GRAY_MARKS_WIDE) != 0 ? 32 : 16,
-            policy->header->revision, wall_ms(), job->what->group, ret_problem);
+            policy->header->revision, gray_wall_ms(), job->what->group,
+            ret_problem);
         word = &job->folder.control->words[release->word];
         if (error < 0 && __atomic_load_n(&word->table, __ATOMIC_ACQUIRE) == 0) {
             return error;
@@ -289,7 +287,7 @@ static int name_finally(struct job *job, const char *stem, uint64_t generation,
     }
     snprintf(from, sizeof(from), "%s.snap.new", stem);
     snprintf(to, sizeof(to), "%s.snap", stem);
-    if (error == 0 && renameat(dirfd, from, dirfd, to) != 0) {
+    if (error == 0 && !job->later && renameat(dirfd, from, dirfd, to) != 0) {
         error = errno;
     }
     if (error != 0) {
@@ -315,26 +313,46 @@ static int commit(struct job *job, struct gray_problem *ret_problem)
         return error;
     }
     if (job->policy_generation != 0) {
+        control->last_policy = job->policy_generation;
+        job->dropped = control->next_generation;
+    }
+    if (job->fleet_generation != 0) {
+        control->last_fleet = job->fleet_generation;
+    }
+    if (job->later) {
+        __atomic_store_n(&control->next_generation, job->policy_generation,
+                         __ATOMIC_RELEASE);
+    } else if (job->policy_generation != 0) {
         __atomic_store_n(&control->policy_generation, job->policy_generation,
                          __ATOMIC_RELEASE);
     }
-    if (job->fleet_generation != 0) {
+    if (job->fleet_generation != 0 && !job->later) {
         __atomic_store_n(&control->fleet_generation, job->fleet_generation,
                          __ATOMIC_RELEASE);
+    }
+    if (job->dropped != 0) {
+        runtime_next_remove(&job->folder, job->dropped);
+        if (!job->later) {
+            __atomic_store_n(&control->next_generation, 0, __ATOMIC_RELEASE);
+        }
     }
     return 0;
 }
 
-static int job_run(struct job *job, struct gray_problem *ret_problem)
+/* What this publication is, and the numbers that it gets. */
+static int number(struct job *job, struct gray_problem *ret_problem)
 {
     const struct gray_publish *what = job->what;
-    struct gray_control *control = job->folder.control;
-    size_t i;
-    int error;
+    const struct gray_control *control = job->folder.control;
+    const struct gray_file_header *header = what->policy;
+    uint64_t policy = control->policy_generation > control->last_policy
+                          ? control->policy_generation
+                          : control->last_policy;
+    uint64_t fleet = control->fleet_generation > control->last_fleet
+                         ? control->fleet_generation
+                         : control->last_fleet;
 
-    runtime_repair(&job->folder, job->lists_fd);
-    if (control->policy_generation == UINT64_MAX ||
-        control->fleet_generation == UINT64_MAX) {
+    if (policy == UINT64_MAX || fleet == UINT64_MAX) {
         return runtime_problem_set(ret_problem, EINVAL, "bad-generation",
                                    "control is damaged: make a new folder.");
     }
@@ -346,10 +364,24 @@ static int job_run(struct job *job, struct gray_problem *ret_problem)
             "publish again.",
             (unsigned long long)control->policy_generation);
     }
-    job->policy_generation =
-        what->policy_size > 0 ? control->policy_generation + 1 : 0;
-    job->fleet_generation =
-        what->fleet_size > 0 ? control->fleet_generation + 1 : 0;
+    job->policy_generation = what->policy_size > 0 ? policy + 1 : 0;
+    job->fleet_generation = what->fleet_size > 0 ? fleet + 1 : 0;
+    job->later = what->policy_size >= sizeof(*header) &&
+                 header->effective_at > gray_wall_ms();
+    return 0;
+}
+
+static int job_run(struct job *job, struct gray_problem *ret_problem)
+{
+    const struct gray_publish *what = job->what;
+    size_t i;
+    int error;
+
+    runtime_repair(&job->folder, job->lists_fd);
+    error = number(job, ret_problem);
+    if (error != 0) {
+        return error;
+    }
     error = prepare_fleet(job, ret_problem);
     for (i = 0; error == 0 && i < what->list_count; i++) {
         error = prepare_list(job, &what->lists[i], ret_problem);
@@ -420,6 +452,9 @@ int gray_publish(const char *folder, const struct gray_publish *what,
                 job.folder.control->policy_generation;
             ret_published->fleet_generation =
                 job.folder.control->fleet_generation;
+            ret_published->next_generation =
+                job.later ? job.policy_generation : 0;
+            ret_published->dropped = job.dropped;
             ret_published->readers = readers;
             ret_published->woken = woken;
         }

@@ -38,7 +38,9 @@ struct gray_publish {
     uint64_t expected_generation;
 };
 struct gray_published {
-    uint64_t policy_generation, fleet_generation;
+    uint64_t policy_generation, fleet_generation; /* in force */
+    uint64_t next_generation; /* what was published, and waits; 0: it does not */
+    uint64_t dropped; /* what waited before, and will not come any more */
     uint32_t readers, woken; /* live readers, and those that were woken */
 };
 /* Creates the folder when it is missing, writes aside, checks with the
@@ -48,7 +50,17 @@ struct gray_published {
  * with the same store.  Scope words are assigned here, whatever numbers the
  * compiler gave.  With both sizes 0 it only makes the folder, and keys.
  * Refuses a folder that is not on tmpfs, with advice.  Nothing changes on an
- * error.  Blocks on publish.lock for at most 10 s. */
+ * error.  Blocks on publish.lock for at most 10 s.
+ *
+ * A policy whose header has an effective_at (gray_compile_options) after now
+ * is published ahead: it lies there checked, with its fleet, lists and tables,
+ * readers map it, and each turns at that instant of its own wall clock, with
+ * this program gone.  What is in force stays so until then.  There is one at
+ * most that waits: the newest publication counts, so a later one replaces it
+ * whether it waits itself or comes into force at once.  (An older whole policy
+ * that turned afterwards would take back what was published meanwhile.)  An
+ * effective_at that is past means at once, and readers say how late they were.
+ * A fleet alone never waits. */
 int gray_publish(const char *folder, const struct gray_publish *what,
                  struct gray_published *ret_published,
                  struct gray_problem *ret_problem);

@@ -6,7 +6,7 @@
  * last good one stays: a bad file must never be worse than no file.  At a
  * fresh start, when there is no last good one in memory, the newest good one
  * of the folder is taken.
- * Read next: set.c, slot.c, counters.c.
+ * Read next: load.c (what is taken), turn.c (what waits), set.c, slot.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,12 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "runtime/internal.h"
-
-static uint64_t load_u64(const uint64_t *place)
-{
-    return __atomic_load_n(place, __ATOMIC_ACQUIRE);
-}
+#include "runtime/witness.h"
 
 /* ---- open and close -------------------------------------------------------
  */
@@ -99,6 +94,7 @@ int gray_runtime_open(struct gray_runtime **ret_runtime, const char *folder,
     if (ret_problem != NULL) {
         *ret_problem = problem;
     }
+    runtime_trial_remember(runtime);
     gray_runtime_load(runtime, &set, ret_problem);
     gray_runtime_swap(runtime, set);
     *ret_runtime = runtime;
@@ -156,6 +152,10 @@ static void acknowledge(struct gray_runtime *runtime)
         __atomic_store_n(&file->fleet_generation,
                          set->fleet != NULL ? set->fleet->generation : 0,
                          __ATOMIC_RELEASE);
+        /* After the policy: who turns has it ready, or has turned. */
+        __atomic_store_n(&file->next_generation,
+                         set->next != NULL ? set->next->policy->generation : 0,
+                         __ATOMIC_RELEASE);
         __atomic_store_n(&file->keys_generation, set->keys_generation,
                          __ATOMIC_RELEASE);
         __atomic_store_n(&file->marks_generation, set->marks_generation,
@@ -191,181 +191,12 @@ bool gray_runtime_stale(const struct gray_runtime *runtime)
            load_u64(&control->keys_generation) !=
                load_u64(&runtime->tried_keys) ||
            load_u64(&control->marks_generation) !=
-               load_u64(&runtime->tried_marks);
-}
-
-/* ---- load ------------------------------------------------------------------
- */
-
-static void refuse(struct gray_runtime *runtime,
-                   const struct gray_problem *problem)
-{
-    struct gray_problem *next = runtime->refusal == &runtime->refusals[0]
-                                    ? &runtime->refusals[1]
-                                    : &runtime->refusals[0];
-    struct reader_file *file = runtime->slot.file;
-
-    *next = *problem;
-    __atomic_store_n(&runtime->refusal, next, __ATOMIC_RELEASE);
-    if (file == NULL) {
-        return;
-    }
-    if (problem->code == NULL) {
-        file->refusal[0] = '\0';
-        return;
-    }
-    snprintf(file->refusal, sizeof(file->refusal), "%.30s: %.126s",
-             problem->code, problem->sentence);
-    gray_counters_event(runtime, GRAY_EVENT_SNAPSHOT_REFUSED);
-}
-
-/* Builds what `control` names now.  Returns whether something was refused;
- * *ret_set NULL then means that nothing good could be made of it. */
-static bool build(struct gray_runtime *runtime, struct gray_runtime_set *set,
-                  uint64_t avoid, struct gray_problem *ret_problem)
-{
-    const struct gray_runtime_set *old = runtime->set;
-    const struct gray_control *control = runtime->control;
-    struct search policy = {runtime->dirfd, "policy",          PART_POLICY,
-                            runtime->owner, set->named_policy, avoid};
-    struct search fleet = {runtime->dirfd, "fleet",          PART_FLEET,
-                           runtime->owner, set->named_fleet, 0};
-    struct gray_problem second;
-    bool refused = runtime_search_part(
-        &policy, old != NULL ? old->policy : NULL, &set->policy, ret_problem);
-
-    /* Published together, the policy's header says with which fleet. */
-    if (set->policy != NULL &&
-        set->policy->policy.header->reserved > fleet.generation) {
-        fleet.generation = set->policy->policy.header->reserved;
-    }
-    if (runtime_search_part(&fleet, old != NULL ? old->fleet : NULL,
-                            &set->fleet, refused ? &second : ret_problem)) {
-        refused = true;
-    }
-    set->marks_generation = load_u64(&control->marks_generation);
-    set->keys_generation = load_u64(&control->keys_generation);
-    if (set->keys_generation != 0) {
-        runtime_keys_read(runtime->dirfd, runtime->owner, &set->keys);
-    }
-    return refused;
-}
-
-static bool nothing_new(const struct gray_runtime_set *old,
-                        const struct gray_runtime_set *set)
-{
-    return old != NULL && old->policy == set->policy &&
-           old->fleet == set->fleet &&
-           old->keys_generation == set->keys_generation &&
-           old->marks_generation == set->marks_generation;
-}
-
-/* Without a table its release knows nobody, and the set is good all the same;
- * what is wrong with one is said when nothing else is. */
-static void map_marks(struct gray_runtime *runtime,
-                      struct gray_runtime_set *set,
-                      struct gray_problem *ret_problem)
-{
-    struct gray_problem problem;
-
-    if (runtime_set_marks(set, runtime->marks_fd, runtime->owner,
-                          runtime->kind == GRAY_READER_NGINX, runtime->set,
-                          runtime->control, &problem) != 0 &&
-        ret_problem->code == NULL) {
-        *ret_problem = problem;
-    }
-}
-
-/* One try. *ret_set NULL: out of memory, or a policy that must be avoided. */
-static bool try_load(struct gray_runtime *runtime, uint64_t avoid,
-                     struct gray_runtime_set **ret_set, uint64_t *ret_avoid,
-                     struct gray_problem *ret_problem)
-{
-    const struct gray_control *control = runtime->control;
-    struct gray_runtime_set *set = calloc(1, sizeof(*set));
-    bool refused;
-
-    *ret_set = NULL;
-    *ret_avoid = 0;
-    if (set == NULL) {
-        runtime_problem_set(ret_problem, ENOMEM, "memory", "Out of memory.");
-        return true;
-    }
-    set->named_policy = load_u64(&control->policy_generation);
-    set->named_fleet = load_u64(&control->fleet_generation);
-    refused = build(runtime, set, avoid, ret_problem);
-    if (!nothing_new(runtime->set, set) &&
-        runtime_set_complete(set, runtime->lists_fd, runtime->owner,
-                             runtime->set, control, ret_problem) != 0) {
-        refused = true;
-        *ret_avoid = set->policy->generation;
-        gray_runtime_set_free(set);
-        set = NULL;
-    } else if (!nothing_new(runtime->set, set)) {
-        map_marks(runtime, set, ret_problem);
-    }
-    *ret_set = set;
-    return refused;
-}
-
-static bool overtaken(const struct gray_runtime *runtime, uint64_t policy,
-                      uint64_t fleet)
-{
-    return load_u64(&runtime->control->policy_generation) != policy ||
-           load_u64(&runtime->control->fleet_generation) != fleet;
-}
-
-#define LOAD_TRIES 8u
-
-int gray_runtime_load(struct gray_runtime *runtime,
-                      struct gray_runtime_set **ret_set,
-                      struct gray_problem *ret_problem)
-{
-    const struct gray_control *control = runtime->control;
-    struct gray_problem problem = {NULL, "", 0}, first = problem;
-    struct gray_runtime_set *set = NULL;
-    uint64_t policy = 0, fleet = 0, keys = 0, marks = 0;
-    uint64_t avoid = 0, next_avoid = 0;
-    uint32_t tries;
-    bool refused = false;
-
-    for (tries = 0; tries < LOAD_TRIES; tries++) {
-        policy = load_u64(&control->policy_generation);
-        fleet = load_u64(&control->fleet_generation);
-        keys = load_u64(&control->keys_generation);
-        marks = load_u64(&control->marks_generation);
-        problem.code = NULL;
-        refused = try_load(runtime, avoid, &set, &next_avoid, &problem);
-        if (refused && overtaken(runtime, policy, fleet)) {
-            gray_runtime_set_free(set);
-            set = NULL;
-            avoid = 0;
-            first.code = NULL;
-            continue; /* a publisher was faster: look again */
-        }
-        first = first.code == NULL ? problem : first;
-        if (set != NULL || next_avoid == 0 || next_avoid == avoid) {
-            break;
-        }
-        avoid = next_avoid;
-    }
-    refused = refused || first.code != NULL;
-    __atomic_store_n(&runtime->tried_policy, policy, __ATOMIC_RELEASE);
-    __atomic_store_n(&runtime->tried_fleet, fleet, __ATOMIC_RELEASE);
-    __atomic_store_n(&runtime->tried_keys, keys, __ATOMIC_RELEASE);
-    __atomic_store_n(&runtime->tried_marks, marks, __ATOMIC_RELEASE);
-    if (refused || runtime->refusal->code != NULL) {
-        refuse(runtime, &first);
-    }
-    if (set != NULL && nothing_new(runtime->set, set)) {
-        gray_runtime_set_free(set);
-        set = NULL;
-    }
-    if (refused && ret_problem != NULL) {
-        *ret_problem = first;
-    }
-    *ret_set = set;
-    return refused && set == NULL ? -EINVAL : 0;
+               load_u64(&runtime->tried_marks) ||
+           load_u64(&control->next_generation) !=
+               load_u64(&runtime->tried_next) ||
+           (runtime->avoided[0] != 0 &&
+            load_u64(&control->accepted_generation) !=
+                load_u64(&runtime->tried_accepted));
 }
 
 /* ---- the current state ------------------------------------------------------
@@ -377,6 +208,7 @@ struct gray_runtime_set *runtime_exchange(struct gray_runtime *runtime,
     struct gray_runtime_set *old = runtime->set;
 
     runtime_series_link(runtime, set);
+    runtime_turn_note(runtime, old, set);
     __atomic_store_n(&runtime->set, set, __ATOMIC_RELEASE);
     __atomic_store_n(&runtime->epoch, runtime->epoch + 1, __ATOMIC_RELEASE);
     acknowledge(runtime);

@@ -77,6 +77,21 @@ const struct gray_view *gray_runtime_loaded(const struct gray_runtime *runtime);
 /* Raised by one with every swap: cached numbers (services, entrances) are
  * looked up again when it moved. */
 uint64_t gray_runtime_epoch(const struct gray_runtime *runtime);
+/* ---- what waits for the clock, and what a policy is held to ---------------- */
+
+/* When the policy that lies ready takes over, ms of the wall clock; 0: none
+ * waits.  For a timer on CLOCK_REALTIME, which a step of the clock moves. */
+int64_t gray_runtime_turn_at(const struct gray_runtime *runtime);
+/* Whether there is something to do by the clock at all: one load. */
+bool gray_runtime_on_clock(const struct gray_runtime *runtime);
+/* Does it: turns when the instant has come (never back, whatever the clock
+ * does), and ends the trial of a policy that this reader lived through.  True:
+ * it turned, as by gray_runtime_swap(), and in the same circumstances; no load
+ * may be under way. */
+bool gray_runtime_clock(struct gray_runtime *runtime);
+/* From a handler of signals, in a process that dies of `signal`: what was in
+ * force is to blame if it is new here. */
+void gray_runtime_crashed(struct gray_runtime *runtime, int signal);
 /* Why the newest file on disk was refused; code NULL: it was not. */
 const struct gray_problem *
 gray_runtime_refusal(const struct gray_runtime *runtime);

@@ -54,15 +54,19 @@ static void each_entry(int dirfd, entry_fn fn, void *context)
 struct ages {
     uint64_t policy, fleet;               /* in force */
     uint64_t oldest_policy, oldest_fleet; /* to be kept */
+    uint64_t next, next_fleet;            /* wait; 0: none */
 };
 
 static void drop_leftover(int dirfd, const char *name, void *context)
 {
     const struct ages *ages = context;
 
+    uint64_t policy = runtime_name_generation(name, "policy");
+    uint64_t fleet = runtime_name_generation(name, "fleet");
+
     if (runtime_name_ends(name, ".new") ||
-        runtime_name_generation(name, "policy") > ages->policy ||
-        runtime_name_generation(name, "fleet") > ages->fleet) {
+        (policy > ages->policy && policy != ages->next) ||
+        (fleet > ages->fleet && fleet != ages->next_fleet)) {
         unlinkat(dirfd, name, 0);
     }
 }
@@ -94,20 +98,26 @@ void runtime_repair(struct gray_folder *folder, int lists_fd)
 {
     struct gray_control *control = folder->control;
     struct gray_file_header header;
-    struct ages ages;
+    struct ages ages = {0};
     char name[48];
 
+    runtime_next_settle(folder);
     snprintf(name, sizeof(name), "policy.%llu.snap",
              (unsigned long long)control->policy_generation);
     if (header_peek(folder->dirfd, name, &header) &&
         header.generation == control->policy_generation &&
-        header.reserved > control->fleet_generation) {
+        header.fleet_generation > control->fleet_generation) {
         /* Died between the two stores: the policy's store turned both. */
-        __atomic_store_n(&control->fleet_generation, header.reserved,
+        __atomic_store_n(&control->fleet_generation, header.fleet_generation,
                          __ATOMIC_RELEASE);
     }
     ages.policy = control->policy_generation;
     ages.fleet = control->fleet_generation;
+    ages.next = control->next_generation;
+    if (ages.next != 0 &&
+        runtime_next_header(folder->dirfd, ages.next, &header)) {
+        ages.next_fleet = header.fleet_generation;
+    }
     each_entry(folder->dirfd, drop_leftover, &ages);
     each_entry(lists_fd, drop_leftover, &ages);
     short_name(folder->dirfd, "policy", ages.policy);
@@ -119,6 +129,7 @@ void runtime_repair(struct gray_folder *folder, int lists_fd)
 
 struct kept {
     uint64_t generations[GRAY_KEPT_GOOD]; /* descending */
+    uint64_t next; /* waits, and is none of them */
 };
 
 static void keep_newest(int dirfd, const char *name, void *context)
@@ -128,6 +139,9 @@ static void keep_newest(int dirfd, const char *name, void *context)
     size_t i, j;
 
     (void)dirfd;
+    if (generation == kept->next) {
+        return;
+    }
     for (i = 0; generation != 0 && i < GRAY_KEPT_GOOD; i++) {
         if (generation > kept->generations[i]) {
             for (j = GRAY_KEPT_GOOD - 1; j > i; j--) {
@@ -254,7 +268,7 @@ static void count_entry(int dirfd, const char *name, void *context)
 void runtime_prune(struct gray_folder *folder, int lists_fd)
 {
     struct gray_control *control = folder->control;
-    struct kept kept = {{0}};
+    struct kept kept = {.next = control->next_generation};
     struct named named = {NULL, 0};
     struct ages ages;
     size_t lists = 0, i;
@@ -271,6 +285,9 @@ void runtime_prune(struct gray_folder *folder, int lists_fd)
         if (kept.generations[i] != 0) {
             error = file_names(folder->dirfd, kept.generations[i], &named);
         }
+    }
+    if (lists > 0 && error == 0 && kept.next != 0) {
+        error = file_names(folder->dirfd, kept.next, &named);
     }
     if (lists > 0 && error == 0) {
         each_entry(lists_fd, drop_list, &named);

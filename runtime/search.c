@@ -66,6 +66,16 @@ int runtime_search_named(const struct search *search, struct part **ret_part,
     return error;
 }
 
+static bool skipped(const struct search *search, uint64_t generation)
+{
+    for (uint32_t i = 0; search->skip != NULL && i < RUNTIME_AVOIDED; i++) {
+        if (search->skip[i] == generation) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The newest of those kept that is good: at a fresh start only. */
 static struct part *find_kept(const struct search *search)
 {
@@ -95,11 +105,14 @@ static struct part *find_kept(const struct search *search)
         if (newest == 0) {
             return NULL;
         }
+        below = newest - 1;
+        if (skipped(search, newest)) {
+            continue;
+        }
         snprintf(name, sizeof(name), "%s.%llu.snap", search->stem,
                  (unsigned long long)newest);
         runtime_part_load(search->dirfd, name, search->kind, search->owner,
                           &part, NULL);
-        below = newest - 1;
     }
     return part;
 }

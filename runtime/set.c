@@ -140,6 +140,7 @@ void gray_runtime_set_free(struct gray_runtime_set *set)
     for (i = 0; i < set->list_count; i++) {
         runtime_part_unref(set->lists[i]);
     }
+    gray_runtime_set_free(set->next);
     runtime_set_marks_free(set);
     free(set->lists);
     free(set->list_views);

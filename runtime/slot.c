@@ -17,7 +17,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "runtime/internal.h"
+#include "runtime/witness.h"
 
 const char *runtime_reader_kind_word(uint32_t kind)
 {
@@ -131,6 +131,11 @@ static int slot_revive(struct reader_slot *slot, enum gray_reader_kind kind)
             for (i = 0; i < GRAY_SERIES_MAX; i++) {
                 slot->file->series[i].in_flight = 0;
             }
+            runtime_trial_inherit(slot->file);
+            slot->file->ending = READER_RUNS;
+            slot->file->inside = 0;
+            slot->file->suspect = 0;
+            slot->file->next_generation = 0;
             slot->fd = fd;
             return 1;
         }
@@ -275,6 +280,7 @@ void runtime_reader_slot_close(struct reader_slot *slot)
         runtime_fd_close(&slot->wake_fd); /* an orphan's */
         return;
     }
+    slot->file->ending = READER_ENDED;
     snprintf(name, sizeof(name), "%s.wake", slot->id);
     unlinkat(slot->dirfd, name, 0);
     runtime_fd_close(&slot->wake_fd);

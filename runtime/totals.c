@@ -202,6 +202,8 @@ int runtime_tally_add(struct tally *tally, const char *id, const void *bytes,
     status->policy_generation = file->policy_generation;
     status->fleet_generation = file->fleet_generation;
     status->word_epoch = file->word_epoch;
+    status->next_generation = file->next_generation;
+    status->late_ms = file->late_ms > 0 ? file->late_ms : 0;
     memcpy(status->refusal, file->refusal, sizeof(status->refusal));
     add_decisions(totals, file);
     for (i = 0; i < GRAY_SERIES_MAX; i++) {

@@ -42,7 +42,7 @@ struct gray_table craft_table(struct craft *c, const void *records,
 void craft_begin(struct craft *c, const char *magic, size_t body)
 {
     struct gray_file_header header = {
-        {0}, GRAY_LAYOUT, sizeof(header), 1, 1, 0, 0, 0, 0};
+        {0}, GRAY_LAYOUT, sizeof(header), 0, 1, 1, 0, 0, 0, 0};
 
     strncpy(header.magic, magic, sizeof(header.magic) - 1);
     memset(c->bytes, 0, sizeof(c->bytes));

@@ -63,16 +63,16 @@ void documents_compile(const char *text, uint64_t revision,
     gray_findings_free(&findings);
 }
 
-int documents_publish(const char *path, const char *text, uint64_t revision,
-                      struct gray_problem *ret_problem)
+static int compiled_publish(const char *path,
+                            const struct gray_compiled *given,
+                            struct gray_published *ret_published,
+                            struct gray_problem *ret_problem)
 {
     struct gray_publish_list lists[16];
-    struct gray_compiled compiled;
+    struct gray_compiled compiled = *given;
     struct gray_publish what;
     size_t i;
-    int error;
 
-    documents_compile(text, revision, &compiled);
     assert_true(compiled.list_count <= 16);
     for (i = 0; i < compiled.list_count; i++) {
         lists[i].name = compiled.lists[i].name;
@@ -86,9 +86,41 @@ int documents_publish(const char *path, const char *text, uint64_t revision,
                                   .lists = lists,
                                   .list_count = compiled.list_count,
                                   .group = (gid_t)-1 };
-    error = gray_publish(path, &what, NULL, ret_problem);
+    return gray_publish(path, &what, ret_published, ret_problem);
+}
+
+int documents_publish(const char *path, const char *text, uint64_t revision,
+                      struct gray_problem *ret_problem)
+{
+    struct gray_compiled compiled;
+    int error;
+
+    documents_compile(text, revision, &compiled);
+    error = compiled_publish(path, &compiled, NULL, ret_problem);
     gray_compiled_free(&compiled);
     return error;
+}
+
+struct gray_published shop_publish_at(const char *path, const char *share,
+                                      uint64_t revision, int64_t effective_at,
+                                      uint16_t max_skew)
+{
+    struct gray_problem problem = { NULL, "", 0 };
+    struct gray_published done;
+    struct gray_compiled compiled;
+    struct gray_file_header *header;
+    char text[2048];
+
+    shop_text(text, sizeof(text), share);
+    documents_compile(text, revision, &compiled);
+    header = (void *)compiled.policy.data;
+    header->effective_at = effective_at;
+    header->max_skew = max_skew;
+    if (compiled_publish(path, &compiled, &done, &problem) != 0) {
+        fail_msg("publish: %s: %s", problem.code, problem.sentence);
+    }
+    gray_compiled_free(&compiled);
+    return done;
 }
 
 void shop_text(char *buffer, size_t size, const char *share)

@@ -28,6 +28,11 @@ void shop_text(char *buffer, size_t size, const char *share);
 /* Publishes these. */
 void shop_publish(const char *path, const char *share, uint64_t revision);
 
+/* The same for an instant of the wall clock; fails the test when refused. */
+struct gray_published shop_publish_at(const char *path, const char *share,
+                                      uint64_t revision, int64_t effective_at,
+                                      uint16_t max_skew);
+
 /* Bytes of a file of the folder; malloc'd. */
 void *file_bytes(const char *path, const char *name, size_t *ret_size);
 /* Puts a file there as a publisher would: aside, then by rename. */
