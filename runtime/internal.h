@@ -353,6 +353,12 @@ struct gray_runtime {
     uint64_t follows;     /* libgray: how many there were before this one */
     const struct gray_drained *drained; /* marks/drained; NULL: there is none */
 };
+/* Opens what stands at the path of `runtime` now, which stays as it is, but
+ * that its wake descriptor's number goes over.  -ENOENT: there is no policy,
+ * so nothing better than what `runtime` has. */
+int runtime_open_again(struct gray_runtime *runtime,
+                       struct gray_runtime **ret_fresh,
+                       struct gray_problem *ret_problem);
 static inline uint64_t load_u64(const uint64_t *place)
 {
     return __atomic_load_n(place, __ATOMIC_ACQUIRE);
