@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #include "control/decisions/decisions.h"
 
@@ -293,6 +294,26 @@ static void packed_logs_folders_and_fifos_are_left_alone(void **state)
     assert_int_equal(status.bad, 0);
 }
 
+/* Rows of a table, as SQLite itself counts them. */
+static int64_t rows_of(const struct host *host, const char *table)
+{
+    char path[128], sql[64];
+    sqlite3_stmt *statement;
+    sqlite3 *handle;
+    int64_t count;
+
+    snprintf(path, sizeof(path), "%s/decisions/decisions.db", host->folder);
+    snprintf(sql, sizeof(sql), "SELECT count(*) FROM %s", table);
+    assert_int_equal(sqlite3_open(path, &handle), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(handle, sql, -1, &statement, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    count = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(handle);
+    return count;
+}
+
 /* ---- other hosts, size, damage ------------------------------------------------------ */
 
 static void a_batch_moves_its_source_with_its_lines(void **state)
@@ -345,6 +366,9 @@ static void what_is_too_old_or_too_much_goes(void **state)
                          .count,
                      0);
     decisions_close(host->decisions);
+    assert_int_equal(rows_of(host, "line"), 0);
+    assert_int_equal(rows_of(host, "unit"), 0);
+    assert_int_equal(rows_of(host, "trace"), 0);
     open_index(host, &small);
     for (i = 0; i < 20000; i++) {
         snprintf(text, sizeof(text), "u%d", i);
