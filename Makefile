@@ -8,7 +8,7 @@ PREFIX  ?= /usr/local
 MODULES ?= /usr/lib/nginx/modules
 export DESTDIR PREFIX MODULES
 
-.PHONY: help run test chaos bench build build-asan fuzz fuzz-build habit clean \
+.PHONY: help run test chaos monotone bench build build-asan fuzz fuzz-build habit clean \
         install uninstall
 
 help:
@@ -17,6 +17,8 @@ help:
 	@echo "make chaos        long (an hour): 10,000 kills while a release ramps; KILLS=n"
 	@echo "make bench        figures, one a line: name value unit"
 	@echo "make bench-large  marks: a hundred million of them, where memory allows"
+	@echo "make monotone     1,000 pairs of policies over a million ids: does gate 4 ever"
+	@echo "                  say safe where somebody falls out?"
 	@echo "make build        only build: build/bin/gray, build/lib/"
 	@echo "make fuzz         every libFuzzer target for 60 seconds each (SECONDS=n)"
 	@echo "make install      gray, libgray, manual page under PREFIX (/usr/local), the"
@@ -42,6 +44,11 @@ chaos: build
 	@tools/build $(BUILD) test
 	@STORY_KILLS=$(or $(KILLS),10000) PYTHONDONTWRITEBYTECODE=1 \
 	 python3 tests/story/nobody_flips_under_kill_9.py $(BUILD)
+
+monotone: build
+	@tools/setup run test
+	@tools/build $(BUILD) test
+	@$(BUILD)/tests/policy/test_policy_monotone 1000 1000000 600
 
 habit: build
 	@tests/habit/habit.py $(BUILD)

@@ -36,6 +36,16 @@ size_t gray_problem_codes(const char *const **ret_codes,
     return GRAY_PROBLEM_COUNT;
 }
 
+enum gray_problem_number gray_problem_number(const char *code)
+{
+    int number = 0;
+    while (number < GRAY_PROBLEM_COUNT &&
+           strcmp(problem_codes[number], code) != 0) {
+        number++;
+    }
+    return (enum gray_problem_number)number;
+}
+
 /* Replaces what is not printable UTF-8. */
 static char *clean(char *text)
 {

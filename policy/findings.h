@@ -22,6 +22,8 @@ enum gray_problem_number {
     GRAY_PROBLEM_COUNT
 };
 
+/* The number of a code; GRAY_PROBLEM_COUNT: there is no such code. */
+enum gray_problem_number gray_problem_number(const char *code);
 /* Everything about a finding but its sentence; strings are copied. */
 struct gray_finding_head {
     enum gray_severity severity;

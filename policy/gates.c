@@ -80,19 +80,6 @@ static void compare_identity(struct gates *g, const struct model_release *old,
     }
 }
 
-static void compare_order(struct gates *g, const struct model_release *old,
-                          const struct model_release *now)
-{
-    if (memcmp(old->order, now->order, sizeof(old->order)) != 0 &&
-        old->stickiness == now->stickiness &&
-        old->deny_count + now->deny_count > 0) {
-        gray_gate_say(g, GRAY_ERROR, GRAY_PROBLEM_MAY_DROP,
-                      "/admission/order",
-                      "another order of the steps may deny units that are "
-                      "in; keep the order for the life of the release");
-    }
-}
-
 static bool stands_in(const char *name, const char *const *list,
                       uint32_t count)
 {
@@ -233,7 +220,6 @@ static void compare_release(struct gates *g, const struct model_release *old,
                             const struct model_release *now)
 {
     compare_identity(g, old, now);
-    compare_order(g, old, now);
     compare_entrances(g, old, now);
     compare_variants(g, old, now);
     gray_gate_rules(g, old, now);
@@ -362,6 +348,7 @@ int gray_gates_compare(const struct gray_model *before,
         gray_findings_add(findings, &head,
                           "memory is at its end while comparing");
     }
+    gray_findings_free(&g.suspicions);
     gray_arena_free(&g.arena);
     gray_model_locate(after, findings, first);
     return findings->errors == errors ? 0 : -1;

@@ -2,7 +2,8 @@
  * gates.h - what the files of gates 4 and 5 share.
  *
  * Why: gates.c compares what stands once in a release, gates_rules.c the lists
- * of rules; both report in the words of the release at hand.
+ * of rules, gates_exact.c decides what those leave open; all report in the
+ * words of the release at hand.
  * Read next: gates.c, gates_rules.c.
  */
 #ifndef GRAY_POLICY_GATES_H
@@ -14,6 +15,7 @@ struct gates {
     const struct gray_model *before, *after;
     struct gray_gate_options options;
     struct gray_findings *findings;
+    struct gray_findings suspicions; /* of rules, until they are settled */
     struct gray_arena arena;
     struct proof proof;
     const char *document; /* "Release/cart-2" */
@@ -28,6 +30,10 @@ void gray_gate_say(struct gates *g, enum gray_severity severity,
 /* deny, allow, require and match of one release, before and after. */
 void gray_gate_rules(struct gates *g, const struct model_release *old,
                      const struct model_release *now);
+/* Passes on of g->suspicions what is left when they were looked into
+ * (gates_exact.c). */
+void gray_gate_settle(struct gates *g, const struct model_release *old,
+                      const struct model_release *now);
 /* How marks are kept, stages and dimensions (gates_marks.c). */
 void gray_gate_marks(struct gates *g, const struct model_release *old,
                      const struct model_release *now);

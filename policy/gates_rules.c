@@ -66,7 +66,8 @@ static bool covered(struct gates *g, struct side rule,
         }
     }
     gray_dropped(&g->proof, rule, set->sides, set->count, ret_dropped);
-    return ret_dropped->known && ret_dropped->count == 0;
+    return ret_dropped->known && ret_dropped->count == 0 &&
+           !ret_dropped->shorter;
 }
 
 /* ---- what was lost, in words --------------------------------------------- */
@@ -130,23 +131,18 @@ static void say_dropped(struct gates *g, const char *pointer,
                       "%s)",
                       rule, dropped->names, (unsigned long long)dropped->count,
                       g->release);
+    } else if (dropped->known && dropped->shorter) {
+        gray_gate_say(g, GRAY_ERROR, GRAY_PROBLEM_TAIL_DROPPED, pointer,
+                      "%s: ids with fewer digits than the new tails end in "
+                      "none of them and would fall out; keep the old tails "
+                      "beside the new ones",
+                      rule);
     } else {
         gray_gate_say(g, GRAY_ERROR, GRAY_PROBLEM_MAY_DROP, pointer,
                       "it cannot be proven that %s still lets in all whom it "
                       "let in before; only widen it (more alternatives, a "
                       "shorter prefix, a larger range), or leave it and add "
                       "another rule",
-                      rule);
-    }
-}
-
-static void warn_shorter(struct gates *g, const char *pointer,
-                         const char *rule, const struct dropped *dropped)
-{
-    if (dropped->known && dropped->shorter) {
-        gray_gate_say(g, GRAY_WARNING, GRAY_PROBLEM_TAIL_DROPPED, pointer,
-                      "%s: ids with fewer digits than the new tails end in "
-                      "none of them and would fall out",
                       rule);
     }
 }
@@ -168,7 +164,6 @@ static void check_covered(struct gates *g, const struct rule_set *old,
     const char *pointer = place_of(now, number, list);
     const char *rule = old->rules[number].name;
     if (covered(g, old->sides[number], now, &dropped)) {
-        warn_shorter(g, pointer, rule, &dropped);
         return;
     }
     if (number < now->count &&
@@ -278,13 +273,33 @@ static void compare_deny(struct gates *g, const struct model_release *old,
     }
 }
 
+/* Another order of the steps. */
+static void compare_order(struct gates *g, const struct model_release *old,
+                          const struct model_release *now)
+{
+    if (memcmp(old->order, now->order, sizeof(old->order)) != 0 &&
+        old->stickiness == now->stickiness &&
+        old->deny_count + now->deny_count > 0) {
+        gray_gate_say(g, GRAY_ERROR, GRAY_PROBLEM_MAY_DROP,
+                      "/admission/order",
+                      "another order of the steps may deny units that are "
+                      "in; keep the order for the life of the release");
+    }
+}
+
 void gray_gate_rules(struct gates *g, const struct model_release *old,
                      const struct model_release *now)
 {
+    struct gray_findings *all = g->findings;
+
+    g->findings = &g->suspicions;
+    compare_order(g, old, now);
     compare_deny(g, old, now);
     compare_allow(g, old, now);
     compare_require(g, old, now);
     compare_match(g, old, now);
+    g->findings = all;
+    gray_gate_settle(g, old, now);
 }
 
 /* ---- gate 5 -------------------------------------------------------------- */

@@ -375,7 +375,7 @@ static bool test_implies(struct proof *proof, struct side a, struct side b)
     struct dropped dropped;
     gray_dropped(proof, a, &b, 1, &dropped);
     if (dropped.known) {
-        return dropped.count == 0;
+        return dropped.count == 0 && !dropped.shorter;
     }
     return a.cond->op != GRAY_CONDITION_LIST &&
            gray_cond_equal(a.cond, a.model, b.cond, b.model);
@@ -445,7 +445,7 @@ bool gray_implies(struct proof *proof, struct side a, struct side b)
     if (a.cond->kind == COND_TEST && b.cond->kind == COND_ANY) {
         struct dropped dropped;
         gray_dropped(proof, a, &b, 1, &dropped);
-        return dropped.known && dropped.count == 0;
+        return dropped.known && dropped.count == 0 && !dropped.shorter;
     }
     return false;
 }

@@ -113,13 +113,16 @@ void gray_model_warn_durable(const struct gray_model *model,
 
 /* ---- gates over two models ----------------------------------------------- */
 
-/* Gate 4 (structural: shares, tails, salts, units, lists, require) and gate 5
- * (one variable at a time).  Findings are errors where a unit that is in could
+/* Gate 4 (shares, salts, units, tails, lists, conditions: `in before AND NOT in
+ * after` is empty, decided by the engine over every sort of request that the
+ * conditions tell apart) and gate 5 (one variable at a time).  Findings are errors where a unit that is in could
  * fall out, or where a Service, a Release that lets somebody in, or a Lane
  * that is on is left out of `after`.  `before` NULL: nothing was in force.
  * `options` NULL: nothing is overridden.  0 when there are no errors. */
 struct gray_gate_options {
     bool prune; /* what is left out is meant to go, and is only warned of */
+    int64_t now; /* ms since the epoch: windows of time that are over do not
+                    count; 0: all count */
     /* Releases whose units may fall out; that is then only warned of. */
     const char *const *may_drop;
     size_t may_drop_count;

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * exact.c - see exact.h.
+ *
+ * Why: each sort of request is tried in the loose form (pair.h), which leaves
+ * none out; a drop there is then made into a request that can be sent, with an
+ * id whose buckets lie where they must, and asked again for real.  Where only
+ * few ids are meant, all of them are tried, so that an id that would have to
+ * have two buckets is no drop.
+ * Read next: pair_feed.c, gates_rules.c (what is said of it).
+ */
+#include "policy/exact.h"
+
+#include <string.h>
+
+#define CONFIRM_TRIES 60000u /* ids, until one has the wanted buckets */
+#define CONFIRM_ROUNDS 48u   /* sorts of requests that are made real */
+
+struct trial {
+    struct pair *pair;
+    struct exact *result;
+    struct pair_request at;
+    uint32_t rounds;
+    bool doubtful; /* a drop was seen that could not be made real */
+};
+
+/* ---- making a drop real ---------------------------------------------------------- */
+
+static bool in_cell(const struct pair_hash *hash, uint32_t cell,
+                    struct model_text value)
+{
+    uint32_t bucket =
+        gray_bucket((struct gray_str){hash->salt.data, hash->salt.length},
+                    (struct gray_str){value.data, value.length});
+    uint32_t least = cell == 0 ? 0 : hash->limits[cell - 1];
+    uint32_t most =
+        cell == hash->limit_count ? GRAY_SHARE_ALL : hash->limits[cell];
+
+    return bucket >= least && bucket < most;
+}
+
+/* Do the buckets of this value of an attribute lie where they must? */
+static bool fits_cells(const struct trial *t, uint32_t attribute, bool unit,
+                       struct model_text value)
+{
+    const struct pair *pair = t->pair;
+
+    for (uint32_t i = 0; i < pair->hash_count; i++) {
+        const struct pair_hash *hash = &pair->hashes[i];
+
+        if ((hash->attribute == attribute ||
+             (unit && hash->attribute == PAIR_UNIT)) &&
+            hash->limit_count > 0 && !in_cell(hash, t->at.cell[i], value)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool drops_for_real(struct trial *t, enum pair_outcome wanted,
+                           struct gray_verdict *ret_now)
+{
+    struct pair *pair = t->pair;
+    struct gray_verdict old;
+
+    pair_ask_real(pair, 0, &t->at, &old);
+    pair_ask_real(pair, 1, &t->at, ret_now);
+    return pair_outcome(&pair->real[0], &old, &pair->real[1], ret_now) ==
+           wanted;
+}
+
+/* What the search for a value of one attribute came to. */
+enum sought { SOUGHT_FOUND, SOUGHT_NONE, SOUGHT_NOT_FOUND };
+
+/* All values of a class that a set names. */
+static enum sought seek_few(struct trial *t, uint32_t number, bool unit,
+                            const struct value_class *class)
+{
+    const struct pair_attribute *attribute = &t->pair->attributes[number];
+    bool folded = false;
+
+    for (uint32_t i = 0; i < attribute->atom_count; i++) {
+        const struct atom *atom = &attribute->atoms[i];
+        const struct cond *test = atom->side.cond;
+        const struct model_text *texts = &test->text;
+        uint64_t count = 1;
+
+        if ((atom->kind != ATOM_SET && atom->kind != ATOM_LIST) ||
+            !answer_of(&class->answers, i)) {
+            continue;
+        }
+        folded |= atom->fold;
+        if (test->op == GRAY_CONDITION_LIST) {
+            texts = atom->side.model->lists[test->list].ids;
+            count = atom->side.model->lists[test->list].id_count;
+        } else if (test->op != GRAY_CONDITION_EXACT) {
+            texts = test->texts;
+            count = test->text_count;
+        }
+        for (uint64_t k = 0; k < count; k++) {
+            struct answers answers;
+
+            gray_classes_answers(&attribute->classes, texts[k], &answers);
+            if (answers_equal(&answers, &class->answers) &&
+                fits_cells(t, number, unit, texts[k])) {
+                t->at.instead[number] = texts[k];
+                return SOUGHT_FOUND;
+            }
+        }
+    }
+    return folded ? SOUGHT_NOT_FOUND : SOUGHT_NONE;
+}
+
+static enum sought seek(struct trial *t, uint32_t number, bool unit)
+{
+    struct pair *pair = t->pair;
+    const struct pair_attribute *attribute = &pair->attributes[number];
+    const struct pair_choice *choice =
+        &attribute->choices[t->at.choice[number]];
+    const struct value_class *class;
+    char room[GRAY_SAMPLE_ROOM];
+    struct model_text value;
+
+    if (choice->count == 0 || choice->values[0] == PAIR_LONG) {
+        return SOUGHT_FOUND;
+    }
+    class = &attribute->classes.items[choice->values[0]];
+    if (fits_cells(t, number, unit, class->text)) {
+        return SOUGHT_FOUND;
+    }
+    if (class->few) {
+        return seek_few(t, number, unit, class);
+    }
+    for (uint32_t i = 1; i < CONFIRM_TRIES; i++) {
+        if (gray_classes_sample(&attribute->classes, choice->values[0], i,
+                                room, &value) &&
+            fits_cells(t, number, unit, value)) {
+            t->at.instead[number] = (struct model_text){
+                gray_arena_copy(pair->arena, value.data, value.length),
+                value.length};
+            return SOUGHT_FOUND;
+        }
+    }
+    return SOUGHT_NOT_FOUND;
+}
+
+static enum sought seek_all(struct trial *t)
+{
+    struct pair *pair = t->pair;
+    uint32_t unit = pair_unit_of(pair, 0, &t->at);
+    enum sought worst = SOUGHT_FOUND;
+
+    memset(t->at.instead, 0, sizeof(t->at.instead));
+    for (uint32_t i = 0; i < pair->attribute_count; i++) {
+        enum sought one = seek(t, i, i == unit);
+
+        if (one == SOUGHT_NONE) {
+            return SOUGHT_NONE;
+        }
+        worst = one == SOUGHT_NOT_FOUND ? one : worst;
+    }
+    return worst;
+}
+
+static void tell(struct trial *t, const struct gray_verdict *now, bool told)
+{
+    struct exact *result = t->result;
+
+    result->answer = EXACT_DROPS;
+    result->witness = pair_words(t->pair, &t->at);
+    result->because =
+        gray_reason_sentence((enum gray_reason)now->reason);
+    result->told = told;
+}
+
+/* A drop in the loose form. True: it is one. */
+static bool confirm(struct trial *t, const struct gray_verdict *loose)
+{
+    struct gray_verdict now;
+    enum sought sought;
+
+    if (t->rounds >= CONFIRM_ROUNDS) {
+        t->doubtful = true;
+        return false;
+    }
+    sought = seek_all(t);
+    if (sought == SOUGHT_NONE) {
+        return false; /* no id has all these buckets */
+    }
+    t->rounds++;
+    if (sought == SOUGHT_FOUND && drops_for_real(t, PAIR_DROPPED, &now)) {
+        tell(t, &now, true);
+        return true;
+    }
+    if (sought == SOUGHT_NOT_FOUND && !t->pair->tangled) {
+        tell(t, loose, false); /* endlessly many ids, and one of them has */
+        return true;
+    }
+    t->doubtful = true;
+    return false;
+}
+
+/* ---- all sorts of requests --------------------------------------------------------- */
+
+static void judge(struct trial *t)
+{
+    struct pair *pair = t->pair;
+    struct gray_verdict old, now;
+
+    pair_ask_loose(pair, 0, &t->at, &old);
+    if (!old.in) {
+        return;
+    }
+    pair_ask_loose(pair, 1, &t->at, &now);
+    switch (pair_outcome(&pair->loose[0], &old, &pair->loose[1], &now)) {
+    case PAIR_KEPT:
+        break;
+    case PAIR_SINGLE:
+        t->result->single = true;
+        break;
+    case PAIR_DENIED:
+        t->result->denied = true;
+        break;
+    case PAIR_DROPPED:
+        confirm(t, &now);
+        break;
+    }
+}
+
+/* What a set names: each of its values has its own buckets, so other cells of
+ * the unit need not be tried where one value is left. Left to confirm(). */
+static uint64_t count_requests(const struct pair *pair)
+{
+    uint64_t count = (uint64_t)pair->instant_count * pair->stage_count;
+
+    for (uint32_t i = 0; i < pair->attribute_count; i++) {
+        if (__builtin_mul_overflow(count, pair->attributes[i].choice_count,
+                                   &count)) {
+            return UINT64_MAX;
+        }
+    }
+    for (uint32_t i = 0; i < pair->hash_count; i++) {
+        if (__builtin_mul_overflow(count, pair->hashes[i].limit_count + 1,
+                                   &count)) {
+            return UINT64_MAX;
+        }
+    }
+    return count;
+}
+
+static void set_cells(struct pair *pair, const struct pair_request *at)
+{
+    for (int side = 0; side < 2; side++) {
+        pair_set_cell(pair, side, at->cell[pair->loose[side].hash]);
+    }
+}
+
+/* The next one; false: it was the last. Cells turn slowest, for they are set. */
+static bool next(struct trial *t)
+{
+    struct pair *pair = t->pair;
+
+    for (uint32_t i = 0; i < pair->attribute_count; i++) {
+        if (++t->at.choice[i] < pair->attributes[i].choice_count) {
+            return true;
+        }
+        t->at.choice[i] = 0;
+    }
+    if (++t->at.instant < pair->instant_count) {
+        return true;
+    }
+    t->at.instant = 0;
+    if (++t->at.stage < pair->stage_count) {
+        return true;
+    }
+    t->at.stage = 0;
+    for (uint32_t i = 0; i < pair->hash_count; i++) {
+        if (++t->at.cell[i] <= pair->hashes[i].limit_count) {
+            set_cells(pair, &t->at);
+            return true;
+        }
+        t->at.cell[i] = 0;
+    }
+    return false;
+}
+
+static void try_all(struct trial *t)
+{
+    set_cells(t->pair, &t->at);
+    do {
+        memset(t->at.instead, 0, sizeof(t->at.instead));
+        judge(t);
+    } while (t->result->answer != EXACT_DROPS && next(t));
+}
+
+static void prove(struct trial *t, struct gray_arena *arena,
+                  const struct exact_question *question)
+{
+    struct pair *pair = t->pair;
+    struct exact *result = t->result;
+
+    if (!pair_open(pair, arena, question->before, question->old,
+                   question->after, question->then, question->now)) {
+        result->why = pair->why;
+    } else if (count_requests(pair) > EXACT_REQUESTS_MAX) {
+        result->why = "its conditions tell too many sorts of requests apart";
+    } else {
+        try_all(t);
+        if (result->answer == EXACT_SAFE && t->doubtful) {
+            result->why = "a request that falls out was not found";
+        }
+    }
+    if (result->why != NULL) {
+        result->answer = EXACT_UNKNOWN;
+    }
+}
+
+void gray_exact(struct gray_arena *arena,
+                const struct exact_question *question,
+                struct exact *ret_exact)
+{
+    struct pair *pair = gray_arena_take(arena, sizeof(*pair));
+    struct trial trial = {.pair = pair, .result = ret_exact};
+    jmp_buf full, *before = arena->full;
+
+    *ret_exact = (struct exact){.answer = EXACT_SAFE};
+    arena->full = &full;
+    if (setjmp(full) != 0) { /* what lies outside the arena is given back */
+        arena->full = before;
+        pair_close(pair);
+        longjmp(*before, 1);
+    }
+    prove(&trial, arena, question);
+    arena->full = before;
+    pair_close(pair);
+}
