@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "control/agent/agent.h"
 #include "control/change/change.h"
 #include "control/decisions/decisions.h"
 #include "control/grayd.h"
@@ -61,7 +62,8 @@ static void say_help(void)
 
 struct given {
     struct grayd_options options;
-    bool restore;
+    struct agent_options agent;
+    bool restore, is_agent, of_agent; /* of_agent: an option that needs it */
 };
 
 static bool read_number(const char *text, uint32_t least, uint32_t most,
@@ -78,6 +80,40 @@ static bool read_number(const char *text, uint32_t least, uint32_t most,
     return true;
 }
 
+/* True: it was one of an agent. */
+static bool read_agent_option(struct given *given, int option)
+{
+    struct agent_options *o = &given->agent;
+
+    switch (option) {
+    case OPTION_AGENT: given->is_agent = true; return true;
+    case OPTION_SERVER: o->server = optarg; break;
+    case OPTION_SERVER_KEY: o->server_key = optarg; break;
+    case OPTION_TOKEN_FILE: o->token_file = optarg; break;
+    case OPTION_CA: o->ca = optarg; break;
+    case OPTION_HOST_NAME: o->host = optarg; break;
+    case OPTION_ACCEPT_SERVER: o->accept_server = true; break;
+    default: return false;
+    }
+    given->of_agent = true;
+    return true;
+}
+
+/* -1: they fit together; else the exit code. */
+static int check_agent(const struct given *given)
+{
+    if (given->is_agent && (given->agent.server == NULL ||
+                            given->agent.server_key == NULL)) {
+        fputs("grayd: --agent needs --server and --server-key\n", stderr);
+        return 2;
+    }
+    if (!given->is_agent && given->of_agent) {
+        fputs("grayd: --server and what belongs to it need --agent\n", stderr);
+        return 2;
+    }
+    return -1;
+}
+
 /* -1: go on; else the exit code. */
 static int read_options(struct given *given, int argc, char **argv)
 {
@@ -86,6 +122,9 @@ static int read_options(struct given *given, int argc, char **argv)
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (read_agent_option(given, option)) {
+            continue;
+        }
         switch (option) {
         case OPTION_STATE: o->state = optarg; break;
         case OPTION_RUNTIME: o->runtime = optarg; break;
@@ -128,16 +167,21 @@ static int read_options(struct given *given, int argc, char **argv)
         fprintf(stderr, "grayd: no such group: %s\n", o->group);
         return 2;
     }
-    return -1;
+    return check_agent(given);
+}
+
+/* (gid_t)-1 where nobody knows; read_options() has refused one that is none. */
+static gid_t group_of(const struct grayd_options *o)
+{
+    const struct group *group = o->group != NULL ? getgrnam(o->group) : NULL;
+
+    return group != NULL ? group->gr_gid : gray_keys_group(o->runtime);
 }
 
 static int restore(const struct grayd_options *o)
 {
     struct gray_problem problem = { 0 };
-    const struct group *group = o->group != NULL ? getgrnam(o->group) : NULL;
-    int status = publisher_restore(o->state, o->runtime,
-                                   group != NULL ? group->gr_gid
-                                                 : gray_keys_group(o->runtime),
+    int status = publisher_restore(o->state, o->runtime, group_of(o),
                                    o->allow_any_filesystem, &problem);
 
     if (status < 0) {
@@ -234,6 +278,35 @@ static int run(const struct grayd_options *o)
     return 0;
 }
 
+static int run_agent(struct given *given)
+{
+    const struct grayd_options *o = &given->options;
+    struct gray_problem problem = { 0 };
+    struct agent *agent = NULL;
+    char said[160];
+    sigset_t set;
+    int got = SIGHUP;
+
+    given->agent.state = o->state;
+    given->agent.runtime = o->runtime;
+    given->agent.group = group_of(o);
+    given->agent.allow_any_filesystem = o->allow_any_filesystem;
+    block_signals(&set);
+    raise_files();
+    if (agent_start(&agent, &given->agent, &problem) != 0) {
+        grayd_log(LOG_LEVEL_ERROR, problem.code, "%s", problem.sentence);
+        return 3;
+    }
+    agent_say(agent, said, sizeof(said));
+    printf("grayd agent ready: %s\n", said);
+    fflush(stdout);
+    while (got == SIGHUP) {
+        sigwait(&set, &got);
+    }
+    agent_stop(agent);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct given given = {
@@ -256,5 +329,7 @@ int main(int argc, char **argv)
     if (status >= 0) {
         return status;
     }
-    return given.restore ? restore(&given.options) : run(&given.options);
+    return given.restore    ? restore(&given.options)
+           : given.is_agent ? run_agent(&given)
+                            : run(&given.options);
 }

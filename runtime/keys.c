@@ -215,6 +215,23 @@ int gray_keys_rotate(const char *folder_path, gid_t group,
     return error;
 }
 
+/* Are these very keys there, whatever their file is numbered? */
+static bool has_keys(const struct gray_folder *folder,
+                     const struct keys_file *wanted)
+{
+    struct keys_file file;
+    bool same;
+
+    memset(&file, 0, sizeof(file));
+    same = keys_file_read(folder->dirfd, geteuid(), &file, NULL) == 0 &&
+           file.count == wanted->count &&
+           CRYPTO_memcmp(file.keys, wanted->keys, sizeof(file.keys)) == 0 &&
+           __atomic_load_n(&folder->control->keys_generation,
+                           __ATOMIC_RELAXED) == file.header.generation;
+    OPENSSL_cleanse(&file, sizeof(file));
+    return same;
+}
+
 int gray_keys_restore(const char *folder_path, gid_t group, const void *bytes,
                       size_t size, struct gray_problem *ret_problem)
 {
@@ -235,11 +252,11 @@ int gray_keys_restore(const char *folder_path, gid_t group, const void *bytes,
     }
     if (error == 0) {
         error = runtime_folder_lock(&folder, &lock, ret_problem);
-        if (error == 0) {
+        if (error == 0 && !has_keys(&folder, &file)) {
             error = keys_write(&folder, &file, group, ret_problem);
-        }
-        if (error == 0) {
-            runtime_folder_wake(&folder, NULL, NULL);
+            if (error == 0) {
+                runtime_folder_wake(&folder, NULL, NULL);
+            }
         }
         gray_folder_close(&folder);
     }

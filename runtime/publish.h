@@ -84,7 +84,8 @@ int gray_bypass_set(struct gray_folder *folder, bool on,
  * with one random key when there is none. */
 int gray_keys_rotate(const char *folder, gid_t group,
                      struct gray_problem *ret_problem);
-/* Puts the bytes of an earlier `keys` back, for a folder that was lost. */
+/* Puts the bytes of an earlier `keys`, or of another host's, there; where these
+ * very keys are in it already nothing changes. */
 int gray_keys_restore(const char *folder, gid_t group, const void *bytes,
                       size_t size, struct gray_problem *ret_problem);
 

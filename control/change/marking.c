@@ -39,24 +39,6 @@ static bool is_open(const struct world *world, const char *name)
 
 /* ---- tables ---------------------------------------------------------------- */
 
-static void scope_of_release(const struct gray_snapshot *snapshot,
-                             uint32_t number, struct marks_scope *ret_scope)
-{
-    const struct gray_release *release = gray_release_at(snapshot, number);
-    struct gray_str name = gray_text(snapshot, release->name);
-
-    *ret_scope = (struct marks_scope) {
-        .scope = release->scope,
-        .attempt = release->attempt,
-        .stickiness = release->stickiness,
-        .durability = release->durability,
-        .flags = release->mark_flags,
-        .variants = (uint8_t)release->variants.count,
-    };
-    snprintf(ret_scope->name, sizeof(ret_scope->name), "%.*s",
-             (int)name.length, name.data);
-}
-
 /* A release without a table is UNKNOWN to everybody: nobody comes in. */
 static int prepare(struct control *control, struct gray_problem *ret_problem)
 {
@@ -83,13 +65,9 @@ void marking_prepare(struct control *control,
                            compiled->policy.size, &problem) != 0) {
         return;
     }
-    scopes = calloc(snapshot.policy->releases.count + 2, sizeof(*scopes));
+    scopes = marks_scopes_of(&snapshot, &count);
     if (scopes == NULL) {
         return;
-    }
-    for (uint32_t i = 0; i < snapshot.policy->releases.count; i++) {
-        scope_of_release(&snapshot, i, &scopes[count]);
-        count += scopes[count].stickiness != GRAY_STICKY_NONE;
     }
     free(control->scopes);
     control->scopes = scopes;

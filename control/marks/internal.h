@@ -175,10 +175,23 @@ struct marks {
     int64_t grow_look;       /* ms, monotonic */
     struct redis *redis; /* NULL: there is none (redis.h) */
 
+    _Atomic int64_t lease_until; /* INT64_MAX: the lease is this thread's own */
     _Atomic uint64_t sequence, bytes_behind, commits;
     _Atomic int64_t oldest; /* ms since the epoch; 0: nothing waits */
     _Atomic uint64_t bad_records, lost_records, strays;
 };
+
+/* ---- look.c ---------------------------------------------------------------------- */
+
+/* A record as people see it: the rows of marks_list(). */
+json_t *look_row(uint64_t sequence, const struct record *record);
+
+/* ---- lease.c ------------------------------------------------------------------- */
+
+/* Before the first beat. */
+void lease_begin(struct marks *marks, bool leased);
+/* Writes the lease of this beat into `control`. */
+void lease_write(struct marks *marks, int64_t now_ns);
 
 /* ---- thread.c ------------------------------------------------------------------- */
 

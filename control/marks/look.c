@@ -85,7 +85,7 @@ static json_t *reader_of(uint32_t number)
                : json_sprintf("library-%u", number - GRAY_READERS_MAX);
 }
 
-static json_t *row_of(uint64_t sequence, const struct record *record)
+json_t *look_row(uint64_t sequence, const struct record *record)
 {
     const struct record_head *head = &record->head;
     json_t *row = json_object();
@@ -142,7 +142,7 @@ static int list_visit(void *context, uint64_t sequence,
             if (json_array_size(look->rows) == HISTORY_MAX) {
                 json_array_remove(look->rows, 0); /* the newest are kept */
             }
-            json_array_append_new(look->rows, row_of(sequence, record));
+            json_array_append_new(look->rows, look_row(sequence, record));
         }
         return 0;
     }
@@ -154,7 +154,7 @@ static int list_visit(void *context, uint64_t sequence,
     if (json_array_size(look->rows) == look->limit) {
         return 1; /* there is more */
     }
-    json_array_append_new(look->rows, row_of(sequence, record));
+    json_array_append_new(look->rows, look_row(sequence, record));
     look->next = sequence;
     return 0;
 }

@@ -151,6 +151,7 @@ int marks_open(struct marks **ret_marks, const struct marks_options *options,
     atomic_store(&marks->sequence, marks->journal.last);
     error = marks_folder_open(marks, ret_problem);
     if (error == 0) {
+        lease_begin(marks, options->leased);
         ahead_begin(marks);
         recover(marks);
         error = marks_thread_start(marks);

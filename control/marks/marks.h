@@ -15,6 +15,8 @@
  *   sweep.c   marks without a record    ahead.c   an older journal
  *   look.c    what people are shown
  *   redis.c   put-if-absent             thread.c  the rounds of all this
+ *   lease.c   leases of a server        policy.c  scopes of a policy
+ *   ship.c    records for a server
  *
  * Threads: marks_open() and marks_close() by the control thread; the calls
  * below marked (any) by any thread, the others by the control thread.  Calls
@@ -43,6 +45,9 @@ struct marks_options {
     uint64_t map_size;    /* of the journal; 0: 1 TiB of address space */
     bool begun;           /* releases went on before this start: where there is
                              no journal, one was lost */
+    bool leased;          /* somebody else grants the admission lease: it is
+                             never written beyond marks_lease(); what `control`
+                             has at the start stays */
 };
 /* Opens (makes) the journal, settles what a dead writer left, starts the
  * thread.  A journal that cannot be believed does not keep grayd from
@@ -52,6 +57,10 @@ int marks_open(struct marks **ret_marks, const struct marks_options *options,
 /* Drains once more, syncs, ends the thread. */
 void marks_close(struct marks *marks);
 
+/* With options.leased: the admission lease ends at `until` (CLOCK_BOOTTIME ns),
+ * later than what was said before, or what was said stays (any). */
+void marks_lease(struct marks *marks, int64_t until);
+
 /* A release scope, as the policy to be published has it. */
 struct marks_scope {
     char name[GRAY_NAME_MAX + 1];
@@ -60,6 +69,10 @@ struct marks_scope {
     uint8_t stickiness, durability, flags; /* GRAY_STICKY_*, _DURABLE_*, _MARKS_* */
     uint8_t variants;
 };
+/* The scopes of a policy that keep marks: malloc'd, with room for one more;
+ * NULL: no memory. */
+struct marks_scope *marks_scopes_of(const struct gray_snapshot *policy,
+                                    size_t *ret_count);
 /* Before a policy is published: every scope has its table (made, or rebuilt
  * from the journal in the background: UNKNOWN until then) and is known to the
  * thread.  Scopes left out are kept, and take no new mark. */
@@ -150,5 +163,18 @@ json_t *marks_list(struct marks *marks, uint64_t scope, uint8_t state,
 json_t *marks_status(struct marks *marks, uint64_t scope,
                      struct gray_problem *ret_problem);
 enum gray_writer_state marks_writer(const struct marks *marks);
+
+/* ---- shipping (any): what an agent sends to its server ------------------------------ */
+
+/* The number of the last record; 0: there is none. */
+uint64_t marks_last(const struct marks *marks);
+/* Records in the order of the journal, of every scope, from `after` + 1 on
+ * without a gap, at most `limit` (10,000): an array of rows as above, each
+ * with its `scope` (16 hex digits).  One that is damaged is a row of state
+ * "hold", so that numbers stay whole.  New reference. */
+json_t *marks_ship(struct marks *marks, uint64_t after, size_t limit,
+                   struct gray_problem *ret_problem);
+/* Names this journal: made with it, and gone with it. */
+void marks_journal_id(struct marks *marks, char ret_id[33]);
 
 #endif

@@ -48,9 +48,7 @@ void marks_beat(struct marks *marks)
     }
     __atomic_store_n(&marks->drained->beat, (uint64_t)now, __ATOMIC_RELEASE);
     if (atomic_load(&marks->writer) == GRAY_WRITER_OK) {
-        __atomic_store_n(&marks->folder.control->lease_deadline,
-                         now + MARKS_LEASE_MS * INT64_C(1000000),
-                         __ATOMIC_RELEASE);
+        lease_write(marks, now);
     }
 }
 

@@ -200,42 +200,51 @@ uint32_t publisher_word_number(void *context, uint64_t scope)
     return gray_word_number(&publisher->folder, scope);
 }
 
+/* Before anything that is signed by them, or that may be signed here. */
+static int put_keys(struct publisher *publisher,
+                    const struct publisher_parts *parts,
+                    struct gray_problem *ret_problem)
+{
+    int error = parts->keys_size > 0
+                    ? gray_keys_restore(publisher->runtime, publisher->group,
+                                        parts->keys, parts->keys_size,
+                                        ret_problem)
+                    : 0;
+
+    if (error == 0) {
+        failpoint("keys-put");
+    }
+    return error;
+}
+
 static int publish(struct publisher *publisher,
-                   const struct gray_compiled *compiled,
+                   const struct publisher_parts *parts,
                    struct gray_published *ret_published,
                    struct gray_problem *ret_problem)
 {
-    CLEANUP_FREE struct gray_publish_list *lists =
-        calloc(compiled->list_count + 1, sizeof(*lists));
     struct gray_publish what = {
-        .policy = compiled->policy.data,
-        .policy_size = compiled->policy.size,
-        .fleet = compiled->fleet.data,
-        .fleet_size = compiled->fleet.size,
-        .lists = lists,
-        .list_count = compiled->list_count,
+        .policy = parts->policy,
+        .policy_size = parts->policy_size,
+        .fleet = parts->fleet,
+        .fleet_size = parts->fleet_size,
+        .lists = parts->lists,
+        .list_count = parts->list_count,
         .group = publisher->group,
         .allow_any_filesystem = publisher->allow_any_filesystem,
         .journalled = true,
     };
+    int error = put_keys(publisher, parts, ret_problem);
 
-    if (lists == NULL) {
-        return publisher_problem(ret_problem, ENOMEM, "memory",
-                                 "Out of memory.");
-    }
-    for (size_t i = 0; i < compiled->list_count; i++) {
-        lists[i].name = compiled->lists[i].name;
-        lists[i].data = compiled->lists[i].data;
-        lists[i].size = compiled->lists[i].size;
-    }
-    return gray_publish(publisher->runtime, &what, ret_published, ret_problem);
+    return error != 0 ? error
+                      : gray_publish(publisher->runtime, &what, ret_published,
+                                     ret_problem);
 }
 
-int publisher_put(struct publisher *publisher,
-                  const struct gray_compiled *compiled,
-                  const struct publisher_word *words, size_t word_count,
-                  struct gray_published *ret_published,
-                  struct gray_problem *ret_problem)
+int publisher_put_parts(struct publisher *publisher,
+                        const struct publisher_parts *parts,
+                        const struct publisher_word *words, size_t word_count,
+                        struct gray_published *ret_published,
+                        struct gray_problem *ret_problem)
 {
     bool changed = false;
     int error = publisher_follow(publisher, true, ret_problem);
@@ -246,7 +255,7 @@ int publisher_put(struct publisher *publisher,
     }
     if (error == 0) {
         failpoint("words-tightened");
-        error = publish(publisher, compiled, ret_published, ret_problem);
+        error = publish(publisher, parts, ret_published, ret_problem);
     }
     if (error == 0) {
         failpoint("policy-published");
@@ -258,6 +267,36 @@ int publisher_put(struct publisher *publisher,
     }
     failpoint("words-loosened");
     return publisher_keep(publisher, ret_problem) == 0 ? 0 : 1;
+}
+
+int publisher_put(struct publisher *publisher,
+                  const struct gray_compiled *compiled,
+                  const struct publisher_word *words, size_t word_count,
+                  struct gray_published *ret_published,
+                  struct gray_problem *ret_problem)
+{
+    CLEANUP_FREE struct gray_publish_list *lists =
+        calloc(compiled->list_count + 1, sizeof(*lists));
+    struct publisher_parts parts = {
+        .policy = compiled->policy.data,
+        .policy_size = compiled->policy.size,
+        .fleet = compiled->fleet.data,
+        .fleet_size = compiled->fleet.size,
+        .lists = lists,
+        .list_count = compiled->list_count,
+    };
+
+    if (lists == NULL) {
+        return publisher_problem(ret_problem, ENOMEM, "memory",
+                                 "Out of memory.");
+    }
+    for (size_t i = 0; i < compiled->list_count; i++) {
+        lists[i].name = compiled->lists[i].name;
+        lists[i].data = compiled->lists[i].data;
+        lists[i].size = compiled->lists[i].size;
+    }
+    return publisher_put_parts(publisher, &parts, words, word_count,
+                               ret_published, ret_problem);
 }
 
 uint64_t publisher_revision(struct publisher *publisher)

@@ -29,6 +29,15 @@ struct publisher;
 struct publisher_word {
     char name[GRAY_NAME_MAX + 1]; /* of the release */
     uint32_t word;                /* GRAY_WORD_* */
+    uint64_t scope;               /* instead of a name; 0: of the name */
+};
+/* What another host compiled (control/agent): parts as they lie in its folder.
+ */
+struct publisher_parts {
+    const void *policy, *fleet, *keys; /* size 0: left as they are */
+    uint64_t policy_size, fleet_size, keys_size;
+    const struct gray_publish_list *lists;
+    size_t list_count;
 };
 
 /* Opens (makes) the runtime folder; takes <runtime>/grayd.lock, so that two
@@ -50,6 +59,18 @@ int publisher_put(struct publisher *publisher,
                   const struct publisher_word *words, size_t word_count,
                   struct gray_published *ret_published,
                   struct gray_problem *ret_problem);
+/* The same of parts that were compiled elsewhere: words that tighten, keys,
+ * lists with fleet and policy, words that loosen. */
+int publisher_put_parts(struct publisher *publisher,
+                        const struct publisher_parts *parts,
+                        const struct publisher_word *words, size_t word_count,
+                        struct gray_published *ret_published,
+                        struct gray_problem *ret_problem);
+/* Those of the words that tighten, now: what is to be published with them may
+ * take its time. 1 like publisher_put(). */
+int publisher_tighten(struct publisher *publisher,
+                      const struct publisher_word *words, size_t word_count,
+                      struct gray_problem *ret_problem);
 /* Words and bypass alone; 1 like publisher_put(). Nothing is copied where
  * nothing was changed. */
 int publisher_words(struct publisher *publisher,
@@ -81,6 +102,10 @@ uint64_t publisher_revision(struct publisher *publisher);
  * and *ret_word, without that flag; `at` is a position, 0 to begin. 0, or 1:
  * no more. Cheap: may be asked on every tick. */
 int publisher_host_word(struct publisher *publisher, size_t *at,
+                        uint64_t *ret_scope, uint32_t *ret_word);
+/* The next scope that the folder has a word for, whoever set it (*ret_word
+ * with GRAY_WORD_HOST where a person of this host did); as above. */
+int publisher_next_word(struct publisher *publisher, size_t *at,
                         uint64_t *ret_scope, uint32_t *ret_word);
 /* Who set it, from actions.log of the folder: {"action","actor","reason","at"}
  * or NULL. New reference. */

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "control/failpoint.h"
 #include "control/publish/internal.h"
 
 static uint32_t word_at(const struct publisher *publisher, uint32_t number)
@@ -19,11 +20,13 @@ static uint32_t word_at(const struct publisher *publisher, uint32_t number)
 }
 
 /* The place of a release's word, taken where it has none. */
-static int place_of(struct publisher *publisher, const char *name,
-                    uint64_t *ret_scope, uint32_t *ret_number,
-                    struct gray_problem *ret_problem)
+static int place_of(struct publisher *publisher,
+                    const struct publisher_word *word, uint64_t *ret_scope,
+                    uint32_t *ret_number, struct gray_problem *ret_problem)
 {
-    uint64_t scope = gray_hash_scope(name, strlen(name));
+    uint64_t scope = word->scope != 0
+                         ? word->scope
+                         : gray_hash_scope(word->name, strlen(word->name));
     uint32_t number = gray_word_number(&publisher->folder, scope);
 
     if (number == GRAY_NONE) {
@@ -45,7 +48,7 @@ static int set_one(struct publisher *publisher,
     uint64_t scope = 0;
     uint32_t number = 0, found;
     int result =
-        place_of(publisher, word->name, &scope, &number, ret_problem);
+        place_of(publisher, word, &scope, &number, ret_problem);
 
     if (result != 0) {
         return result;
@@ -89,6 +92,24 @@ static int keep_words(struct publisher *publisher,
     return publisher_keep(publisher, ret_problem) == 0 ? 0 : 1;
 }
 
+int publisher_tighten(struct publisher *publisher,
+                      const struct publisher_word *words, size_t word_count,
+                      struct gray_problem *ret_problem)
+{
+    bool changed = false;
+    int error = publisher_follow(publisher, true, ret_problem);
+
+    if (error == 0) {
+        error = publisher_words_set(publisher, words, word_count, true,
+                                    &changed, ret_problem);
+    }
+    if (error != 0) {
+        return error;
+    }
+    failpoint("words-tightened");
+    return changed ? keep_words(publisher, ret_problem) : 0;
+}
+
 int publisher_words(struct publisher *publisher,
                     const struct publisher_word *words, size_t word_count,
                     struct gray_problem *ret_problem)
@@ -115,7 +136,7 @@ static int force_one(struct publisher *publisher,
     uint64_t scope = 0;
     uint32_t number = 0, epoch, found;
     int result =
-        place_of(publisher, word->name, &scope, &number, ret_problem);
+        place_of(publisher, word, &scope, &number, ret_problem);
 
     if (result != 0) {
         return result;
@@ -133,7 +154,8 @@ static int force_one(struct publisher *publisher,
             return publisher_problem(ret_problem, EAGAIN, "host-word",
                                      "Somebody set a word for %s on the host "
                                      "just now: look at it first.",
-                                     word->name);
+                                     word->name[0] != '\0' ? word->name
+                                                           : "a release");
         }
         result = gray_word_replace(&publisher->folder, scope, found,
                                    word->word, &found, ret_problem);
@@ -236,6 +258,27 @@ int publisher_host_word(struct publisher *publisher, size_t *at,
             publisher->seen[*at].epoch = epoch;
             *ret_scope = scope;
             *ret_word = word & GRAY_WORD_MASK;
+            (*at)++;
+            return 0;
+        }
+    }
+    return 1;
+}
+
+int publisher_next_word(struct publisher *publisher, size_t *at,
+                        uint64_t *ret_scope, uint32_t *ret_word)
+{
+    const struct gray_control *control = publisher->folder.control;
+    uint32_t count = __atomic_load_n(&control->word_count, __ATOMIC_ACQUIRE);
+
+    for (; *at < count && *at < GRAY_WORDS_MAX; (*at)++) {
+        uint64_t scope =
+            __atomic_load_n(&control->words[*at].scope, __ATOMIC_ACQUIRE);
+
+        if (scope != 0) {
+            *ret_scope = scope;
+            *ret_word = word_at(publisher, (uint32_t)*at) &
+                        (GRAY_WORD_MASK | GRAY_WORD_HOST);
             (*at)++;
             return 0;
         }

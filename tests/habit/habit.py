@@ -121,6 +121,7 @@ def check_documented(root):
     public += [f"control/{name}.h" for name in (
                    "store/store", "audit/audit", "identity/identity",
                    "release/release", "publish/publisher", "marks/marks",
+                   "agent/agent", "agent/backoff", "agent/rules",
                    "call/call",
                    "change/change", "read/read",
                    "rest/rest")]
