@@ -154,6 +154,8 @@ int readers_say(const json_t *readers, bool json);
 void changed_say(const json_t *changed);
 /* What its units were told, and how far a freeze has come. */
 void marks_say(const json_t *release);
+/* Rows of hosts. */
+void hosts_say(const json_t *hosts);
 /* Rows of releases. */
 void releases_say(const json_t *releases);
 /* Records of the audit, as {key: [...]} or as rows. */

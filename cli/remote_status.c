@@ -153,6 +153,9 @@ static void print_status(const struct remote *remote, const json_t *status)
         printf("waits to be done: %s\n", json_string_value(item));
     }
     print_readers(json_object_get(status, "readers"));
+    if (json_array_size(json_object_get(status, "hosts")) > 0) {
+        hosts_say(json_object_get(status, "hosts"));
+    }
     print_observed(json_object_get(status, "observed"));
     print_routes(json_object_get(status, "routes"));
 }

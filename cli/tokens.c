@@ -127,7 +127,7 @@ int command_token_create(const struct arguments *arguments)
 
     if (status == 0 && role == NULL) {
         complain("token create needs --role "
-                 "viewer|operator|approver|admin");
+                 "viewer|operator|approver|admin|agent");
         status = CLI_EXIT_USAGE;
     }
     if (status == 0 && seconds < 0) {
@@ -155,8 +155,9 @@ int command_token_create(const struct arguments *arguments)
     return status != 0 ? status : say_made(arguments, made);
 }
 
-/* As `gray whoami` says them: "cart* pay*", "*" for every name. */
-static char *scopes_text(const json_t *scopes)
+/* As `gray whoami` says them: "cart* pay*", "*" for every name; an agent's is
+ * one host. */
+static char *scopes_text(const json_t *scopes, bool agent)
 {
     char *text = strdup("");
     const json_t *scope;
@@ -165,8 +166,9 @@ static char *scopes_text(const json_t *scopes)
     json_array_foreach(scopes, i, scope) {
         char *longer = NULL;
 
-        if (asprintf(&longer, "%s%s%s*", text != NULL ? text : "",
-                     i > 0 ? " " : "", json_string_value(scope)) < 0) {
+        if (asprintf(&longer, "%s%s%s%s", text != NULL ? text : "",
+                     i > 0 ? " " : "", json_string_value(scope),
+                     agent ? "" : "*") < 0) {
             longer = NULL;
         }
         free(text);
@@ -201,7 +203,8 @@ int command_token_list(const struct arguments *arguments)
     }
     json_array_foreach(tokens, i, row) {
         CLI_CLEANUP(string_freep) char *scopes =
-            scopes_text(json_object_get(row, "scopes"));
+            scopes_text(json_object_get(row, "scopes"),
+                        strcmp(text_at(row, "role"), "agent") == 0);
 
         table_cell(table, "%s", text_at(row, "id"));
         table_cell(table, "%s", text_at(row, "name"));

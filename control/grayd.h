@@ -45,12 +45,14 @@ struct rest;      /* rest/server.c */
 struct planner;   /* rest/planner.c */
 struct marks;     /* marks/drain.c */
 struct decisions; /* decisions/index.c */
+struct hosts;     /* hosts/hosts.c */
 struct grayd {
     struct grayd_options options;
     struct control *control;
     struct rest *rest;
     struct marks *marks; /* NULL: it could not be opened, or is not wanted */
     struct decisions *decisions; /* NULL: the same */
+    struct hosts *hosts; /* hosts/hosts.c */
     char instance[33];
     int64_t started; /* ms since the epoch */
     /* For /readyz, /metrics and /v1/status: written by the control thread. */

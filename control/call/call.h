@@ -69,6 +69,7 @@ struct call {
     bool dry_run;      /* ?dryRun=true */
     bool has_if_match; /* If-Match: "REVISION" */
     uint64_t if_match;
+    uint64_t known;    /* If-None-Match: "SEQUENCE"; 0: none, or others */
     char key[CALL_KEY_MAX + 1]; /* Idempotency-Key; "": none */
     uint8_t request_hash[STORE_HASH]; /* of method, path, query and body */
 };
@@ -90,12 +91,30 @@ struct reply_stream {
     void *transport;
 };
 #define REPLY_WAIT 2
+struct reply;
+/* An answer that another thread gives later.  The transport takes it over,
+ * suspends the connection, and calls begin() once; from then on it belongs to
+ * whoever calls `done`, once, with the reply.  drop(): nobody wants it. */
+typedef void reply_done(void *context, struct reply *reply);
+struct reply_later {
+    void (*begin)(struct reply_later *later, reply_done *done, void *context);
+    void (*drop)(struct reply_later *later);
+};
+/* Bytes that many answers share; `owner` is released when they were sent. */
+struct reply_bytes {
+    const void *data;
+    size_t length;
+    void *owner; /* NULL: there are none */
+    void (*release)(void *owner);
+};
 struct reply {
     int status;
     json_t *body;             /* owned; NULL: `text`, or `stream` */
     char *text;               /* owned, malloc'd; with `type` */
     size_t length;
     struct reply_stream *stream; /* owned; with `type`; routes HERE only */
+    struct reply_later *later;   /* owned; nothing else is; routes HERE only */
+    struct reply_bytes bytes;    /* owned; with `type` */
     const char *type;         /* static; NULL: application/json */
     uint64_t etag;            /* revision; 0: none */
     unsigned retry_after;     /* s; 0: none */

@@ -49,6 +49,12 @@ void reply_clear(struct reply *reply)
     if (reply->stream != NULL) {
         reply->stream->close(reply->stream);
     }
+    if (reply->later != NULL) {
+        reply->later->drop(reply->later);
+    }
+    if (reply->bytes.owner != NULL) {
+        reply->bytes.release(reply->bytes.owner);
+    }
     memset(reply, 0, sizeof(*reply));
 }
 

@@ -80,6 +80,7 @@ void change_end(struct change *change)
     json_decref(change->before);
     json_decref(change->revokes);
     json_decref(change->after);
+    json_decref(change->epochs);
     build_clear(&change->build);
     world_free(&change->world);
     *change = (struct change) { 0 };

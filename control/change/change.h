@@ -26,7 +26,7 @@ void control_stop(struct grayd *grayd);
 /* Hands a call over; `done` is called on the control thread with the reply,
  * which then belongs to it. The call must live until then. False when the
  * queue is full (nothing was taken). */
-typedef void control_done(void *context, struct reply *reply);
+typedef reply_done control_done;
 bool control_submit(struct grayd *grayd, const struct call *call,
                     control_done *done, void *context);
 /* How many calls wait. */

@@ -406,6 +406,7 @@ static void bring_into_force(struct change *change, bool publish,
     change->world = before;
     control->marks_behind = true;
     in_force_tighten(control, &before);
+    bundling_committed(change, &before);
     failpoint("after-tighten");
     good = publish || control->folder_lost
                ? in_force_publish(control,
@@ -427,8 +428,8 @@ void change_commit(struct change *change, struct reply *reply)
         dry_run(change, reply);
         return;
     }
-    if (put_differences(change) != 0 || change->failed ||
-        reply->body == NULL) {
+    if (put_differences(change) != 0 || bundling_put(change, publish) != 0 ||
+        change->failed || reply->body == NULL) {
         reply_problem(reply, PROBLEM_INTERNAL, "Memory is at its end.");
         return;
     }

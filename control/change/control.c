@@ -164,6 +164,7 @@ static void run_job(struct control *control, const struct job *job)
         route_find_handler(job->call->route->number)(&control->hand,
                                                      job->call, &reply);
     }
+    bundling_follow(control);
     marking_follow(control);
     closed = reply_is_problem(&reply) ? NULL : closed_by(control, job->call);
     if (reply_is_problem(&reply) ||
@@ -306,6 +307,7 @@ static void tick(struct control *control)
         }
         control_tell(control);
     }
+    bundling_tick(control, now);
     marking_follow(control);
     outside_tick(control, now);
     commit_housekeeping(control, now);

@@ -92,7 +92,7 @@ static bool published(struct control *control, int status,
     }
     control->words_behind = !good;
     control->next_retry = grayd_now() + CONTROL_RETRY_MS;
-    control->marks_behind = true;
+    control->marks_behind = control->bundling.behind = true;
     if (good && !control->policy_behind) {
         atomic_store(&control->grayd->revision_in_force,
                      control->world.revision);
@@ -292,14 +292,56 @@ static void describe_adoption(struct change *change, const char *name,
     change->after = world_release_brief(&change->world, name);
 }
 
-static void adopt_word(struct control *control, const char *name,
-                       uint32_t word, int64_t now)
+bool in_force_adopt_word(struct control *control, const char *name,
+                         uint32_t word, const char *actor,
+                         const json_t *action, int64_t now)
 {
     struct release_status status, next;
     struct release_facts facts;
-    struct gray_problem problem = { 0 };
     struct change change;
     struct reply reply = { 0 };
+    bool good;
+
+    if (!world_release(&control->world, name, &status, &facts)) {
+        return false;
+    }
+    if (release_adopt(&status, &facts, word, now, actor,
+                      json_string_value(json_object_get(action, "reason")),
+                      &next) != 0) {
+        return true;
+    }
+    if (change_begin(&change, control, NULL, &reply) != 0) {
+        reply_clear(&reply);
+        return false; /* the word stays, and is adopted later */
+    }
+    failpoint("host-word-seen");
+    good = world_put_release(&change.world, name, &next) == 0 &&
+           marking_revoke(&change, name, &status, &facts,
+                          &(struct release_event) {
+                              .verb = VERB_ABORT, .by = next.by,
+                              .reason = next.reason },
+                          &next) == 0;
+    if (good) {
+        describe_adoption(&change, name, actor, action);
+        reply_json(&reply, 200, json_object());
+        change_commit(&change, &reply);
+        good = !reply_is_problem(&reply);
+    }
+    change_end(&change);
+    reply_clear(&reply);
+    if (good) {
+        grayd_log(LOG_LEVEL_WARN, "host-word",
+                  "%s: what %s set on the host is its state now", name, actor);
+    }
+    return good;
+}
+
+static void adopt_word(struct control *control, const char *name,
+                       uint32_t word, int64_t now)
+{
+    struct release_status status;
+    struct release_facts facts;
+    struct gray_problem problem = { 0 };
     char actor[64];
     json_t *action = publisher_host_action(control->publisher, name);
 
@@ -313,42 +355,13 @@ static void adopt_word(struct control *control, const char *name,
     }
     control->host_word_seen = 0;
     who_did_it(action, actor);
-    if (!world_release(&control->world, name, &status, &facts)) {
-        goto out;
-    }
-    if (release_adopt(&status, &facts, word, now, actor,
-                      json_string_value(json_object_get(action, "reason")),
-                      &next) == 0) {
-        if (change_begin(&change, control, NULL, &reply) != 0) {
-            goto out; /* the word stays, and is adopted later */
+    if (in_force_adopt_word(control, name, word, actor, action, now)) {
+        failpoint("host-word-adopted");
+        if (world_release(&control->world, name, &status, &facts)) {
+            publisher_word_force(control->publisher, name,
+                                 release_word(&status), &problem);
         }
-        failpoint("host-word-seen");
-        if (world_put_release(&change.world, name, &next) != 0 ||
-            marking_revoke(&change, name, &status, &facts,
-                           &(struct release_event) {
-                               .verb = VERB_ABORT, .by = next.by,
-                               .reason = next.reason },
-                           &next) != 0) {
-            change_end(&change);
-            goto out;
-        }
-        describe_adoption(&change, name, actor, action);
-        reply_json(&reply, 200, json_object());
-        change_commit(&change, &reply);
-        change_end(&change);
-        if (reply_is_problem(&reply)) {
-            goto out;
-        }
-        grayd_log(LOG_LEVEL_WARN, "host-word",
-                  "%s: what %s set on the host is its state now", name, actor);
     }
-    failpoint("host-word-adopted");
-    if (world_release(&control->world, name, &status, &facts)) {
-        publisher_word_force(control->publisher, name, release_word(&status),
-                             &problem);
-    }
-out:
-    reply_clear(&reply);
     json_decref(action);
 }
 

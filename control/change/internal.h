@@ -11,6 +11,7 @@
 #include <pthread.h>
 
 #include "control/change/build.h"
+#include "control/change/bundling.h"
 #include "control/change/change.h"
 #include "control/failpoint.h"
 #include "control/marks/marks.h"
@@ -96,6 +97,7 @@ struct control {
     uint64_t *done_effects;
     size_t done_count, done_capacity;
     struct settler *settler;
+    struct bundling bundling;
     struct hand hand;
 };
 
@@ -118,6 +120,11 @@ struct change {
     struct store_put *puts;   /* beside documents and releases; texts owned */
     size_t put_count, put_room;
     bool failed;              /* out of memory: nothing is committed */
+    bool renumber;            /* the bundle of hosts is to have a new number */
+    /* Of bundling_put(): */
+    uint64_t sequence, epoch; /* that the change takes; 0: none */
+    json_t *epochs;           /* of words that it changes; owned */
+    bool tightens;
 };
 /* A change from the world in force. 0, or -1 with the reply filled. */
 int change_begin(struct change *change, struct control *control,
@@ -184,6 +191,11 @@ void in_force_follow(struct control *control);
 /* What grayd finds in the folder at its start, and on every tick: words and
  * the bypass that a person set there. */
 void in_force_adopt(struct control *control, int64_t now);
+/* A word that is in force somewhere becomes the release's state; `action` as
+ * publisher_host_action() has it, or NULL. True: it is its state now. */
+bool in_force_adopt_word(struct control *control, const char *name,
+                         uint32_t word, const char *actor,
+                         const json_t *action, int64_t now);
 
 /* ---- waiting for readers (settle.c) -------------------------------------------- */
 
@@ -200,6 +212,7 @@ void settler_add(struct settler *settler, const struct job *job,
 struct settle_scope {
     char name[GRAY_NAME_MAX + 1];
     uint64_t epoch, generation; /* that readers have to acknowledge */
+    uint64_t host_epoch;        /* that hosts have to */
     uint32_t lease_ms;
 };
 /* The word of a release is not open: its scope is closed when readers have

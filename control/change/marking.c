@@ -141,6 +141,7 @@ static void follow_word(struct control *control, const char *name)
     if ((release_word(&status) & GRAY_WORD_MASK) != GRAY_WORD_OPEN) {
         snprintf(scope.name, sizeof(scope.name), "%s", name);
         scope.lease_ms = facts.lease_ms;
+        scope.host_epoch = bundling_epoch(control, name);
         settler_close(control->settler, &scope);
     } else if (settler_closes(control->settler, name) &&
                open_scope(control, name, &problem) != 0) {

@@ -22,8 +22,8 @@ int64_t settle_now(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static void add_in_force(struct waiting *waiting, size_t live,
-                         size_t acknowledged)
+static void add_in_force(struct settler *settler, struct waiting *waiting,
+                         size_t live, size_t acknowledged)
 {
     json_t *in_force =
         json_pack("{s:I,s:I,s:I,s:I}", "revision",
@@ -32,6 +32,7 @@ static void add_in_force(struct waiting *waiting, size_t live,
                   (json_int_t)live, "acknowledged",
                   (json_int_t)acknowledged);
 
+    settle_hosts_in_force(settler, waiting, in_force);
     if (waiting->reply.body != NULL) {
         json_object_set_new(waiting->reply.body, "inForce", in_force);
     } else {
@@ -40,8 +41,7 @@ static void add_in_force(struct waiting *waiting, size_t live,
 }
 
 /* Without the lock. */
-static bool acknowledged(const struct settler *settler,
-                         struct waiting *waiting)
+static bool acknowledged(struct settler *settler, struct waiting *waiting)
 {
     const struct grayd *grayd = settler->control->grayd;
     struct gray_problem problem = { 0 };
@@ -50,10 +50,12 @@ static bool acknowledged(const struct settler *settler,
                                        waiting->generation, UINT64_MAX, &live,
                                        &have, &problem);
 
-    if (error == 0 && have < live && settle_now() < waiting->deadline) {
+    if (((error == 0 && have < live) ||
+         !settle_hosts_have(settler, waiting)) &&
+        settle_now() < waiting->deadline) {
         return false;
     }
-    add_in_force(waiting, live, have);
+    add_in_force(settler, waiting, live, have);
     return true;
 }
 
@@ -209,6 +211,7 @@ void settler_add(struct settler *settler, const struct job *job,
 {
     struct grayd *grayd = settler->control->grayd;
     struct waiting *waiting = calloc(1, sizeof(*waiting));
+    struct registry_newest newest;
     struct waiting **last;
 
     if (waiting == NULL ||
@@ -222,6 +225,10 @@ void settler_add(struct settler *settler, const struct job *job,
     waiting->revision = atomic_load(&grayd->revision);
     waiting->generation = atomic_load(&grayd->generation);
     waiting->deadline = settle_now() + CONTROL_SETTLE_MS;
+    if (grayd->hosts != NULL) {
+        hosts_newest(grayd->hosts, &newest);
+        waiting->sequence = newest.sequence;
+    }
     snprintf(waiting->closed, sizeof(waiting->closed), "%s",
              closed != NULL ? closed : "");
     pthread_mutex_lock(&settler->lock);

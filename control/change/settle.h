@@ -16,6 +16,7 @@
 #define SETTLE_POLL_NS 2000000L
 #define SETTLE_SLICE_MS 20      /* that one asks the marks thread to wait */
 #define SETTLE_SLOW_MS 100      /* between two looks at a late reader */
+#define SETTLE_HOSTS_MS 20      /* between two looks at all hosts */
 #define SETTLE_MARKS_MS 5000    /* a reply waits so long for the marks thread */
 
 /* A scope whose word is not open: on its way, or closed. */
@@ -28,6 +29,9 @@ struct closing {
     uint32_t lease_ms;
     enum { CLOSING_READERS, CLOSING_MARKS, CLOSING_DONE } stage;
     int64_t next_look; /* at readers that are late and have no lease */
+    uint64_t host_epoch; /* of the word, for hosts (bundling.h) */
+    int64_t hosts_looked; /* when their part was looked at last */
+    struct hosts_stand hosts; /* as it was then; its rows are owned */
     bool calling;
     bool promised;     /* nobody new is let in, whatever late readers do */
     json_t *late;      /* readers without acknowledgement */
@@ -50,7 +54,10 @@ struct waiting {
     struct job job;
     struct reply reply;
     uint64_t revision, generation;
+    uint64_t sequence; /* of the bundle that hosts are to follow */
     int64_t deadline;
+    int64_t hosts_looked;
+    bool hosts_have;   /* all of them did, when they were looked at last */
     char closed[GRAY_NAME_MAX + 1]; /* waits until this one is; "": none */
 };
 struct settler {
@@ -65,6 +72,20 @@ struct settler {
 };
 
 int64_t settle_now(void); /* monotonic ms */
+/* What hosts say, at most SETTLE_HOSTS_MS old; settle_hosts.c. Whether no host
+ * is waited for any more. */
+bool settle_hosts(struct settler *settler, struct closing *closing,
+                  bool again);
+/* All hosts follow the bundle of a change. */
+bool settle_hosts_have(struct settler *settler, struct waiting *waiting);
+/* Adds hosts to "InForce", and to "Admission". */
+void settle_hosts_in_force(struct settler *settler,
+                           const struct waiting *waiting, json_t *in_force);
+void settle_hosts_admission(const struct closing *closing, json_t *admission);
+/* " 2 hosts have not acknowledged (h2, ...)": what a sentence ends with, "" of
+ * none. */
+void settle_hosts_sentence(const struct closing *closing, char *text,
+                           size_t size);
 enum settle_again { SETTLE_NEVER, SETTLE_LATER, SETTLE_SOON };
 /* One look at all of them, under the lock, and when to look again. */
 enum settle_again settle_closings(struct settler *settler);

@@ -46,6 +46,7 @@ static void look_at_readers(struct settler *settler, struct closing *closing)
     uint32_t patience =
         closing->lease_ms > 0 ? closing->lease_ms : CONTROL_SETTLE_MS;
     size_t live = 0;
+    bool alone;
     json_t *late;
     int64_t now;
 
@@ -62,10 +63,17 @@ static void look_at_readers(struct settler *settler, struct closing *closing)
         closing->late = late;
         closing->live = live;
     }
-    if ((late != NULL && json_array_size(late) == 0) ||
-        now - closing->since >= patience) {
-        closing->promised = closing->lease_ms > 0 ||
-                            (late != NULL && json_array_size(late) == 0);
+    /* Of a leased scope hosts are waited for as long as their lease says,
+     * which may be longer than that of this host's readers. */
+    alone = settle_hosts(settler, closing, closing->stage == CLOSING_DONE);
+    if (((late != NULL && json_array_size(late) == 0) ||
+         now - closing->since >= patience) &&
+        (alone || (closing->lease_ms == 0 &&
+                   now - closing->since >= CONTROL_SETTLE_MS))) {
+        closing->promised =
+            (closing->lease_ms > 0 ||
+             (late != NULL && json_array_size(late) == 0)) &&
+            alone;
         closing->ended = closing->ended == 0 ? now : closing->ended;
         closing->stage = CLOSING_MARKS;
     }
@@ -102,7 +110,8 @@ static void look_at_marks(struct settler *settler, struct closing *closing)
  * it still is late is asked now and then. */
 static bool look_again(struct settler *settler, struct closing *closing)
 {
-    if (json_array_size(closing->late) == 0) {
+    if (json_array_size(closing->late) == 0 &&
+        json_array_size(closing->hosts.late) == 0) {
         return false;
     }
     if (settle_now() >= closing->next_look) {
@@ -147,6 +156,7 @@ void settler_close(struct settler *settler, const struct settle_scope *scope)
         closing->scope = gray_hash_scope(scope->name, strlen(scope->name));
         closing->epoch = scope->epoch;
         closing->lease_ms = scope->lease_ms;
+        closing->host_epoch = scope->host_epoch;
         closing->since = settle_now();
         closing->next = settler->closing;
         settler->closing = closing;
@@ -169,6 +179,7 @@ bool settler_open(struct settler *settler, const char *name)
         }
         *at = closing->next;
         json_decref(closing->late);
+        json_decref(closing->hosts.late);
         free(closing);
     }
     pthread_mutex_unlock(&settler->lock);
@@ -206,16 +217,52 @@ static void name_readers(const json_t *late, char *text, size_t size)
     }
 }
 
-static json_t *sentence_of(const struct closing *closing)
+/* When nobody waits for the word any more. */
+static json_t *sentence_at_end(const struct closing *closing,
+                               const char *names, const char *hosts)
 {
     size_t late = json_array_size(closing->late);
     const char *many = late == 1 ? "reader has" : "readers have";
-    char names[400];
+    const char *over = hosts[0] != '\0' && closing->promised
+                           ? ", and what lease there was ran out"
+                           : "";
+
+    if (late == 0 && (hosts[0] == '\0' || closing->promised)) {
+        return json_sprintf("nobody new is let in any more: all %zu readers "
+                            "acknowledged, and what they had told is synced"
+                            "%s%s",
+                            closing->live, hosts, over);
+    }
+    if (late == 0) {
+        return json_sprintf("all %zu readers of this host acknowledged%s, and "
+                            "%s has no admission lease: until they do they may "
+                            "still let units in",
+                            closing->live, hosts, closing->name);
+    }
+    if (closing->promised) {
+        return json_sprintf("nobody new is let in any more: %zu %s not "
+                            "acknowledged (%s), and the admission lease of "
+                            "%g s ran out%s",
+                            late, many, names, closing->lease_ms / 1000.0,
+                            hosts);
+    }
+    return json_sprintf("%zu %s not acknowledged within a second (%s)%s, and "
+                        "%s has no admission lease: until they do they may "
+                        "still let units in",
+                        late, many, names, hosts, closing->name);
+}
+
+static json_t *sentence_of(const struct closing *closing)
+{
+    size_t late = json_array_size(closing->late);
+    char names[400], hosts[500];
 
     name_readers(closing->late, names, sizeof(names));
+    settle_hosts_sentence(closing, hosts, sizeof(hosts));
     if (closing->stage == CLOSING_READERS) {
-        return json_sprintf("%zu %s not acknowledged yet: %s", late, many,
-                            names);
+        return json_sprintf("%zu %s not acknowledged yet: %s%s", late,
+                            late == 1 ? "reader has" : "readers have", names,
+                            hosts);
     }
     if (closing->stage == CLOSING_MARKS) {
         return json_sprintf("the marks are not settled yet: %s",
@@ -223,21 +270,7 @@ static json_t *sentence_of(const struct closing *closing)
                                 ? closing->problem
                                 : "the marks thread is at work");
     }
-    if (late == 0) {
-        return json_sprintf("nobody new is let in any more: all %zu readers "
-                            "acknowledged, and what they had told is synced",
-                            closing->live);
-    }
-    if (closing->lease_ms > 0) {
-        return json_sprintf("nobody new is let in any more: %zu %s not "
-                            "acknowledged (%s), and the admission lease of "
-                            "%g s ran out",
-                            late, many, names, closing->lease_ms / 1000.0);
-    }
-    return json_sprintf("%zu %s not acknowledged within a second (%s), and %s "
-                        "has no admission lease: until they do they may still "
-                        "let units in",
-                        late, many, names, closing->name);
+    return sentence_at_end(closing, names, hosts);
 }
 
 json_t *settle_admission(struct settler *settler, const char *name)
@@ -261,6 +294,7 @@ json_t *settle_admission(struct settler *settler, const char *name)
     if (said != NULL && closing->late == NULL) {
         json_object_set_new(said, "late", json_array());
     }
+    settle_hosts_admission(closing, said);
     if (said != NULL && closing->lease_ms > 0) {
         left = closing->since + closing->lease_ms - settle_now();
         json_object_set_new(said, "leaseMs",
@@ -472,6 +506,7 @@ void settle_marks_free(struct settler *settler)
     while ((closing = settler->closing) != NULL) {
         settler->closing = closing->next;
         json_decref(closing->late);
+        json_decref(closing->hosts.late);
         free(closing);
     }
     while ((revoking = settler->revoking) != NULL) {

@@ -280,6 +280,7 @@ static int open_all(struct control *control, struct gray_problem *ret_problem)
     if (error == 0) {
         open_marks(control);
     }
+    error = error != 0 ? error : bundling_open(control, ret_problem);
     error = error != 0 ? error : settler_start(&control->settler, control);
     error = error != 0 ? error : first_token(control, ret_problem);
     return error != 0 ? error : recover_folder(control, ret_problem);
@@ -292,6 +293,7 @@ static void control_free(struct control *control)
         marks_close(control->grayd->marks);
         control->grayd->marks = NULL;
     }
+    bundling_close(control);
     free(control->revoked);
     free(control->scopes);
     json_decref(control->outside);
@@ -332,6 +334,7 @@ int control_start(struct grayd *grayd, struct gray_problem *ret_problem)
     error = control->denied == NULL ? -ENOMEM
                                     : open_all(control, ret_problem);
     if (error == 0) {
+        bundling_follow(control);
         marking_follow(control);
         control_tell(control); /* while nobody else touches it */
     }

@@ -59,7 +59,8 @@ int role_parse(const char *word, enum role *ret_role);
  * name and an unknown role have RIGHT_NONE only. */
 bool identity_has(const struct identity *identity, unsigned rights);
 /* The name begins with one of the scopes; NULL or "" asks for every name,
- * which only the scope "" covers. */
+ * which only the scope "" covers.  An agent's scope covers the host of that
+ * very name and no other. */
 bool identity_covers(const struct identity *identity, const char *name);
 
 /* ---- tokens ------------------------------------------------------------ */

@@ -59,6 +59,13 @@ bool identity_covers(const struct identity *identity, const char *name)
     for (i = 0; i < identity->scope_count; i++) {
         const char *scope = identity->scopes[i];
 
+        if (identity->role == ROLE_AGENT) { /* one name, not a beginning */
+            if (name != NULL && scope[0] != '\0' &&
+                strcmp(name, scope) == 0) {
+                return true;
+            }
+            continue;
+        }
         if (scope[0] == '\0' ||
             (name != NULL && strncmp(name, scope, strlen(scope)) == 0)) {
             return true;

@@ -77,6 +77,12 @@ static int wanted_check(const struct identity *wanted, int64_t now_ms,
             "A token needs 1 to %u scopes (\"\" covers every name).",
             IDENTITY_SCOPES_MAX);
     }
+    if (wanted->role == ROLE_AGENT &&
+        (wanted->scope_count != 1 || wanted->scopes[0][0] == '\0')) {
+        return runtime_problem_set(
+            ret_problem, EINVAL, "bad-scope",
+            "The token of an agent has one scope: the name of its host.");
+    }
     for (i = 0; i < wanted->scope_count; i++) {
         if (!scope_good(wanted->scopes[i])) {
             return runtime_problem_set(

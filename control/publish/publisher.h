@@ -129,6 +129,8 @@ int publisher_acknowledged(const char *runtime, uint64_t policy_generation,
 json_t *publisher_laggards(const char *runtime, uint64_t policy_generation,
                            uint64_t word_epoch, size_t *ret_live,
                            struct gray_problem *ret_problem);
+/* Which generation of keys the folder has now. */
+uint64_t publisher_keys(const struct publisher *publisher);
 /* The epoch of words that the folder has now. */
 uint64_t publisher_word_epoch(const struct publisher *publisher);
 

@@ -228,6 +228,12 @@ uint64_t publisher_word_epoch(const struct publisher *publisher)
                            __ATOMIC_ACQUIRE);
 }
 
+uint64_t publisher_keys(const struct publisher *publisher)
+{
+    return __atomic_load_n(&publisher->folder.control->keys_generation,
+                           __ATOMIC_ACQUIRE);
+}
+
 bool publisher_bypassed(struct publisher *publisher)
 {
     return __atomic_load_n(&publisher->folder.control->bypass,

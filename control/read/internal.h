@@ -88,6 +88,12 @@ void read_release_marks(struct hand *hand, json_t *view,
                         const struct release_status *status,
                         const struct release_facts *facts, int64_t age_ms);
 
+/* ---- hosts (hosts.c) ------------------------------------------------------------ */
+
+/* [Host] of schemas.json, after a name. New reference. */
+json_t *read_hosts(struct grayd *grayd, const char *after, size_t limit,
+                   bool *ret_more);
+
 /* ---- a release as it stood (releases.c) ------------------------------------ */
 
 /* Every release that the call covers. NULL after having filled the reply. */

@@ -15,6 +15,8 @@
 #include "control/publish/publisher.h"
 #include "control/read/internal.h"
 
+#define HOSTS_SHOWN 1000u
+
 static const char *text_of(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
@@ -209,6 +211,18 @@ static void grayd_part(json_t *body, struct grayd *grayd)
     json_object_set_new(body, "started", read_moment(grayd->started));
 }
 
+/* The first page of them; /v1/hosts has the rest. */
+static void add_hosts(struct grayd *grayd, json_t *body)
+{
+    bool more = false;
+    json_t *rows = read_hosts(grayd, NULL, HOSTS_SHOWN, &more);
+
+    if (json_array_size(rows) > 0) {
+        json_object_set(body, "hosts", rows);
+    }
+    json_decref(rows);
+}
+
 void route_handle_STATUS(struct hand *hand, const struct call *call,
                          struct reply *reply)
 {
@@ -234,6 +248,7 @@ void route_handle_STATUS(struct hand *hand, const struct call *call,
     } else {
         grayd_part(body, hand->grayd);
         read_marks_writer(hand->grayd, body);
+        add_hosts(hand->grayd, body);
         json_object_set_new(body, "observed", observed(releases, counters));
         json_object_set(body, "releases", releases);
         json_object_set(body, "pending", waiting.rows);

@@ -143,6 +143,7 @@ static bool take_conditions(struct exchange *exchange)
              headers->value[HEADER_IF_NONE_MATCH] != NULL
                  ? headers->value[HEADER_IF_NONE_MATCH]
                  : "");
+    etag_parse(exchange->none_match, &call->known);
     snprintf(exchange->last_event, sizeof(exchange->last_event), "%s",
              headers->value[HEADER_LAST_EVENT_ID] != NULL
                  ? headers->value[HEADER_LAST_EVENT_ID]

@@ -335,6 +335,23 @@ static bool wait_for(struct exchange *exchange, bool planner)
     return true;
 }
 
+/* The handler's answer comes later. True: see wait_for(). */
+static bool wait_for_later(struct exchange *exchange)
+{
+    struct reply_later *later = exchange->reply.later;
+
+    if (!count_in(exchange->rest, WHERE_HERE)) {
+        reply_problem(&exchange->reply, PROBLEM_BUSY, "grayd is stopping.");
+        exchange->close = true;
+        return false;
+    }
+    exchange->reply.later = NULL;
+    exchange->state = EXCHANGE_WAITS;
+    MHD_suspend_connection(exchange->connection);
+    later->begin(later, control_answered, exchange);
+    return true;
+}
+
 /* The request is whole: to its handler. True: see wait_for(). */
 static bool dispatch(struct exchange *exchange)
 {
@@ -365,7 +382,7 @@ static bool dispatch(struct exchange *exchange)
         route_find_handler(route->number)(hand, &exchange->call,
                                           &exchange->reply);
     }
-    return false;
+    return exchange->reply.later != NULL && wait_for_later(exchange);
 }
 
 enum MHD_Result request_handle(void *cls, struct MHD_Connection *connection,

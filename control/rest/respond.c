@@ -236,6 +236,21 @@ static bool is_known(const struct exchange *exchange)
            strcmp(exchange->none_match, "*") == 0;
 }
 
+/* Of bytes that many share: they are given back when they were sent. */
+static struct MHD_Response *make_shared(struct reply *reply)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer_with_free_callback_cls(
+            reply->bytes.length, (void *)(uintptr_t)reply->bytes.data,
+            reply->bytes.release,
+            reply->bytes.owner);
+
+    if (response != NULL) {
+        reply->bytes.owner = NULL; /* the response's own now */
+    }
+    return response;
+}
+
 enum MHD_Result respond(struct exchange *exchange)
 {
     struct reply *reply = &exchange->reply;
@@ -258,6 +273,8 @@ enum MHD_Result respond(struct exchange *exchange)
                                                    MHD_RESPMEM_PERSISTENT);
     } else if (reply->stream != NULL) {
         response = make_stream(exchange);
+    } else if (reply->bytes.owner != NULL) {
+        response = make_shared(reply);
     } else if (reply->text == NULL) {
         status = reply->status >= 400 ? reply->status : 500;
         reply->type = "application/problem+json";

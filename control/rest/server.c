@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/hosts/hosts.h"
 #include "control/rest/internal.h"
 
 #define CONNECTIONS_DEFAULT 12000u
@@ -279,6 +280,16 @@ static void close_door(struct door *door)
     }
 }
 
+/* Until nothing waits there any more. */
+static void wait_none(struct rest *rest, enum route_where where)
+{
+    pthread_mutex_lock(&rest->lock);
+    while (rest->waiting[where] != 0) {
+        pthread_cond_wait(&rest->none_waits, &rest->lock);
+    }
+    pthread_mutex_unlock(&rest->lock);
+}
+
 void rest_stop(struct grayd *grayd)
 {
     struct rest *rest = grayd->rest;
@@ -291,10 +302,11 @@ void rest_stop(struct grayd *grayd)
     listen_local_end(rest);
     pthread_mutex_lock(&rest->lock);
     rest->stopping = true;
-    while (rest->waiting[WHERE_PLANNER] + rest->waiting[WHERE_CONTROL] != 0) {
-        pthread_cond_wait(&rest->none_waits, &rest->lock);
-    }
     pthread_mutex_unlock(&rest->lock);
+    wait_none(rest, WHERE_PLANNER);
+    wait_none(rest, WHERE_CONTROL);
+    hosts_end(grayd->hosts);
+    wait_none(rest, WHERE_HERE);
     if (rest->events != NULL) {
         events_end(rest->events);
     }

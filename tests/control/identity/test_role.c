@@ -14,7 +14,7 @@
 #include "control/identity/internal.h"
 
 static const unsigned rights[] = {RIGHT_READ, RIGHT_CHANGE, RIGHT_OVERRIDE,
-                                  RIGHT_ADMINISTER};
+                                  RIGHT_ADMINISTER, RIGHT_FOLLOW};
 
 static struct identity somebody(enum role role)
 {
@@ -25,15 +25,16 @@ static struct identity somebody(enum role role)
 
 static void every_role_has_its_rights_and_no_other(void **state)
 {
-    /* read, change, override, administer: written out, not computed */
+    /* read, change, override, administer, follow: written out, not computed */
     static const struct {
         const char *word;
-        bool has[4];
+        bool has[5];
     } wanted[] = {
-        {"viewer", {true, false, false, false}},
-        {"operator", {true, true, false, false}},
-        {"approver", {true, true, true, false}},
-        {"admin", {true, true, true, true}},
+        {"viewer", {true, false, false, false, false}},
+        {"operator", {true, true, false, false, false}},
+        {"approver", {true, true, true, false, false}},
+        {"admin", {true, true, true, true, false}},
+        {"agent", {false, false, false, false, true}},
     };
     size_t r, i;
 
@@ -48,7 +49,7 @@ static void every_role_has_its_rights_and_no_other(void **state)
         assert_string_equal(role_word(role), wanted[r].word);
         identity = somebody(role);
         assert_true(identity_has(&identity, RIGHT_NONE));
-        for (i = 0; i < 4; i++) {
+        for (i = 0; i < 5; i++) {
             assert_int_equal(identity_has(&identity, rights[i]),
                              wanted[r].has[i]);
             all |= wanted[r].has[i] ? rights[i] : 0;
@@ -80,6 +81,25 @@ static void nobody_has_nothing(void **state)
     assert_int_equal(role_parse("admin ", &role), -1);
     assert_int_equal(role_parse("root", &role), -1);
     assert_int_equal(role, ROLE_VIEWER);
+}
+
+static void an_agent_is_one_host_and_none_that_begins_so(void **state)
+{
+    struct identity agent = somebody(ROLE_AGENT);
+
+    (void)state;
+    agent.scope_count = 1;
+    strcpy(agent.scopes[0], "h1");
+    assert_true(identity_covers(&agent, "h1"));
+    assert_false(identity_covers(&agent, "h10"));
+    assert_false(identity_covers(&agent, "h"));
+    assert_false(identity_covers(&agent, "H1"));
+    assert_false(identity_covers(&agent, ""));
+    assert_false(identity_covers(&agent, NULL));
+    agent.scopes[0][0] = '\0'; /* every name, for others */
+    assert_false(identity_covers(&agent, "h1"));
+    assert_false(identity_covers(&agent, ""));
+    assert_false(identity_covers(&agent, NULL));
 }
 
 static void a_scope_is_the_beginning_of_a_name(void **state)
@@ -177,6 +197,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_role_has_its_rights_and_no_other),
         cmocka_unit_test(nobody_has_nothing),
+        cmocka_unit_test(an_agent_is_one_host_and_none_that_begins_so),
         cmocka_unit_test(a_scope_is_the_beginning_of_a_name),
         cmocka_unit_test(a_peer_is_root_or_grayds_own_user),
         cmocka_unit_test(a_login_cannot_write_another_name),

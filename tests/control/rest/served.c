@@ -75,7 +75,11 @@ static void make_tokens(struct control *control)
 
     for (role = 0; role < ROLE_COUNT; role++) {
         for (i = 0; i < 2; i++) {
-            served_token(control, (enum role)role, scopes[i],
+            /* An agent's token has a host, and never every name. */
+            served_token(control, (enum role)role,
+                         role == ROLE_AGENT && scopes[i][0] == '\0'
+                             ? "cart-2"
+                             : scopes[i],
                          grayd_now() + 3600000, text);
             printf("token %s %s %s\n", role_word((enum role)role),
                    scopes[i][0] != '\0' ? scopes[i] : "*", text);
