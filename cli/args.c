@@ -93,21 +93,25 @@ void words_suggest(const char *wrong, const char *const *names, size_t count)
     fprintf(stderr, "%s\n", count == 0 ? " none" : "");
 }
 
+/* Two words before one: `hosts forget` is not `hosts` of a host "forget". */
 const struct cli_command *command_find(const char *first, const char *second)
 {
+    const struct cli_command *found = NULL;
+
     for (size_t i = 0; i < cli_command_count; i++) {
         const char *words = cli_commands[i].words;
         const char *blank = strchr(words, ' ');
 
-        if (blank == NULL ? strcmp(words, first) == 0
-                          : second != NULL &&
-                                strncmp(words, first, strlen(first)) == 0 &&
-                                words + strlen(first) == blank &&
-                                strcmp(blank + 1, second) == 0) {
+        if (blank == NULL) {
+            found = strcmp(words, first) == 0 ? &cli_commands[i] : found;
+        } else if (second != NULL &&
+                   strncmp(words, first, strlen(first)) == 0 &&
+                   words + strlen(first) == blank &&
+                   strcmp(blank + 1, second) == 0) {
             return &cli_commands[i];
         }
     }
-    return NULL;
+    return found;
 }
 
 /* Words that may stand where `wrong` stands: commands, or the second words of

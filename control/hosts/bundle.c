@@ -184,7 +184,7 @@ static json_t *manifest_json(const char *server, uint64_t epoch,
         "{s:i,s:s,s:I,s:I,s:I,s:i,s:o,s:o,s:o,s:o,s:o}", "bundle", 1,
         "server", server, "revision", (json_int_t)files->revision, "epoch",
         (json_int_t)epoch, "effectiveAt", (json_int_t)files->effective_at,
-        "maxSkewMs", BUNDLE_SKEW_MS, "policy", file_json(files->policy),
+        "maxSkewMs", (int)files->max_skew_ms, "policy", file_json(files->policy),
         "fleet", file_json(files->fleet), "keys", file_json(files->keys),
         "lists", lists_json(files), "words", words_json(words, count));
 }

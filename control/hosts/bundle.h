@@ -22,7 +22,6 @@
 
 #define BUNDLE_SUBJECT "bundle" /* of its note: <origin>/bundle */
 #define BUNDLE_SHA256 65u       /* hex digits and a NUL */
-#define BUNDLE_SKEW_MS 250      /* between clocks of hosts, for effectiveAt */
 
 /* ---- files ------------------------------------------------------------------ */
 
@@ -51,7 +50,8 @@ struct gathered {
     uint64_t policy_generation, fleet_generation, keys_generation;
     uint64_t control_ino; /* of the folder that these count in */
     uint64_t revision;    /* of the policy's header */
-    int64_t effective_at;
+    int64_t effective_at; /* ms since the epoch; 0: at once */
+    uint32_t max_skew_ms; /* that a reader may turn late; 0: any */
     struct blob *policy, *fleet, *keys; /* NULL: none */
     struct gathered_list *lists;
     size_t list_count;

@@ -5,7 +5,8 @@
  * second compilation of it.  Only what belongs to this folder is left out:
  * generations, the checksum over them, and the places of words, which each
  * folder gives out by itself.  So the same policy is the same blob whatever
- * folder it was read from.
+ * folder it was read from.  A policy that lies ready for its instant is the
+ * one that goes out.
  * Read next: bundle.h, runtime/publish.c (who fills these fields).
  */
 #include <errno.h>
@@ -63,7 +64,7 @@ static void forget_folder(struct gray_file_header *header)
 {
     header->generation = 0;
     header->checksum = 0;
-    header->reserved = 0;
+    header->fleet_generation = 0;
 }
 
 /* ---- lists ------------------------------------------------------------------ */
@@ -145,6 +146,7 @@ static int take_policy(struct gathered *gathered, int dirfd, void *data,
     if (error == 0) {
         gathered->revision = policy.header->revision;
         gathered->effective_at = policy.header->effective_at;
+        gathered->max_skew_ms = policy.header->max_skew;
         error = gather_lists(gathered, dirfd, &policy, before, ret_problem);
     }
     if (error != 0) {
@@ -222,6 +224,7 @@ static void keep_policy(struct gathered *gathered,
 {
     gathered->revision = before->revision;
     gathered->effective_at = before->effective_at;
+    gathered->max_skew_ms = before->max_skew_ms;
     gathered->policy = blob_reference(before->policy);
     gathered->lists = calloc(before->list_count + 1, sizeof(*before->lists));
     for (size_t i = 0; gathered->lists != NULL && i < before->list_count;
@@ -236,12 +239,14 @@ static void read_generations(struct gathered *gathered,
                              const struct gray_folder *folder)
 {
     const struct gray_control *control = folder->control;
+    struct gray_named named = { 0 };
     struct stat status;
 
-    gathered->policy_generation =
-        __atomic_load_n(&control->policy_generation, __ATOMIC_ACQUIRE);
+    /* What waits for its instant goes out before it, and waits there. */
+    gray_folder_named(folder, gray_wall_ms(), &named);
+    gathered->policy_generation = named.next != 0 ? named.next : named.policy;
     gathered->fleet_generation =
-        __atomic_load_n(&control->fleet_generation, __ATOMIC_ACQUIRE);
+        named.next_fleet != 0 ? named.next_fleet : named.fleet;
     gathered->keys_generation =
         __atomic_load_n(&control->keys_generation, __ATOMIC_ACQUIRE);
     gathered->control_ino =
