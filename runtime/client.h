@@ -56,6 +56,7 @@ struct client_hold {
     uint64_t *inside;
     struct gray_runtime *runtime;
     const struct gray_runtime_set *set;
+    uint32_t *trial; /* counts us while the policy is new; NULL: it is not */
 };
 /* Takes what is new, unless another thread is at it, then holds the state. */
 struct client_hold runtime_client_enter(struct gray_client *client);

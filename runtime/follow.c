@@ -80,6 +80,7 @@ static void exchange(struct gray_runtime *runtime, struct gray_runtime *other)
                      __ATOMIC_RELEASE);
     memcpy(runtime->avoided, other->avoided, sizeof(runtime->avoided));
     runtime->witnessed = other->witnessed;
+    __atomic_store_n(&runtime->turn_at, other->turn_at, __ATOMIC_RELEASE);
     __atomic_store_n(&runtime->on_clock, other->on_clock, __ATOMIC_RELEASE);
     __atomic_store_n(&runtime->set, other->set, __ATOMIC_SEQ_CST);
     __atomic_store_n(&runtime->epoch, kept.epoch + 1, __ATOMIC_RELEASE);

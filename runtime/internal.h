@@ -344,6 +344,7 @@ struct gray_runtime {
     uint32_t free_from; /* no free place of series below this one */
     int64_t asked_ns; /* CLOCK_BOOTTIME of the last record that asks; atomic */
     uint32_t on_clock; /* something waits for the clock: turn.c; atomic */
+    int64_t turn_at;   /* ms of the wall clock; INT64_MAX: never; atomic */
     uint64_t tried_next, tried_accepted;
     uint64_t witnessed; /* a policy that another reader had turned to before */
     /* Generations that crash readers, found at the start and not taken unless
@@ -371,6 +372,11 @@ void runtime_turn_note(struct gray_runtime *runtime,
 /* What waits and whose instant has come, taken out for runtime_exchange();
  * NULL: nothing.  Ends a trial whose time is over. */
 struct gray_runtime_set *runtime_turn_take(struct gray_runtime *runtime);
+/* Is there something for runtime_turn_take()?  Any thread; reads clocks. */
+bool runtime_turn_due(const struct gray_runtime *runtime);
+/* trial.c: counts a thread of an application in the reader's file, by which it
+ * is known to have died in here; the place, or NULL: not counted. */
+uint32_t *runtime_trial_inside(struct gray_runtime *runtime, uint32_t threads);
 /* trial.c: what other readers died of, and turned to, before we started. */
 void runtime_trial_remember(struct gray_runtime *runtime);
 /* Is this one not to be taken?  Then *ret_problem says why. */

@@ -38,11 +38,17 @@ static struct client_hold enter(struct gray_client *client)
      * see the change. */
     hold.runtime = __atomic_load_n(&client->runtime, __ATOMIC_SEQ_CST);
     hold.set = __atomic_load_n(&hold.runtime->set, __ATOMIC_SEQ_CST);
+    hold.trial = gray_runtime_on_clock(hold.runtime)
+                     ? runtime_trial_inside(hold.runtime, 1)
+                     : NULL;
     return hold;
 }
 
 void runtime_client_leave(struct client_hold hold)
 {
+    if (hold.trial != NULL) {
+        __atomic_fetch_sub(hold.trial, 1, __ATOMIC_RELAXED);
+    }
     __atomic_fetch_sub(hold.inside, 1, __ATOMIC_RELEASE);
 }
 
@@ -88,6 +94,33 @@ static int client_reload(struct gray_client *client)
     wait_for_readers(client);
     gray_runtime_set_free(old);
     return problem.code != NULL ? -EINVAL : 1;
+}
+
+/* What lies ready, when its instant has come; 1 when it turned. */
+static int client_turn(struct gray_client *client)
+{
+    struct gray_runtime_set *next = runtime_turn_take(client->runtime);
+
+    if (next == NULL) {
+        return 0;
+    }
+    next = runtime_exchange(client->runtime, next);
+    wait_for_readers(client);
+    gray_runtime_set_free(next);
+    return 1;
+}
+
+/* Whoever dies while it takes a policy died of that one. */
+static int client_take(struct gray_client *client)
+{
+    uint32_t *trial = runtime_trial_inside(client->runtime, 1);
+    int result = client_reload(client);
+
+    result = client_turn(client) == 1 && result >= 0 ? 1 : result;
+    if (trial != NULL) {
+        __atomic_fetch_sub(trial, 1, __ATOMIC_RELAXED);
+    }
+    return result;
 }
 
 /* To another folder at the same path, or to a file of this very process in
@@ -169,7 +202,7 @@ int gray_client_poll(struct gray_client *client)
     }
     gray_runtime_wake_drain(client->runtime);
     result = client_follow(client);
-    result = result != 0 ? result : client_reload(client);
+    result = result != 0 ? result : client_take(client);
     client_acknowledge(client);
     pthread_mutex_unlock(&client->loading);
     return result;
@@ -183,7 +216,9 @@ struct client_hold runtime_client_enter(struct gray_client *client)
         client_adopt(client);
     }
     hold = enter(client);
-    if (gray_runtime_stale(hold.runtime)) {
+    if (gray_runtime_stale(hold.runtime) ||
+        (gray_runtime_on_clock(hold.runtime) &&
+         runtime_turn_due(hold.runtime))) {
         runtime_client_leave(hold);
         gray_client_poll(client);
         hold = enter(client);

@@ -95,8 +95,10 @@ int gray_runtime_open(struct gray_runtime **ret_runtime, const char *folder,
         *ret_problem = problem;
     }
     runtime_trial_remember(runtime);
+    runtime_trial_inside(runtime, 1);
     gray_runtime_load(runtime, &set, ret_problem);
     gray_runtime_swap(runtime, set);
+    runtime_trial_inside(runtime, (uint32_t)-1);
     *ret_runtime = runtime;
     return 0;
 }

@@ -82,6 +82,8 @@ uint64_t gray_runtime_epoch(const struct gray_runtime *runtime);
 /* When the policy that lies ready takes over, ms of the wall clock; 0: none
  * waits.  For a timer on CLOCK_REALTIME, which a step of the clock moves. */
 int64_t gray_runtime_turn_at(const struct gray_runtime *runtime);
+/* The generation that `control` names as the one that waits; 0: none. */
+uint64_t gray_runtime_next(const struct gray_runtime *runtime);
 /* Whether there is something to do by the clock at all: one load. */
 bool gray_runtime_on_clock(const struct gray_runtime *runtime);
 /* Does it: turns when the instant has come (never back, whatever the clock

@@ -37,27 +37,45 @@ void runtime_trial_begin(struct gray_runtime *runtime, uint64_t generation)
     runtime_trial_back(runtime, generation, boot_ms());
 }
 
+bool runtime_trial_over(const struct gray_runtime *runtime)
+{
+    const struct reader_file *file = runtime->slot.file;
+
+    return file != NULL &&
+           __atomic_load_n(&file->suspect, __ATOMIC_ACQUIRE) != 0 &&
+           boot_ms() - __atomic_load_n(&file->suspect_since,
+                                       __ATOMIC_RELAXED) > GRAY_TRIAL_MS;
+}
+
 bool runtime_trial_look(struct gray_runtime *runtime)
 {
     struct reader_file *file = runtime->slot.file;
     uint64_t suspect =
         file != NULL ? __atomic_load_n(&file->suspect, __ATOMIC_ACQUIRE) : 0;
-    int64_t now;
 
     if (suspect == 0) {
         return false;
     }
-    now = boot_ms();
-    if (now - __atomic_load_n(&file->suspect_since, __ATOMIC_RELAXED) <=
-        GRAY_TRIAL_MS) {
+    if (!runtime_trial_over(runtime)) {
         return true;
     }
     if (file->proven != suspect) {
-        __atomic_store_n(&file->proven_at, now, __ATOMIC_RELAXED);
+        __atomic_store_n(&file->proven_at, boot_ms(), __ATOMIC_RELAXED);
         __atomic_store_n(&file->proven, suspect, __ATOMIC_RELEASE);
     }
     __atomic_store_n(&file->suspect, 0, __ATOMIC_RELEASE);
     return false;
+}
+
+uint32_t *runtime_trial_inside(struct gray_runtime *runtime, uint32_t threads)
+{
+    struct reader_file *file = runtime->slot.file;
+
+    if (file == NULL) {
+        return NULL;
+    }
+    __atomic_fetch_add(&file->inside, threads, __ATOMIC_RELAXED);
+    return &file->inside;
 }
 
 /* Only stores and a clock: it may be called by a handler of signals. */

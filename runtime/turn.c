@@ -27,6 +27,14 @@ int64_t gray_runtime_turn_at(const struct gray_runtime *runtime)
                : 0;
 }
 
+uint64_t gray_runtime_next(const struct gray_runtime *runtime)
+{
+    const struct gray_control *control = runtime->control;
+    uint64_t next = load_u64(&control->next_generation);
+
+    return next > load_u64(&control->policy_generation) ? next : 0;
+}
+
 bool gray_runtime_on_clock(const struct gray_runtime *runtime)
 {
     return __atomic_load_n(&runtime->on_clock, __ATOMIC_RELAXED) != 0;
@@ -63,8 +71,20 @@ void runtime_turn_note(struct gray_runtime *runtime,
             __atomic_store_n(&runtime->slot.file->late_ms, 0, __ATOMIC_RELEASE);
         }
     }
+    __atomic_store_n(&runtime->turn_at,
+                     waits ? header_of(set->next->policy)->effective_at
+                           : INT64_MAX,
+                     __ATOMIC_RELEASE);
     __atomic_store_n(&runtime->on_clock,
                      waits || runtime_trial_look(runtime), __ATOMIC_RELEASE);
+}
+
+bool runtime_turn_due(const struct gray_runtime *runtime)
+{
+    int64_t at = __atomic_load_n(&runtime->turn_at, __ATOMIC_ACQUIRE);
+
+    return (at != INT64_MAX && at <= gray_wall_ms()) ||
+           runtime_trial_over(runtime);
 }
 
 /* Another publication may have taken its place, and not be loaded yet. */
@@ -85,10 +105,10 @@ struct gray_runtime_set *runtime_turn_take(struct gray_runtime *runtime)
         still_named(runtime, set->next->policy->generation)) {
         next = set->next;
         set->next = NULL;
+        waits = false;
     }
     __atomic_store_n(&runtime->on_clock,
-                     (waits && next == NULL) || runtime_trial_look(runtime),
-                     __ATOMIC_RELEASE);
+                     waits || runtime_trial_look(runtime), __ATOMIC_RELEASE);
     return next;
 }
 

@@ -44,6 +44,8 @@ void runtime_trial_begin(struct gray_runtime *runtime, uint64_t generation);
 /* It was only looked at: what is in force is on trial, if it still is. */
 void runtime_trial_back(struct gray_runtime *runtime, uint64_t suspect,
                         int64_t since);
+/* Is there one whose time is over?  Any thread. */
+bool runtime_trial_over(const struct gray_runtime *runtime);
 /* True while there is one; ends it when its time is over. */
 bool runtime_trial_look(struct gray_runtime *runtime);
 /* Into a dead reader's file: what it died of is known to who takes it over. */

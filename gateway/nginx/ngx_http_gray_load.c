@@ -20,6 +20,7 @@
 
 
 static ngx_uint_t ngx_http_gray_is_large(ngx_http_gray_worker_t *w);
+static off_t ngx_http_gray_next_size(ngx_http_gray_worker_t *w);
 static off_t ngx_http_gray_size(ngx_http_gray_worker_t *w,
     const char *folder, off_t enough);
 static ngx_int_t ngx_http_gray_start_thread(ngx_http_gray_worker_t *w);
@@ -76,7 +77,9 @@ ngx_http_gray_is_large(ngx_http_gray_worker_t *w)
 
     static const char  *files[] = { "policy.snap", "fleet.snap" };
 
-    size = 0;
+    /* one that waits has no short name */
+
+    size = ngx_http_gray_next_size(w);
 
     for (i = 0; i < 2; i++) {
         (void) ngx_snprintf(path, NGX_MAX_PATH, "%V/%s%Z", &w->path,
@@ -94,6 +97,26 @@ ngx_http_gray_is_large(ngx_http_gray_worker_t *w)
     return size > NGX_HTTP_GRAY_LARGE
            || ngx_http_gray_size(w, "marks", NGX_HTTP_GRAY_LARGE_MARKS)
               > NGX_HTTP_GRAY_LARGE_MARKS;
+}
+
+
+static off_t
+ngx_http_gray_next_size(ngx_http_gray_worker_t *w)
+{
+    u_char       path[NGX_MAX_PATH];
+    uint64_t     next;
+    struct stat  st;
+
+    next = gray_runtime_next(w->runtime);
+
+    if (next == 0) {
+        return 0;
+    }
+
+    (void) ngx_snprintf(path, NGX_MAX_PATH, "%V/policy.%uL.snap%Z", &w->path,
+                        next);
+
+    return stat((char *) path, &st) == 0 ? st.st_size : 0;
 }
 
 
@@ -227,6 +250,18 @@ ngx_http_gray_take(ngx_http_gray_worker_t *w)
     gray_runtime_swap(w->runtime, w->set);
     w->set = NULL;
 
+    ngx_http_gray_swapped(w);
+
+    /* its instant may have come while it was loaded */
+
+    ngx_http_gray_look_at_clock(w);
+    ngx_http_gray_set_instant(w);
+}
+
+
+void
+ngx_http_gray_swapped(ngx_http_gray_worker_t *w)
+{
     /* keys may have changed with it */
 
     ngx_http_gray_forget(w);

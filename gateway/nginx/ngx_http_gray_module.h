@@ -252,6 +252,20 @@ ngx_uint_t ngx_http_gray_resumed(ngx_http_gray_ctx_t *ctx);
 void ngx_http_gray_load(ngx_http_gray_worker_t *w);
 void ngx_http_gray_stop_loading(ngx_http_gray_worker_t *w);
 void ngx_http_gray_say_keys(ngx_http_gray_worker_t *w);
+void ngx_http_gray_swapped(ngx_http_gray_worker_t *w);
+
+/* ngx_http_gray_clock.c */
+
+void ngx_http_gray_init_crash(ngx_http_gray_worker_t *w);
+void ngx_http_gray_set_instant(ngx_http_gray_worker_t *w);
+void ngx_http_gray_look_at_clock(ngx_http_gray_worker_t *w);
+void ngx_http_gray_exit_clock(ngx_http_gray_worker_t *w);
+
+/* ngx_http_gray_worker.c: descriptors of ours in the event loop */
+
+ngx_connection_t *ngx_http_gray_channel(ngx_http_gray_worker_t *w, int fd,
+    ngx_event_handler_pt handler);
+void ngx_http_gray_close_channel(ngx_connection_t *c);
 
 /* ngx_http_gray_colour.c */
 

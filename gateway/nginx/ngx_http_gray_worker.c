@@ -6,7 +6,7 @@
  * workers that may not write into the folder and for one that comes later.
  *
  *   FIFO readable, poll -> ngx_http_gray_load() -> who waits for a mark
- * Read next: ngx_http_gray_load.c, ngx_http_gray_wait.c.
+ * Read next: ngx_http_gray_load.c, ngx_http_gray_clock.c, ngx_http_gray_wait.c.
  */
 
 
@@ -19,9 +19,6 @@ static void ngx_http_gray_open(ngx_http_gray_worker_t *w);
 static void ngx_http_gray_listen(ngx_http_gray_worker_t *w);
 static void ngx_http_gray_follow(ngx_http_gray_worker_t *w);
 static ngx_int_t ngx_http_gray_init_poll(ngx_http_gray_worker_t *w);
-static ngx_connection_t *ngx_http_gray_channel(ngx_http_gray_worker_t *w,
-    int fd, ngx_event_handler_pt handler);
-static void ngx_http_gray_close_channel(ngx_connection_t *c);
 static void ngx_http_gray_wake_handler(ngx_event_t *ev);
 static void ngx_http_gray_poll_handler(ngx_event_t *ev);
 static void ngx_http_gray_unprepare(ngx_http_gray_worker_t *w);
@@ -79,6 +76,7 @@ ngx_http_gray_init_process(ngx_cycle_t *cycle)
 
     ngx_http_gray_init_headers();
     ngx_http_gray_init_wait(w);
+    ngx_http_gray_init_crash(w);
     ngx_http_gray_open(w);
 
     log = gmcf->logs.elts;
@@ -179,6 +177,7 @@ ngx_http_gray_exit_process(ngx_cycle_t *cycle)
     }
 
     ngx_http_gray_exit_wait(w);
+    ngx_http_gray_exit_clock(w);
     ngx_http_gray_stop_loading(w);
 
     gray_runtime_close(w->runtime);
@@ -250,6 +249,7 @@ ngx_http_gray_open(ngx_http_gray_worker_t *w)
     }
 
     ngx_http_gray_listen(w);
+    ngx_http_gray_set_instant(w);
 }
 
 
@@ -305,13 +305,14 @@ ngx_http_gray_follow(ngx_http_gray_worker_t *w)
     }
 
     ngx_http_gray_listen(w);
+    ngx_http_gray_set_instant(w);
     ngx_http_gray_look_at_waiters(w);
 }
 
 
 /* A descriptor of ours in the event loop, as nginx keeps its own channel. */
 
-static ngx_connection_t *
+ngx_connection_t *
 ngx_http_gray_channel(ngx_http_gray_worker_t *w, int fd,
     ngx_event_handler_pt handler)
 {
@@ -346,7 +347,7 @@ ngx_http_gray_channel(ngx_http_gray_worker_t *w, int fd,
 }
 
 
-static void
+void
 ngx_http_gray_close_channel(ngx_connection_t *c)
 {
     ngx_del_event(c->read, NGX_READ_EVENT, 0);
@@ -407,6 +408,8 @@ ngx_http_gray_poll_handler(ngx_event_t *ev)
         ngx_http_gray_load(w);
         ngx_http_gray_look_at_waiters(w);
     }
+
+    ngx_http_gray_look_at_clock(w);
 }
 
 

@@ -116,6 +116,9 @@ struct ngx_http_gray_worker_s {
 
     ngx_connection_t            *wake;
     ngx_connection_t            *poll;
+    ngx_connection_t            *instant;    /* timer of what waits */
+    void                        *stack;      /* of signals; NULL: not ours */
+    int64_t                      armed;      /* for when; 0: it is not */
 
     ngx_thread_pool_t           *thread_pool; /* of the decision log */
 
