@@ -244,11 +244,45 @@ static void check_signing(struct doctor *doctor,
     }
 }
 
+/* A policy that kills its readers, and a clock that misses its instant. */
+static void check_crashes(struct doctor *doctor, const struct gray_folder *open,
+                          const struct gray_named *named)
+{
+    int64_t offset = open->control->clock_offset_ms;
+    struct gray_crashes crashes;
+
+    gray_folder_crashes(open, named->policy, &crashes);
+    if (!crashes.blocked && named->next != 0) {
+        gray_folder_crashes(open, named->next, &crashes);
+    }
+    if (crashes.count > 0) {
+        doctor_add(doctor, "crashes",
+                   crashes.blocked ? DOCTOR_FAIL : DOCTOR_WARN,
+                   "Publish another policy, or say that it is not to blame: "
+                   "gray unblock.",
+                   "generation %llu crashed %u readers (the last one: pid %d, "
+                   "signal %d)%s",
+                   (unsigned long long)crashes.generation, crashes.count,
+                   (int)crashes.pid, (int)crashes.signal,
+                   crashes.blocked ? "; who starts takes the last good one"
+                                   : "");
+    }
+    if (named->next_skew != 0 && (offset > (int64_t)named->next_skew ||
+                                  -offset > (int64_t)named->next_skew)) {
+        doctor_add(doctor, "clock", DOCTOR_FAIL,
+                   "Look at the time daemon (chronyc tracking).",
+                   "the clock is off by %lld ms, more than the %u ms that the "
+                   "policy which waits allows", (long long)offset,
+                   named->next_skew);
+    }
+}
+
 static void check_readers(struct doctor *doctor)
 {
     struct gray_totals totals = { 0 };
     struct gray_problem problem = { 0 };
     struct gray_folder open = { .dirfd = -1 };
+    struct gray_named named;
     size_t live = 0, behind = 0;
 
     if (gray_folder_open(&open, doctor->folder, false, &problem) != 0) {
@@ -260,13 +294,14 @@ static void check_readers(struct doctor *doctor)
         gray_folder_close(&open);
         return;
     }
+    gray_folder_named(&open, port_now_ms(), &named);
     for (size_t i = 0; i < totals.reader_count; i++) {
         const struct gray_reader_status *reader = &totals.readers[i];
 
         live += reader->alive;
-        behind += reader->alive && (reader->policy_generation !=
-                                        open.control->policy_generation ||
-                                    reader->refusal[0] != '\0');
+        behind += reader->alive &&
+                  (reader->policy_generation != named.policy ||
+                   reader->refusal[0] != '\0');
     }
     doctor_add(doctor, "readers",
                behind > 0 ? DOCTOR_FAIL : live == 0 ? DOCTOR_WARN : DOCTOR_OK,
@@ -276,6 +311,7 @@ static void check_readers(struct doctor *doctor)
                "force; %zu files were not believed", live, behind,
                totals.bad_readers);
     check_signing(doctor, &totals);
+    check_crashes(doctor, &open, &named);
     gray_totals_free(&totals);
     gray_folder_close(&open);
 }

@@ -166,11 +166,12 @@ static int problem_fill(struct gray_problem *ret_problem, const char *code,
     return -1;
 }
 
-/* `control` alone says what is in force; 0 when there is nothing. */
+/* What is in force now; 0 when there is nothing. */
 static int generation_of(const char *folder, uint64_t *ret_generation,
                          struct gray_problem *ret_problem)
 {
     struct gray_folder open = { .dirfd = -1 };
+    struct gray_named named;
     int error = gray_folder_open(&open, folder, false, ret_problem);
 
     if (error == -ENOENT) {
@@ -180,8 +181,8 @@ static int generation_of(const char *folder, uint64_t *ret_generation,
     if (error != 0) {
         return -1;
     }
-    *ret_generation =
-        __atomic_load_n(&open.control->policy_generation, __ATOMIC_ACQUIRE);
+    gray_folder_named(&open, port_now_ms(), &named);
+    *ret_generation = named.policy;
     gray_folder_close(&open);
     return 0;
 }

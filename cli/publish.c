@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "policy/parse.h"
 
 struct publication {
     const struct arguments *arguments;
@@ -25,6 +26,7 @@ struct publication {
     struct gray_compile_options options;
     gid_t group;
     double wait;
+    double max_skew;
     struct gray_published done;
     struct wait_result readers;
 };
@@ -131,11 +133,42 @@ static bool is_owned(const char *folder)
     return held;
 }
 
+/* A moment that has passed is a slip of the pen, and would be now. */
+static int read_instant(struct publication *p)
+{
+    const char *text = arguments_get(p->arguments, CLI_EFFECTIVE_AT);
+    int64_t now = port_now_ms();
+    char moment[40], *end = NULL;
+    double seconds;
+    int status = arguments_number(p->arguments, CLI_MAX_SKEW, 1,
+                                  GRAY_SKEW_MAX_MS, &p->max_skew);
+
+    if (status != 0 || text == NULL) {
+        return status;
+    }
+    seconds = text[0] == '+' ? strtod(text + 1, &end) : 0;
+    if (seconds > 0 && seconds < 1e9 && *end == '\0') {
+        p->options.effective_at = now + (int64_t)(seconds * 1000);
+    } else if (!gray_parse_moment(text, &p->options.effective_at)) {
+        complain("--effective-at: a moment such as %s is wanted, or +SECONDS "
+                 "from now, not: %s", moment_text(now, moment), text);
+        return CLI_EXIT_USAGE;
+    }
+    if (p->options.effective_at <= now) {
+        complain("--effective-at: %s has passed, it is %s here; nothing was "
+                 "done. Without --effective-at it comes into force now",
+                 text, moment_text(now, moment));
+        return CLI_EXIT_USAGE;
+    }
+    return 0;
+}
+
 static int prepare(struct publication *p)
 {
     int status = arguments_number(p->arguments, CLI_WAIT, 0, CLI_WAIT_MAX,
                                   &p->wait);
 
+    status = status != 0 ? status : read_instant(p);
     status = status != 0 ? status
                          : keys_group(p->arguments, p->folder, &p->group);
     if (status != 0) {
@@ -163,9 +196,22 @@ static void look_at_words(struct publication *p)
 {
     struct gray_problem problem = { 0 };
 
-    if (gray_folder_open(&p->open, p->folder, false, &problem) != 0) {
+    if (gray_folder_open(&p->open, p->folder,
+                         arguments_has(p->arguments, CLI_ACCEPT),
+                         &problem) != 0) {
         p->open.control = NULL;
     }
+}
+
+static bool waits(const struct publication *p)
+{
+    return p->done.next_generation != 0;
+}
+
+/* Of what was published. */
+static uint64_t generation_of(const struct publication *p)
+{
+    return waits(p) ? p->done.next_generation : p->done.policy_generation;
 }
 
 static int carry_out(struct publication *p)
@@ -174,6 +220,7 @@ static int carry_out(struct publication *p)
     int status;
 
     p->options.now = port_now_ms();
+    p->options.max_skew = (uint32_t)p->max_skew;
     p->options.revision = next_revision(p);
     /* Word numbers are those of the folder: runtime sets them. */
     status = policy_compile(&p->policy, &p->options);
@@ -189,8 +236,12 @@ static int carry_out(struct publication *p)
     action_record(p->folder, &(struct action) {
                                  .action = "publish",
                                  .revision = p->options.revision });
-    return wait_readers(p->folder, p->done.policy_generation,
-                        p->done.fleet_generation, 0, p->wait, &p->readers);
+    if (arguments_has(p->arguments, CLI_ACCEPT) && p->open.control != NULL) {
+        gray_crashes_accept(&p->open, generation_of(p));
+    }
+    return wait_readers(p->folder, generation_of(p),
+                        waits(p) ? 0 : p->done.fleet_generation, 0, p->wait,
+                        &p->readers);
 }
 
 static void print_json(const struct publication *p, int status)
@@ -213,6 +264,17 @@ static void print_json(const struct publication *p, int status)
     if (status == 0 && !dry) {
         json_t *readers = wait_json(&p->readers);
 
+        json_object_set_new(root, "effectiveAt",
+                            json_integer((json_int_t)p->options.effective_at));
+        if (waits(p)) {
+            json_object_set_new(
+                root, "nextGeneration",
+                json_integer((json_int_t)p->done.next_generation));
+        }
+        if (p->done.dropped != 0) {
+            json_object_set_new(root, "dropped",
+                                json_integer((json_int_t)p->done.dropped));
+        }
         json_object_set_new(
             root, "generation",
             json_integer((json_int_t)p->done.policy_generation));
@@ -228,21 +290,37 @@ static void print_json(const struct publication *p, int status)
 
 static void print_table(const struct publication *p)
 {
+    char moment[40];
+
     if (arguments_has(p->arguments, CLI_DRY_RUN)) {
         printf("would come into force: revision %llu (nothing was written)\n",
                (unsigned long long)p->options.revision);
+    } else if (waits(p)) {
+        printf("lies ready: generation %llu, revision %llu; every reader turns "
+               "to it at %s (in %.1f s)\n"
+               "in force until then: generation %llu\n",
+               (unsigned long long)p->done.next_generation,
+               (unsigned long long)p->options.revision,
+               moment_text(p->options.effective_at, moment),
+               (double)(p->options.effective_at - port_now_ms()) / 1000,
+               (unsigned long long)p->done.policy_generation);
     } else {
         printf("in force: generation %llu, revision %llu\n",
                (unsigned long long)p->done.policy_generation,
                (unsigned long long)p->options.revision);
+    }
+    if (p->done.dropped != 0) {
+        printf("generation %llu, which waited for its instant, was replaced\n",
+               (unsigned long long)p->done.dropped);
     }
     releases_print(&p->policy.own.snapshot, p->open.control, stdout);
     if (!arguments_has(p->arguments, CLI_DRY_RUN)) {
         bool hasty = !arguments_has(p->arguments, CLI_WAIT) &&
                      p->readers.acknowledged < p->readers.live;
 
-        printf("readers: %u live, %u woken, %zu acknowledged%s\n",
+        printf("readers: %u live, %u woken, %zu %s%s\n",
                p->done.readers, p->done.woken, p->readers.acknowledged,
+               waits(p) ? "have it ready" : "acknowledged",
                hasty ? " so far (--wait SECONDS waits for them)" : "");
     }
 }

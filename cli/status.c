@@ -17,6 +17,8 @@ struct status {
     const char *folder;
     struct gray_folder open;
     struct in_force in_force;
+    struct gray_named named;
+    struct gray_crashes crashes; /* under what is in force, or waits */
     bool has_policy;
     struct gray_problem problem; /* why the policy cannot be read */
     struct gray_totals totals;
@@ -42,6 +44,11 @@ static int status_read(struct status *s)
         s->open.control = NULL;
         complain_problem(s->folder, &problem);
         return CLI_EXIT_SYSTEM;
+    }
+    gray_folder_named(&s->open, port_now_ms(), &s->named);
+    gray_folder_crashes(&s->open, s->named.policy, &s->crashes);
+    if (!s->crashes.blocked && s->named.next != 0) {
+        gray_folder_crashes(&s->open, s->named.next, &s->crashes);
     }
     found = in_force_read(&s->in_force, s->folder, &s->problem);
     s->has_policy = found == 0;
@@ -85,13 +92,16 @@ static json_t *readers_json(const struct gray_totals *totals)
 
         json_array_append_new(
             rows,
-            json_pack("{s:s,s:s,s:i,s:b,s:I,s:I,s:I,s:s}", "id", reader->id,
+            json_pack("{s:s,s:s,s:i,s:b,s:I,s:I,s:I,s:I,s:I,s:s}", "id",
+                      reader->id,
                       "kind", kind_text(reader->kind), "pid",
                       (int)reader->pid, "alive", (int)reader->alive,
                       "policyGeneration",
                       (json_int_t)reader->policy_generation,
                       "fleetGeneration", (json_int_t)reader->fleet_generation,
-                      "wordEpoch", (json_int_t)reader->word_epoch, "refusal",
+                      "wordEpoch", (json_int_t)reader->word_epoch,
+                      "nextGeneration", (json_int_t)reader->next_generation,
+                      "lateMs", (json_int_t)reader->late_ms, "refusal",
                       reader->refusal));
     }
     return rows;
@@ -135,6 +145,29 @@ static json_t *counts_json(const struct gray_totals *totals,
     return counts;
 }
 
+static json_t *next_json(const struct gray_named *named)
+{
+    return named->next == 0
+               ? json_null()
+               : json_pack("{s:I,s:I,s:I,s:I}", "generation",
+                           (json_int_t)named->next, "revision",
+                           (json_int_t)named->next_revision, "effectiveAt",
+                           (json_int_t)named->next_at, "maxSkewMs",
+                           (json_int_t)named->next_skew);
+}
+
+static json_t *crashes_json(const struct gray_crashes *crashes)
+{
+    return crashes->count == 0
+               ? json_null()
+               : json_pack("{s:I,s:I,s:i,s:i,s:b,s:b}", "generation",
+                           (json_int_t)crashes->generation, "count",
+                           (json_int_t)crashes->count, "signal",
+                           (int)crashes->signal, "pid", (int)crashes->pid,
+                           "blocked", (int)crashes->blocked, "accepted",
+                           (int)crashes->accepted);
+}
+
 static int status_json(const struct status *s)
 {
     const struct gray_control *control = s->open.control;
@@ -147,11 +180,14 @@ static int status_json(const struct status *s)
     }
     counts = counts_json(&s->totals, &reasons);
     return json_print(
-        json_pack("{s:s,s:I,s:I,s:I,s:I,s:b,s:I,s:s,s:o,s:o,s:I,s:o,s:o,s:o,"
-                  "s:O}",
+        json_pack("{s:s,s:I,s:I,s:I,s:o,s:o,s:I,s:I,s:b,s:I,s:s,s:o,s:o,s:I,"
+                  "s:o,s:o,s:o,s:O}",
                   "folder", s->folder, "generation",
-                  (json_int_t)control->policy_generation, "fleetGeneration",
-                  (json_int_t)control->fleet_generation, "revision",
+                  (json_int_t)s->named.policy, "fleetGeneration",
+                  (json_int_t)s->named.fleet, "clockOffsetMs",
+                  (json_int_t)control->clock_offset_ms, "next",
+                  next_json(&s->named), "crashes", crashes_json(&s->crashes),
+                  "revision",
                   header != NULL ? (json_int_t)header->revision : (json_int_t)0,
                   "effectiveAt",
                   header != NULL ? (json_int_t)header->effective_at
@@ -203,15 +239,16 @@ static void print_actions(const struct status *s)
 
 static void print_readers(const struct status *s)
 {
-    CLI_CLEANUP(table_freep) struct table *table = table_new(8);
+    CLI_CLEANUP(table_freep) struct table *table = table_new(10);
     const char *const heads[] = { "READER", "KIND", "PID", "STATE", "POLICY",
-                                  "FLEET", "WORDS", "REFUSED" };
+                                  "READY", "LATE MS", "FLEET", "WORDS",
+                                  "REFUSED" };
 
     if (s->totals.reader_count == 0) {
         printf("no reader has looked at this folder yet\n");
         return;
     }
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 10; i++) {
         table_cell(table, "%s", heads[i]);
     }
     for (size_t i = 0; i < s->totals.reader_count; i++) {
@@ -223,6 +260,13 @@ static void print_readers(const struct status *s)
         table_cell(table, "%s", reader->alive ? "alive" : "gone");
         table_cell(table, "%llu",
                    (unsigned long long)reader->policy_generation);
+        if (reader->next_generation != 0) {
+            table_cell(table, "%llu",
+                       (unsigned long long)reader->next_generation);
+        } else {
+            table_cell(table, "-");
+        }
+        table_cell(table, "%lld", (long long)reader->late_ms);
         table_cell(table, "%llu",
                    (unsigned long long)reader->fleet_generation);
         table_cell(table, "%llu", (unsigned long long)reader->word_epoch);
@@ -298,13 +342,61 @@ static void print_writer(const struct status *s)
     }
 }
 
+/* What lies ready, who has it, and a clock that will miss the instant. */
+static void print_next(const struct status *s)
+{
+    int64_t offset = s->open.control->clock_offset_ms;
+    size_t live = 0, ready = 0;
+    char moment[40];
+
+    for (size_t i = 0; i < s->totals.reader_count; i++) {
+        const struct gray_reader_status *reader = &s->totals.readers[i];
+
+        live += reader->alive;
+        ready += reader->alive && reader->next_generation == s->named.next;
+    }
+    if (s->named.next != 0) {
+        printf("generation %llu, revision %llu lies ready in %zu of %zu "
+               "readers; they turn at %s\n",
+               (unsigned long long)s->named.next,
+               (unsigned long long)s->named.next_revision, ready, live,
+               moment_text(s->named.next_at, moment));
+    }
+    if (s->named.next_skew != 0 && (offset > (int64_t)s->named.next_skew ||
+                                    -offset > (int64_t)s->named.next_skew)) {
+        printf("the clock of this host is off by %lld ms, more than the %u ms "
+               "that the policy allows: it turns at another moment than its "
+               "fleet\n", (long long)offset, s->named.next_skew);
+    }
+}
+
+static void print_crashes(const struct status *s)
+{
+    const struct gray_crashes *crashes = &s->crashes;
+
+    if (crashes->count == 0) {
+        return;
+    }
+    printf("generation %llu crashed %u readers (the last one: pid %d, signal "
+           "%d)%s\n",
+           (unsigned long long)crashes->generation, crashes->count,
+           (int)crashes->pid, (int)crashes->signal,
+           crashes->accepted  ? "; somebody said that it is not to blame"
+           : crashes->blocked ? ": who starts takes the last good one"
+                              : "");
+    if (crashes->blocked) {
+        printf("  publish another policy, or where it is not to blame: gray "
+               "unblock --reason TEXT\n");
+    }
+}
+
 static void status_print(const struct status *s)
 {
     const struct gray_control *control = s->open.control;
     char moment[40];
 
     printf("%s: generation %llu", s->folder,
-           (unsigned long long)control->policy_generation);
+           (unsigned long long)s->named.policy);
     if (s->has_policy) {
         const struct gray_file_header *header = s->in_force.snapshot.header;
 
@@ -315,8 +407,10 @@ static void status_print(const struct status *s)
         }
     }
     printf(", fleet %llu, words %llu\n",
-           (unsigned long long)control->fleet_generation,
+           (unsigned long long)s->named.fleet,
            (unsigned long long)control->word_epoch);
+    print_next(s);
+    print_crashes(s);
     if (control->bypass) {
         printf("bypass is on: every request goes to the baseline "
                "(gray bypass off)\n");
@@ -324,7 +418,7 @@ static void status_print(const struct status *s)
     print_writer(s);
     if (s->has_policy) {
         releases_print(&s->in_force.snapshot, control, stdout);
-    } else if (control->policy_generation > 0) {
+    } else if (s->named.policy > 0) {
         printf("the policy on disk cannot be read; who has a good one keeps it "
                "(gray publish -f DOCS --ignore-unreadable)\n");
     } else {

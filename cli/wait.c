@@ -3,7 +3,8 @@
  *
  * Why: a publication is in force when the readers say so, not when the file
  * lies there.  We look, bounded in time, and name those who lag: a promise
- * that is not kept by everyone must be seen (SEMANTICS 5, freeze).
+ * that is not kept by everyone must be seen (SEMANTICS 5, freeze).  What waits
+ * for its instant is taken when it lies ready.
  */
 #include "cli/cli.h"
 
@@ -13,7 +14,8 @@ static bool acknowledged(const struct gray_reader_status *reader,
                          uint64_t policy_generation,
                          uint64_t fleet_generation, uint64_t word_epoch)
 {
-    return reader->policy_generation >= policy_generation &&
+    return (reader->policy_generation >= policy_generation ||
+            reader->next_generation == policy_generation) &&
            reader->fleet_generation >= fleet_generation &&
            reader->word_epoch >= word_epoch;
 }

@@ -150,6 +150,16 @@ static void all_readers(struct text *text, const struct gray_totals *totals)
                 r->id, (unsigned long long)r->policy_generation);
         }
     }
+    head(text, "gray_reader_late_ms", "gauge",
+         "how long after its instant a living reader turned to its policy");
+    for (i = 0; i < totals->reader_count; i++) {
+        const struct gray_reader_status *r = &totals->readers[i];
+
+        if (r->alive) {
+            runtime_text_add(text, "gray_reader_late_ms{reader=\"%s\"} %lld\n",
+                             r->id, (long long)r->late_ms);
+        }
+    }
     head(text, "gray_reader_refusing", "gauge",
          "1: this living reader refused the newest snapshot");
     for (i = 0; i < totals->reader_count; i++) {
@@ -205,9 +215,14 @@ void runtime_status_prometheus(struct text *text, const struct status *s)
         return;
     }
     gauge(text, "gray_policy_generation", "policy in force on this host",
-          control->policy_generation);
+          s->named.policy);
+    gauge(text, "gray_next_generation",
+          "policy that waits for its instant; 0: none", s->named.next);
+    gauge(text, "gray_policy_blocked",
+          "1: who starts passes over a policy that crashed readers",
+          s->crashes.blocked || s->next_crashes.blocked);
     gauge(text, "gray_fleet_generation", "fleet in force on this host",
-          control->fleet_generation);
+          s->named.fleet);
     gauge(text, "gray_policy_revision", "its number in the history",
           s->policy != NULL ? s->policy->policy.header->revision : 0);
     gauge(text, "gray_bypass", "1: the modules are transparent",

@@ -55,8 +55,12 @@ int runtime_status_read(struct status *ret_status, const char *path)
         return -1;
     }
     search.dirfd = s->folder.dirfd;
-    search.generation = __atomic_load_n(&s->folder.control->policy_generation,
-                                        __ATOMIC_ACQUIRE);
+    gray_folder_named(&s->folder, gray_wall_ms(), &s->named);
+    gray_folder_crashes(&s->folder, s->named.policy, &s->crashes);
+    if (!s->crashes.blocked && s->named.next != 0) {
+        gray_folder_crashes(&s->folder, s->named.next, &s->next_crashes);
+    }
+    search.generation = s->named.policy;
     s->problem.code = NULL;
     runtime_search_part(&search, NULL, &s->policy, &s->problem);
     return 0;
@@ -203,9 +207,7 @@ static void json_flows(struct text *text, const struct gray_totals *totals)
 
 static void json_readers(struct text *text, const struct status *s)
 {
-    const struct gray_control *control = s->folder.control;
-    uint64_t generation =
-        __atomic_load_n(&control->policy_generation, __ATOMIC_ACQUIRE);
+    uint64_t generation = s->named.policy;
     size_t i;
 
     runtime_text_add(text, ",\"readers\":[");
@@ -220,13 +222,16 @@ static void json_readers(struct text *text, const struct status *s)
         runtime_text_add(text,
                          ",\"pid\":%d,\"kind\":\"%s\",\"alive\":%s,"
                          "\"policy_generation\":%llu,\"fleet_generation\":%llu,"
-                         "\"word_epoch\":%llu,\"lag\":%llu,",
+                         "\"word_epoch\":%llu,\"lag\":%llu,"
+                         "\"next_generation\":%llu,\"late_ms\":%lld,",
                          r->pid, runtime_reader_kind_word(r->kind),
                          r->alive ? "true" : "false",
                          (unsigned long long)r->policy_generation,
                          (unsigned long long)r->fleet_generation,
                          (unsigned long long)r->word_epoch,
-                         (unsigned long long)(r->alive ? lag : 0));
+                         (unsigned long long)(r->alive ? lag : 0),
+                         (unsigned long long)r->next_generation,
+                         (long long)r->late_ms);
         json_text(text, "refusal", r->refusal);
         runtime_text_add(text, "}");
     }
@@ -258,6 +263,46 @@ static void json_totals(struct text *text, const struct gray_totals *totals)
     runtime_text_add(text, "}");
 }
 
+/* What waits, what crashed readers, and how far the clock is off. */
+static void json_instant(struct text *text, const struct status *s)
+{
+    const struct gray_named *named = &s->named;
+    const struct gray_crashes *crashes =
+        s->next_crashes.count > 0 ? &s->next_crashes : &s->crashes;
+
+    runtime_text_add(
+        text, ",\"effective_at\":%lld,\"max_skew_ms\":%u,"
+              "\"clock_offset_ms\":%lld,\"next\":",
+        s->policy != NULL
+            ? (long long)s->policy->policy.header->effective_at
+            : 0ll,
+        s->policy != NULL ? s->policy->policy.header->max_skew : 0u,
+        (long long)__atomic_load_n(&s->folder.control->clock_offset_ms,
+                                   __ATOMIC_ACQUIRE));
+    if (named->next != 0) {
+        runtime_text_add(text,
+                         "{\"generation\":%llu,\"revision\":%llu,"
+                         "\"effective_at\":%lld,\"max_skew_ms\":%u}",
+                         (unsigned long long)named->next,
+                         (unsigned long long)named->next_revision,
+                         (long long)named->next_at, named->next_skew);
+    } else {
+        runtime_text_add(text, "null");
+    }
+    runtime_text_add(text, ",\"crashes\":");
+    if (crashes->count > 0) {
+        runtime_text_add(text,
+                         "{\"generation\":%llu,\"count\":%u,\"signal\":%d,"
+                         "\"pid\":%d,\"blocked\":%s,\"accepted\":%s}",
+                         (unsigned long long)crashes->generation,
+                         crashes->count, crashes->signal, crashes->pid,
+                         crashes->blocked ? "true" : "false",
+                         crashes->accepted ? "true" : "false");
+    } else {
+        runtime_text_add(text, "null");
+    }
+}
+
 void runtime_status_json(struct text *text, const struct status *s,
                          const char *folder)
 {
@@ -276,12 +321,13 @@ void runtime_status_json(struct text *text, const struct status *s,
             s->policy != NULL
                 ? (unsigned long long)s->policy->policy.header->revision
                 : 0ull,
-            (unsigned long long)control->policy_generation,
-            (unsigned long long)control->fleet_generation,
+            (unsigned long long)s->named.policy,
+            (unsigned long long)s->named.fleet,
             (unsigned long long)control->keys_generation,
             (unsigned long long)control->word_epoch,
             control->bypass != 0 ? "true" : "false",
             gray_writer_word(&s->folder));
+        json_instant(text, s);
         json_releases(text, s);
         json_series(text, &s->totals);
         json_flows(text, &s->totals);

@@ -9,6 +9,8 @@
 struct status {
     struct gray_folder folder;
     struct gray_totals totals;
+    struct gray_named named;
+    struct gray_crashes crashes, next_crashes; /* of both that it names */
     struct part *policy; /* in force, or the newest good one; may be NULL */
     struct gray_problem problem; /* code NULL: none */
 };

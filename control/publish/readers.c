@@ -66,6 +66,8 @@ static json_t *reader_row(const json_t *reader, json_int_t generation,
     move_key(row, "policyGeneration", reader, "policy_generation");
     move_key(row, "fleetGeneration", reader, "fleet_generation");
     move_key(row, "wordEpoch", reader, "word_epoch");
+    move_key(row, "nextGeneration", reader, "next_generation");
+    move_key(row, "lateMs", reader, "late_ms");
     move_key(row, "refused", reader, "refusal");
     json_object_set_new(row, "acknowledged",
                         json_boolean(policy >= generation && words >= epoch));
@@ -109,6 +111,30 @@ static json_t *routes_rows(const json_t *status)
     return json_is_array(rows) ? json_incref(rows) : json_array();
 }
 
+/* What waits for its instant, and what crashed readers. */
+static void instant_part(json_t *shown, const json_t *status)
+{
+    static const char *const names[][2] = {{"generation", "generation"},
+                                           {"revision", "revision"},
+                                           {"effective_at", "effectiveAtMs"},
+                                           {"max_skew_ms", "maxSkewMs"}};
+    const json_t *next = json_object_get(status, "next");
+
+    move_key(shown, "effectiveAtMs", status, "effective_at");
+    move_key(shown, "clockOffsetMs", status, "clock_offset_ms");
+    if (json_is_object(next)) {
+        json_t *row = json_object();
+
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+            move_key(row, names[i][1], next, names[i][0]);
+        }
+        json_object_set_new(shown, "next", row);
+    }
+    if (json_is_object(json_object_get(status, "crashes"))) {
+        move_key(shown, "crashes", status, "crashes");
+    }
+}
+
 json_t *publisher_status(const char *runtime, struct gray_problem *ret_problem)
 {
     CLEANUP_FREE char *text = NULL;
@@ -137,6 +163,7 @@ json_t *publisher_status(const char *runtime, struct gray_problem *ret_problem)
     move_key(shown, "fleetGeneration", status, "fleet_generation");
     move_key(shown, "wordEpoch", status, "word_epoch");
     move_key(shown, "bypass", status, "bypass");
+    instant_part(shown, status);
     move_key(shown, "badReaders", status, "bad_readers");
     move_key(shown, "events", status, "events");
     move_key(shown, "reasons", status, "reasons");
@@ -186,7 +213,8 @@ json_t *publisher_laggards(const char *runtime, uint64_t policy_generation,
         const struct gray_reader_status *reader = &totals.readers[i];
 
         live += reader->alive;
-        if (reader->alive && (reader->policy_generation < policy_generation ||
+        if (reader->alive && ((reader->policy_generation < policy_generation &&
+                               reader->next_generation != policy_generation) ||
                               reader->word_epoch < word_epoch)) {
             json_array_append_new(rows,
                                   json_pack("{s:s,s:I}", "id", reader->id,
