@@ -37,7 +37,8 @@ test: build
 	@tools/setup run test
 	@tools/build $(BUILD) test
 	@tools/build build-asan asan
-	@tools/run-tests $(BUILD) build-asan
+	@tools/build build-tsan tsan
+	@tools/run-tests $(BUILD) build-asan build-tsan
 
 chaos: build
 	@tools/setup run test
@@ -76,4 +77,4 @@ uninstall:
 	@tools/install $(BUILD) uninstall
 
 clean:
-	rm -rf build build-asan build-fuzz
+	rm -rf build build-asan build-tsan build-fuzz

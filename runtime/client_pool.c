@@ -369,10 +369,11 @@ struct pool_job *runtime_pool_hold(struct gray_client *client,
 {
     struct pool_tally *tally =
         runtime_pool_tally(client, experiment->name, true);
+    struct client_pool *pool = __atomic_load_n(&client->pool, __ATOMIC_ACQUIRE);
     uint32_t i;
 
     for (i = 0; tally != NULL && i < POOL_JOBS; i++) {
-        struct pool_job *job = &client->pool->jobs[i];
+        struct pool_job *job = &pool->jobs[i];
         uint32_t vacant = JOB_FREE;
 
         if (__atomic_load_n(&job->state, __ATOMIC_RELAXED) != JOB_FREE ||
@@ -399,7 +400,7 @@ struct pool_job *runtime_pool_hold(struct gray_client *client,
 void runtime_pool_hand_over(struct gray_client *client, struct pool_job *job)
 {
     __atomic_store_n(&job->state, JOB_READY, __ATOMIC_RELEASE);
-    sem_post(&client->pool->work);
+    sem_post(&__atomic_load_n(&client->pool, __ATOMIC_ACQUIRE)->work);
 }
 
 void runtime_pool_control(struct gray_client *client, struct pool_job *job,
