@@ -100,8 +100,7 @@ int gray_client_experiment_read(struct gray_client *client, const char *name,
     }
     runtime_pool_look(client);
 #define READ(field)                                                            \
-    counts.field = __atomic_load_n(&tally->field, __ATOMIC_RELAXED)
-    READ(runs);
+    counts.field = __atomic_load_n(&tally->field, __ATOMIC_ACQUIRE)
     READ(same);
     READ(different);
     READ(failed);
@@ -109,6 +108,7 @@ int gray_client_experiment_read(struct gray_client *client, const char *name,
     READ(left_out);
     READ(control_ns);
     READ(candidate_ns);
+    READ(runs); /* last, so that there are never less of them than outcomes */
 #undef READ
     *ret_counts = counts;
     return 0;

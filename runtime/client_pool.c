@@ -48,7 +48,7 @@ struct client_pool {
 
 static void add(uint64_t *counter, uint64_t number)
 {
-    __atomic_fetch_add(counter, number, __ATOMIC_RELAXED);
+    __atomic_fetch_add(counter, number, __ATOMIC_RELEASE);
 }
 
 static void count_event(struct gray_client *client, enum gray_event event)
