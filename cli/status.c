@@ -237,6 +237,19 @@ static void print_actions(const struct status *s)
     table_print(table, stdout);
 }
 
+static void print_bad(const struct gray_totals *totals)
+{
+    size_t count = totals->bad_readers;
+
+    printf("%zu file%s in readers/ %s not believed:", count,
+           count == 1 ? "" : "s", count == 1 ? "was" : "were");
+    for (size_t i = 0; i < count && i < GRAY_BAD_READERS_SHOWN; i++) {
+        printf("%s %s (uid %u)", i > 0 ? "," : "", totals->bad[i].id,
+               totals->bad[i].uid);
+    }
+    printf("%s\n", count > GRAY_BAD_READERS_SHOWN ? ", ..." : "");
+}
+
 static void print_readers(const struct status *s)
 {
     CLI_CLEANUP(table_freep) struct table *table = table_new(10);
@@ -427,8 +440,7 @@ static void status_print(const struct status *s)
     print_actions(s);
     print_readers(s);
     if (s->totals.bad_readers > 0) {
-        printf("%zu files in readers/ were not believed\n",
-               s->totals.bad_readers);
+        print_bad(&s->totals);
     }
     print_series(s);
     print_events(s);

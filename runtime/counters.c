@@ -192,7 +192,8 @@ void runtime_series_link(struct gray_runtime *runtime,
     uint8_t used[GRAY_SERIES_MAX] = {0};
     uint32_t route, missing, unused = 0, i;
 
-    if (runtime->slot.file == NULL || set->policy == NULL) {
+    if (runtime->slot.file == NULL || set->policy == NULL ||
+        runtime->kind == GRAY_READER_LIBRARY) { /* it sees no routes */
         return;
     }
     runtime_flows_retire(runtime, set);

@@ -40,6 +40,7 @@ struct gray_flow {
 };
 /* Sums over live and dead readers of a folder, for status, Prometheus and the
  * CLI.  Every byte of readers/ is hostile: bounds, sizes, locks checked. */
+#define GRAY_BAD_READERS_SHOWN 8u
 struct gray_totals {
     struct gray_series *series;
     size_t series_count;
@@ -59,7 +60,11 @@ struct gray_totals {
         char refusal[160]; /* "" : none */
     } *readers;
     size_t reader_count;
-    size_t bad_readers; /* files that were not believed */
+    size_t bad_readers; /* files that were not believed; some of them: */
+    struct gray_bad_reader {
+        char id[64];  /* its name, '?' for what is no name's byte */
+        uint32_t uid; /* whose it is */
+    } bad[GRAY_BAD_READERS_SHOWN];
 };
 int gray_totals_read(const char *folder, struct gray_totals *ret_totals,
                      struct gray_problem *ret_problem);

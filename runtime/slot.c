@@ -55,6 +55,38 @@ static bool text_ends(const char *bytes, size_t size)
     return memchr(bytes, '\0', size) != NULL;
 }
 
+/* At a million a second that is nine years: more was never counted. */
+#define COUNT_MAX (UINT64_C(1) << 48)
+
+static bool counts_possible(const uint64_t *counts, size_t count)
+{
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        if (counts[i] > COUNT_MAX) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool series_sound(const struct reader_file *file, uint32_t number)
+{
+    const struct gray_series *s = &file->series[number];
+
+    return s->series == 0 ||
+           (file->kind != GRAY_READER_LIBRARY && /* it counts no routes */
+            s->traffic_class < GRAY_CLASS_COUNT &&
+            text_ends(s->service, sizeof(s->service)) &&
+            text_ends(s->version, sizeof(s->version)) &&
+            text_ends(s->lane, sizeof(s->lane)) &&
+            text_ends(s->arm, sizeof(s->arm)) &&
+#define GRAY_COUNTER(NAME, field, metric, doc) s->field <= COUNT_MAX &&
+#include "runtime/counters.def"
+#undef GRAY_COUNTER
+            s->latency_sum_us <= COUNT_MAX * 1000);
+}
+
 bool runtime_reader_file_sound(const struct reader_file *file)
 {
     uint32_t i;
@@ -62,24 +94,23 @@ bool runtime_reader_file_sound(const struct reader_file *file)
     if (runtime_reader_kind_word(file->kind) == NULL ||
         file->series_max != GRAY_SERIES_MAX ||
         file->series_size != sizeof(struct gray_series) ||
-        !text_ends(file->refusal, sizeof(file->refusal))) {
+        !text_ends(file->refusal, sizeof(file->refusal)) ||
+        !counts_possible(file->reasons, 256) ||
+        !counts_possible(file->entered, 256) ||
+        !counts_possible(file->events, 32)) {
         return false;
     }
     for (i = 0; i < GRAY_SERIES_MAX; i++) {
-        const struct gray_series *s = &file->series[i];
-
-        if (s->series != 0 && (s->traffic_class >= GRAY_CLASS_COUNT ||
-                               !text_ends(s->service, sizeof(s->service)) ||
-                               !text_ends(s->version, sizeof(s->version)) ||
-                               !text_ends(s->lane, sizeof(s->lane)) ||
-                               !text_ends(s->arm, sizeof(s->arm)))) {
+        if (!series_sound(file, i)) {
             return false;
         }
     }
     for (i = 0; i < GRAY_FLOWS_MAX; i++) {
         const struct gray_flow *f = &file->flows[i];
 
-        if (f->scope != 0 && (!text_ends(f->service, sizeof(f->service)) ||
+        if (f->scope != 0 && (file->kind == GRAY_READER_LIBRARY ||
+                              f->requests > COUNT_MAX ||
+                              !text_ends(f->service, sizeof(f->service)) ||
                               !text_ends(f->arm, sizeof(f->arm)))) {
             return false;
         }

@@ -205,6 +205,19 @@ static void json_flows(struct text *text, const struct gray_totals *totals)
     runtime_text_add(text, "]");
 }
 
+static void json_bad(struct text *text, const struct gray_totals *totals)
+{
+    size_t i;
+
+    runtime_text_add(text, ",\"bad\":[");
+    for (i = 0; i < totals->bad_readers && i < GRAY_BAD_READERS_SHOWN; i++) {
+        runtime_text_add(text, "%s{", i > 0 ? "," : "");
+        json_text(text, "id", totals->bad[i].id);
+        runtime_text_add(text, ",\"uid\":%u}", totals->bad[i].uid);
+    }
+    runtime_text_add(text, "]");
+}
+
 static void json_readers(struct text *text, const struct status *s)
 {
     uint64_t generation = s->named.policy;
@@ -236,6 +249,7 @@ static void json_readers(struct text *text, const struct status *s)
         runtime_text_add(text, "}");
     }
     runtime_text_add(text, "],\"bad_readers\":%zu", s->totals.bad_readers);
+    json_bad(text, &s->totals);
 }
 
 static void json_totals(struct text *text, const struct gray_totals *totals)

@@ -171,34 +171,87 @@ static void add_decisions(struct gray_totals *totals,
     }
 }
 
-int runtime_tally_add(struct tally *tally, const char *id, const void *bytes,
-                      size_t size, bool alive)
+/* Somebody has to be told whose it is. */
+static void count_bad(struct gray_totals *totals, const char *id, uid_t uid)
 {
-    struct gray_totals *totals = tally->totals;
-    const struct reader_file *file = bytes;
-    struct gray_reader_status *status;
-    void *grown;
-    uint32_t i;
+    struct gray_bad_reader *bad;
+    size_t i;
 
-    if (!id_sound(id) || size != sizeof(*file) ||
-        runtime_file_header_check(&file->header, GRAY_MAGIC_READER, size, id,
-                                  NULL) != 0 ||
-        !runtime_reader_file_sound(file)) {
-        totals->bad_readers++;
-        return -EINVAL;
+    if (totals->bad_readers++ >= GRAY_BAD_READERS_SHOWN) {
+        return;
     }
-    grown = realloc(totals->readers,
-                    (totals->reader_count + 1) * sizeof(*totals->readers));
+    bad = &totals->bad[totals->bad_readers - 1];
+    bad->uid = uid;
+    for (i = 0; id[i] != '\0' && i < sizeof(bad->id) - 1; i++) {
+        bad->id[i] = id[i] > ' ' && id[i] < 0x7f && id[i] != '"' ? id[i] : '?';
+    }
+}
+
+/* Is it called what its kind is called?  A program's counts are not nginx's. */
+static bool is_named_so(const char *id, uint32_t kind)
+{
+    const char *word = runtime_reader_kind_word(kind);
+    size_t length = word != NULL ? strlen(word) : 0;
+
+    return word != NULL && strncmp(id, word, length) == 0 && id[length] == '-';
+}
+
+static struct gray_reader_status *status_add(struct gray_totals *totals,
+                                             const char *id, bool alive)
+{
+    struct gray_reader_status *status;
+    void *grown = realloc(totals->readers,
+                          (totals->reader_count + 1) * sizeof(*totals->readers));
+
     if (grown == NULL) {
-        return -ENOMEM;
+        return NULL;
     }
     totals->readers = grown;
     status = &totals->readers[totals->reader_count++];
     memset(status, 0, sizeof(*status));
     strncpy(status->id, id, sizeof(status->id) - 1);
+    status->alive = alive;
+    return status;
+}
+
+/* A worker that lives and whose file makes no sense may still admit somebody:
+ * it has acknowledged nothing.  A program admits by grayd alone. */
+static void add_unbelieved(struct tally *tally, const char *id, uid_t uid,
+                           bool alive)
+{
+    struct gray_reader_status *status;
+
+    count_bad(tally->totals, id, uid);
+    if (alive && id_sound(id) && is_named_so(id, GRAY_READER_NGINX)) {
+        status = status_add(tally->totals, id, true);
+        if (status != NULL) {
+            status->kind = GRAY_READER_NGINX;
+            strcpy(status->refusal, "bad-reader: its file is not believed");
+        }
+    }
+}
+
+int runtime_tally_add(struct tally *tally, const char *id, uid_t uid,
+                      const void *bytes, size_t size, bool alive)
+{
+    struct gray_totals *totals = tally->totals;
+    const struct reader_file *file = bytes;
+    struct gray_reader_status *status;
+    uint32_t i;
+
+    if (!id_sound(id) || size != sizeof(*file) ||
+        runtime_file_header_check(&file->header, GRAY_MAGIC_READER, size, id,
+                                  NULL) != 0 ||
+        !is_named_so(id, file->kind) || !runtime_reader_file_sound(file)) {
+        add_unbelieved(tally, id, uid, alive);
+        return -EINVAL;
+    }
+    status = status_add(totals, id, alive);
+    if (status == NULL) {
+        return -ENOMEM;
+    }
     status->pid = file->pid;
     status->kind = file->kind;
-    status->alive = alive;
     status->policy_generation = file->policy_generation;
     status->fleet_generation = file->fleet_generation;
     status->word_epoch = file->word_epoch;
@@ -219,6 +272,36 @@ int runtime_tally_add(struct tally *tally, const char *id, const void *bytes,
     return 0;
 }
 
+static uid_t owner_of(int dirfd, const char *id)
+{
+    struct stat status;
+
+    return fstatat(dirfd, id, &status, AT_SYMLINK_NOFOLLOW) == 0 ? status.st_uid
+                                                                 : (uid_t)-1;
+}
+
+/* What gateways count is what releases are judged by, so it comes from the
+ * folder's owner or from the group that was given the keys. */
+static bool may_be_of_kind(const struct tally *tally, const char *id,
+                           const struct stat *status)
+{
+    return !is_named_so(id, GRAY_READER_NGINX) || tally->group == (gid_t)-1 ||
+           status->st_uid == tally->owner || status->st_gid == tally->group;
+}
+
+static void learn_group(struct tally *tally, int folder_fd)
+{
+    struct stat folder, keys;
+
+    tally->group = (gid_t)-1;
+    if (fstat(folder_fd, &folder) == 0 &&
+        fstatat(folder_fd, "keys", &keys, AT_SYMLINK_NOFOLLOW) == 0 &&
+        keys.st_uid == folder.st_uid && keys.st_gid != folder.st_gid) {
+        tally->owner = folder.st_uid;
+        tally->group = keys.st_gid;
+    }
+}
+
 /* Our own copy of a reader's file, without its ring, whose units are none of
  * our business; what changes while we read is the counters' own, what is
  * checked afterwards is the copy. */
@@ -231,8 +314,9 @@ static void read_one(struct tally *tally, int dirfd, const char *id,
     size_t done = 0;
 
     if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) ||
-        status.st_size != sizeof(struct reader_file)) {
-        tally->totals->bad_readers++;
+        status.st_size != sizeof(struct reader_file) ||
+        !may_be_of_kind(tally, id, &status)) {
+        count_bad(tally->totals, id, owner_of(dirfd, id));
         return;
     }
     while (done < offsetof(struct reader_file, ring)) {
@@ -244,13 +328,13 @@ static void read_one(struct tally *tally, int dirfd, const char *id,
             continue;
         }
         if (got <= 0) {
-            tally->totals->bad_readers++; /* it shrank */
+            count_bad(tally->totals, id, status.st_uid); /* it shrank */
             return;
         }
         done += (size_t)got;
     }
-    runtime_tally_add(tally, id, buffer, sizeof(struct reader_file),
-                      runtime_reader_alive(fd));
+    runtime_tally_add(tally, id, status.st_uid, buffer,
+                      sizeof(struct reader_file), runtime_reader_alive(fd));
 }
 
 static int read_all(struct tally *tally, int folder_fd,
@@ -332,6 +416,7 @@ int runtime_totals_of_dir(int folder_fd, struct gray_totals *ret_totals,
                                    "Out of memory.");
     }
     tally->totals = &totals;
+    learn_group(tally, folder_fd);
     error = read_all(tally, folder_fd, ret_problem);
     free(tally);
     if (error != 0) {

@@ -17,10 +17,13 @@ struct tally {
     size_t capacity, flow_capacity;
     uint16_t index[TALLY_INDEX];
     uint16_t flow_index[FLOW_INDEX];
+    uid_t owner; /* of the folder */
+    gid_t group; /* of nginx's workers; -1: not known */
 };
-/* Adds the bytes of readers/<id> to tally->totals, or counts them as bad. */
-int runtime_tally_add(struct tally *tally, const char *id, const void *bytes,
-                      size_t size, bool alive);
+/* Adds the bytes of readers/<id>, which is `uid`'s, to tally->totals, or counts
+ * them as bad. */
+int runtime_tally_add(struct tally *tally, const char *id, uid_t uid,
+                      const void *bytes, size_t size, bool alive);
 int runtime_totals_of_dir(int folder_fd, struct gray_totals *ret_totals,
                           struct gray_problem *ret_problem);
 

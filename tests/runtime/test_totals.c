@@ -240,7 +240,7 @@ static void damaged_files(void **state)
         if (i % 2) { /* a right header every other time */
             memcpy(bytes, good, offsetof(struct reader_file, refusal));
         }
-        file_replace(world->readers, "library-3", bytes, size);
+        file_replace(world->readers, "nginx-3", bytes, size);
         assert_int_equal(gray_totals_read(world->path, &totals, NULL), 0);
         bad += totals.bad_readers;
         gray_totals_free(&totals);
@@ -256,6 +256,114 @@ static void damaged_files(void **state)
     gray_runtime_close(runtime);
 }
 
+static struct gray_totals totals_of(const struct world *world)
+{
+    struct gray_totals totals;
+
+    assert_int_equal(gray_totals_read(world->path, &totals, NULL), 0);
+    return totals;
+}
+
+/* Numbers that nobody can have counted, a program that counts routes, another
+ * kind under a kind's name: the file adds nothing, and it is said whose. */
+static void what_cannot_be_true_is_not_believed(void **state)
+{
+    struct world *world = *state;
+    struct gray_runtime *library, *nginx = reader(world);
+    struct reader_file *file, *theirs;
+    struct gray_totals totals;
+    size_t size;
+    uint32_t i;
+
+    count_some(nginx, 5);
+    theirs = file_bytes(world->readers, "nginx-0", &size);
+    assert_int_equal(gray_runtime_open(&library, world->path,
+                                       GRAY_READER_LIBRARY, true, NULL),
+                     0);
+    for (i = 0; i < 6; i++) {
+        file = file_bytes(world->readers, "library-0", &size);
+        file->reasons[GRAY_REASON_SHARE] = i == 0 ? UINT64_C(1) << 49 : 7;
+        file->events[0] = i == 1 ? UINT64_MAX : 3;
+        if (i == 2) { /* a gateway's figures */
+            memcpy(file->series, theirs->series, sizeof(file->series));
+        } else if (i == 3) {
+            file->flows[0].scope = 1;
+        } else if (i == 4) {
+            file->kind = GRAY_READER_NGINX;
+        }
+        file_replace(world->readers, "library-5", file, size);
+        totals = totals_of(world);
+        assert_int_equal(totals.bad_readers, i == 5 ? 0 : 1);
+        assert_int_equal(totals.series[0].started, 5);
+        assert_int_equal(totals.reasons[GRAY_REASON_SHARE], i == 5 ? 8 : 1);
+        if (i < 5) {
+            assert_string_equal(totals.bad[0].id, "library-5");
+            assert_int_equal(totals.bad[0].uid, geteuid());
+        }
+        gray_totals_free(&totals);
+        free(file);
+    }
+    theirs->series[0].latency[0] = UINT32_MAX; /* many, and possible */
+    theirs->series[0].status_5xx = UINT64_C(1) << 60;
+    file_replace(world->readers, "nginx-1", theirs, size);
+    totals = totals_of(world);
+    assert_int_equal(totals.bad_readers, 1);
+    assert_int_equal(totals.reader_count, 3); /* and is dead */
+    gray_totals_free(&totals);
+    free(theirs);
+    /* A worker that lives has acknowledged nothing, whatever its file says. */
+    nginx->slot.file->reasons[0] = UINT64_MAX;
+    totals = totals_of(world);
+    assert_int_equal(totals.bad_readers, 2);
+    assert_int_equal(totals.reader_count, 3);
+    assert_string_equal(totals.readers[2].id, "nginx-0");
+    assert_true(totals.readers[2].alive);
+    assert_int_equal(totals.readers[2].policy_generation, 0);
+    gray_totals_free(&totals);
+    nginx->slot.file->reasons[0] = 0;
+    gray_runtime_close(library);
+    gray_runtime_close(nginx);
+}
+
+/* Where nginx's group is known (it reads the keys), nobody else is nginx. */
+static void only_nginxs_group_counts_as_nginx(void **state)
+{
+    struct world *world = *state;
+    struct gray_runtime *nginx = reader(world);
+    struct gray_totals totals;
+    char keys[96], file[96];
+    size_t size;
+    void *bytes;
+
+    if (geteuid() != 0) {
+        gray_runtime_close(nginx);
+        skip();
+    }
+    count_some(nginx, 5);
+    snprintf(keys, sizeof(keys), "%s/keys", world->path);
+    snprintf(file, sizeof(file), "%s/nginx-1", world->readers);
+    bytes = file_bytes(world->readers, "nginx-0", &size);
+    file_replace(world->readers, "nginx-1", bytes, size);
+    assert_int_equal(chown(file, 65534, 65534), 0);
+    totals = totals_of(world);
+    assert_int_equal(totals.bad_readers, 0); /* it is not known who that is */
+    assert_int_equal(totals.series[0].started, 10);
+    gray_totals_free(&totals);
+    assert_int_equal(chown(keys, 0, 33), 0);
+    totals = totals_of(world);
+    assert_int_equal(totals.bad_readers, 1);
+    assert_string_equal(totals.bad[0].id, "nginx-1");
+    assert_int_equal(totals.bad[0].uid, 65534);
+    assert_int_equal(totals.series[0].started, 5);
+    gray_totals_free(&totals);
+    assert_int_equal(chown(file, 33, 33), 0);
+    totals = totals_of(world);
+    assert_int_equal(totals.series[0].started, 10);
+    gray_totals_free(&totals);
+    free(bytes);
+    gray_runtime_close(nginx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +374,8 @@ int main(void)
         WITH_WORLD(strange_fifos_are_not_written),
         WITH_WORLD(a_file_may_shrink_while_it_is_read),
         WITH_WORLD(damaged_files),
+        WITH_WORLD(what_cannot_be_true_is_not_believed),
+        WITH_WORLD(only_nginxs_group_counts_as_nginx),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,7 +77,7 @@ static void live_readers_and_routes(void **state)
     revision_put_well(publisher, 1, NULL, 0);
     acknowledged(&place, 1, 0, 0);
     assert_int_equal(gray_runtime_open(&reader, place.runtime,
-                                       GRAY_READER_LIBRARY, true, NULL),
+                                       GRAY_READER_NGINX, true, NULL),
                      0);
     acknowledged(&place, 1, 1, 1);
     revision_put_well(publisher, 2, NULL, 0);
@@ -189,7 +189,7 @@ static void hostile_readers(void **state)
     publisher = publisher_new(&place);
     revision_put_well(publisher, 1, NULL, 0);
     assert_int_equal(gray_runtime_open(&reader, place.runtime,
-                                       GRAY_READER_LIBRARY, true, NULL),
+                                       GRAY_READER_NGINX, true, NULL),
                      0);
     series = gray_counters_series(reader, 0, GRAY_CLASS_LIVE);
     assert_non_null(series);
