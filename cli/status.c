@@ -168,6 +168,19 @@ static json_t *crashes_json(const struct gray_crashes *crashes)
                            (int)crashes->accepted);
 }
 
+static json_t *bad_json(const struct gray_totals *totals)
+{
+    json_t *rows = json_array();
+
+    for (size_t i = 0;
+         i < totals->bad_readers && i < GRAY_BAD_READERS_SHOWN; i++) {
+        json_array_append_new(
+            rows, json_pack("{s:s,s:I}", "id", totals->bad[i].id, "uid",
+                            (json_int_t)totals->bad[i].uid));
+    }
+    return rows;
+}
+
 static int status_json(const struct status *s)
 {
     const struct gray_control *control = s->open.control;
@@ -181,7 +194,7 @@ static int status_json(const struct status *s)
     counts = counts_json(&s->totals, &reasons);
     return json_print(
         json_pack("{s:s,s:I,s:I,s:I,s:o,s:o,s:I,s:I,s:b,s:I,s:s,s:o,s:o,s:I,"
-                  "s:o,s:o,s:o,s:O}",
+                  "s:o,s:o,s:o,s:o,s:O}",
                   "folder", s->folder, "generation",
                   (json_int_t)s->named.policy, "fleetGeneration",
                   (json_int_t)s->named.fleet, "clockOffsetMs",
@@ -198,7 +211,8 @@ static int status_json(const struct status *s)
                   s->has_policy ? releases_json(&s->in_force.snapshot, control)
                                 : json_array(),
                   "readers", readers_json(&s->totals), "badReaders",
-                  (json_int_t)s->totals.bad_readers, "series", series,
+                  (json_int_t)s->totals.bad_readers, "bad",
+                  bad_json(&s->totals), "series", series,
                   "events", counts, "reasons", reasons, "lastActions",
                   s->actions),
         JSON_INDENT(2));
@@ -237,17 +251,19 @@ static void print_actions(const struct status *s)
     table_print(table, stdout);
 }
 
+#define BAD_PRINTED 8u
+
 static void print_bad(const struct gray_totals *totals)
 {
     size_t count = totals->bad_readers;
 
     printf("%zu file%s in readers/ %s not believed:", count,
            count == 1 ? "" : "s", count == 1 ? "was" : "were");
-    for (size_t i = 0; i < count && i < GRAY_BAD_READERS_SHOWN; i++) {
+    for (size_t i = 0; i < count && i < BAD_PRINTED; i++) {
         printf("%s %s (uid %u)", i > 0 ? "," : "", totals->bad[i].id,
                totals->bad[i].uid);
     }
-    printf("%s\n", count > GRAY_BAD_READERS_SHOWN ? ", ..." : "");
+    printf("%s\n", count > BAD_PRINTED ? ", ..." : "");
 }
 
 static void print_readers(const struct status *s)

@@ -40,7 +40,7 @@ struct gray_flow {
 };
 /* Sums over live and dead readers of a folder, for status, Prometheus and the
  * CLI.  Every byte of readers/ is hostile: bounds, sizes, locks checked. */
-#define GRAY_BAD_READERS_SHOWN 8u
+#define GRAY_BAD_READERS_SHOWN 64u
 struct gray_totals {
     struct gray_series *series;
     size_t series_count;

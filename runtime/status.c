@@ -213,7 +213,8 @@ static void json_bad(struct text *text, const struct gray_totals *totals)
     for (i = 0; i < totals->bad_readers && i < GRAY_BAD_READERS_SHOWN; i++) {
         runtime_text_add(text, "%s{", i > 0 ? "," : "");
         json_text(text, "id", totals->bad[i].id);
-        runtime_text_add(text, ",\"uid\":%u}", totals->bad[i].uid);
+        runtime_text_add(text, ",\"uid\":%u}",
+                         totals->bad[i].uid);
     }
     runtime_text_add(text, "]");
 }

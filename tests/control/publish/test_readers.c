@@ -199,13 +199,24 @@ static void hostile_readers(void **state)
                  json_array_get(json_object_get(status, "readers"), 0),
                  "id")));
     json_decref(status);
-    /* Counted further than JSON's integers go. */
-    series->started = UINT64_MAX;
-    series->status_2xx = UINT64_C(9223372036854775808);
+    /* Further than JSON's integers go. */
+    reader->slot.file->fleet_generation = UINT64_MAX;
     status = publisher_status(place.runtime, NULL);
     assert_non_null(status);
-    assert_true(number_at(route_counted(status), "started") == INT64_MAX);
-    assert_true(number_at(route_counted(status), "status_2xx") == INT64_MAX);
+    assert_true(number_at(json_array_get(json_object_get(status, "readers"), 0),
+                          "fleetGeneration") == INT64_MAX);
+    assert_int_equal(number_at(status, "badReaders"), 0);
+    json_decref(status);
+    /* What nobody can have counted is in no sum, and who lives and says so has
+     * acknowledged nothing. */
+    series->started = UINT64_MAX;
+    status = publisher_status(place.runtime, NULL);
+    assert_non_null(status);
+    assert_int_equal(number_at(status, "badReaders"), 1);
+    assert_true(json_is_false(json_object_get(
+        json_array_get(json_object_get(status, "readers"), 0),
+        "acknowledged")));
+    assert_int_equal(json_array_size(json_object_get(status, "routes")), 0);
     json_decref(status);
     bytes = file_bytes(place.runtime, name, &size);
     gray_runtime_close(reader);
