@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/chi_square.h"
+#include "policy/chi_square.h"
 #include "cli/cli.h"
 
 #define PER_BIN_LEAST 5u /* expected in a bin, the usual rule */

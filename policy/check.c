@@ -14,8 +14,8 @@
 #include "policy/locate.h"
 #include "policy/parse.h"
 
-const char *const gray_kind_words[KIND_COUNT] = {"Lane", "List", "Release",
-                                                 "Service"};
+const char *const gray_kind_words[KIND_COUNT] = {"Check", "Lane", "List",
+                                                 "Release", "Service"};
 
 /* ---- problems ------------------------------------------------------------ */
 

@@ -45,7 +45,7 @@ struct model_document {
     const char *name;
     uint8_t kind; /* number of model_kinds[] */
 };
-enum model_kind { KIND_LANE, KIND_LIST, KIND_RELEASE, KIND_SERVICE,
+enum model_kind { KIND_CHECK, KIND_LANE, KIND_LIST, KIND_RELEASE, KIND_SERVICE,
                   KIND_COUNT }; /* in the order of the words */
 extern const char *const gray_kind_words[KIND_COUNT];
 
@@ -206,6 +206,8 @@ struct lane_rules {
 };
 bool gray_check_lane(struct gray_check *c, uint32_t number,
                      struct lane_rules *ret_rules);
+/* A Check names its columns, sources and release (model_check.c). */
+bool gray_check_check(struct gray_check *c);
 bool gray_check_list_document(struct gray_check *c, struct model_list *list);
 /* The shape of `strategy` (model_strategy.c). */
 bool gray_check_strategy(struct gray_check *c, const struct where *at,

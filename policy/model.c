@@ -192,6 +192,12 @@ static void check_all(struct gray_check *c, struct lane_rules **ret_rules)
         c->document = &releases[i];
         c->release_good[i] = gray_check_release(c, &m->releases[i]);
     }
+    uint32_t check_count;
+    const struct model_document *checks = of_kind(c, KIND_CHECK, &check_count);
+    for (uint32_t i = 0; i < check_count; i++) {
+        c->document = &checks[i];
+        gray_check_check(c);
+    }
     if (m->release_count > GRAY_RELEASES_MAX) {
         c->document = &releases[GRAY_RELEASES_MAX];
         gray_check_error(c, GRAY_PROBLEM_TOO_MANY, NULL,

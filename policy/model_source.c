@@ -397,7 +397,7 @@ static void write_list_document(struct writer *w,
 
 void gray_check_source(struct gray_check *c)
 {
-    static const enum role roles[KIND_COUNT] = {ROLE_LANE, ROLE_LIST,
+    static const enum role roles[KIND_COUNT] = {ROLE_PLAIN, ROLE_LANE, ROLE_LIST,
                                                 ROLE_RELEASE, ROLE_SERVICE};
     struct writer w = {.check = c, .out = {.arena = c->arena}};
     /* The source is about as long as the texts: room is taken once. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * chi_square.c - how likely such uneven bins are by chance.
  *
- * Why: `gray keys check` must tell an uneven id from an unlucky sample.  The
+ * Why: whoever counts must tell an uneven id from an unlucky sample.  The
  * probability is the upper tail of the chi-square distribution, that is the
  * regularised incomplete gamma function Q(df / 2, x / 2), computed by its
  * series below a + 1 and by Lentz's continued fraction above (Abramowitz and
@@ -9,7 +9,7 @@
  */
 #include <math.h>
 
-#include "cli/chi_square.h"
+#include "policy/chi_square.h"
 
 #define STEPS_MAX 10000
 #define PRECISION 1e-14

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "cli/chi_square.h"
+#include "policy/chi_square.h"
 
 static void tails_are_those_of_the_tables(void **state)
 {

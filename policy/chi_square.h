@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * chi_square.h - a test whether bins are evenly filled, see chi_square.c.
  *
- * Why: apart from the command, so that it is tested against published tables.
+ * Why: `gray keys check` and reconciliation ask the same question; apart, so
+ * that it is tested against published tables.
  */
-#ifndef GRAY_CLI_CHI_SQUARE_H
-#define GRAY_CLI_CHI_SQUARE_H
+#ifndef GRAY_POLICY_CHI_SQUARE_H
+#define GRAY_POLICY_CHI_SQUARE_H
 
 #include <stdint.h>
 
