@@ -62,7 +62,7 @@ class Described(unittest.TestCase):
         self.assertIn("set-weight", verbs["verb"])
         self.assertEqual(len(verbs["verb"]), 15)
         path = document["paths"]["/v1/documents/{kind}/{name}"]["get"]
-        self.assertIn(["Lane", "List", "Release", "Service"],
+        self.assertIn(["Check", "Lane", "List", "Release", "Service"],
                       [p["schema"].get("enum") for p in path["parameters"]])
         refs = self.references(document)
         self.assertGreater(len(refs), 100)
