@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/recon/decisions.h"
+#include "control/recon/logged.h"
 #include "control/recon/run_parts.h"
 
 #define PROBES 4
@@ -91,13 +91,13 @@ static int put_decision(void *context, struct gray_str unit,
 
 static int read_decisions(struct run *run)
 {
-    struct decisions_counts counts = {0};
+    struct logged_counts counts = {0};
     int result;
 
     if (run->check->logs == NULL) {
         return 0;
     }
-    result = decisions_each(run->check->logs, run->check->release,
+    result = logged_each(run->check->logs, run->check->release,
                             run_is_whole(run) ? 0 : run_early(run),
                             run_late(run), put_decision, run, &counts,
                             run->problem);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * decisions.c - lines of a decision log.
+ * logged.c - lines of a decision log.
  *
- * Why: see decisions.h.  A log is written by workers of nginx beside us: its
+ * Why: see logged.h.  A log is written by workers of nginx beside us: its
  * last line may be half there, a file may be renamed while it is read, and any
  * byte of it may have come from a client.  Lines that speak of other releases,
  * or of another time, are left before they are parsed.
- * Read next: decisions.h.
+ * Read next: logged.h.
  */
 #include <errno.h>
 #include <glob.h>
@@ -14,7 +14,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "control/recon/decisions.h"
+#include "control/decisions/decisions.h"
+#include "control/recon/logged.h"
 
 /* "time" stands first in a line: read without parsing it. -1: elsewhere. */
 static int64_t time_of(const char *line)
@@ -31,7 +32,7 @@ static int64_t time_of(const char *line)
 }
 
 static int take(const json_t *root, const char *release,
-                char buffer[DECISIONS_UNIT_MAX], struct gray_str *ret_unit,
+                char buffer[LOGGED_UNIT_MAX], struct gray_str *ret_unit,
                 struct fact_decision *ret_decision)
 {
     const json_t *item, *revision = json_object_get(root, "revision");
@@ -50,7 +51,7 @@ static int take(const json_t *root, const char *release,
             continue;
         }
         if (!json_is_boolean(in) || !json_is_integer(revision) ||
-            !json_is_integer(at) || length >= DECISIONS_UNIT_MAX) {
+            !json_is_integer(at) || length >= LOGGED_UNIT_MAX) {
             return -1;
         }
         memcpy(buffer, json_string_value(unit), length + 1);
@@ -65,17 +66,21 @@ static int take(const json_t *root, const char *release,
     return 0;
 }
 
-int decisions_parse(const char *line, size_t length, const char *release,
-                    char buffer[DECISIONS_UNIT_MAX],
+int logged_parse(const char *line, size_t length, const char *release,
+                    char buffer[LOGGED_UNIT_MAX],
                     struct gray_str *ret_unit,
                     struct fact_decision *ret_decision)
 {
-    json_t *root = json_loadb(line, length, JSON_REJECT_DUPLICATES, NULL);
-    int found = json_is_object(root)
-                    ? take(root, release, buffer, ret_unit, ret_decision)
-                    : -1;
+    struct decision decision;
+    char sentence[160];
+    int found;
 
-    json_decref(root);
+    if (decision_read(line, length, &decision, sentence, sizeof(sentence)) !=
+        0) {
+        return -1;
+    }
+    found = take(decision.tree, release, buffer, ret_unit, ret_decision);
+    decision_clear(&decision);
     return found;
 }
 
@@ -83,15 +88,15 @@ struct reading {
     const char *release;
     char quoted[GRAY_NAME_MAX + 16]; /* as it must stand in a line */
     int64_t from, until;
-    decisions_visit *visit;
+    logged_visit *visit;
     void *context;
-    struct decisions_counts *counts;
+    struct logged_counts *counts;
 };
 
 static int read_line(const struct reading *reading, const char *line,
                      size_t length)
 {
-    char buffer[DECISIONS_UNIT_MAX];
+    char buffer[LOGGED_UNIT_MAX];
     struct fact_decision decision;
     struct gray_str unit;
     int64_t at = time_of(line);
@@ -102,7 +107,7 @@ static int read_line(const struct reading *reading, const char *line,
         (at >= 0 && (at < reading->from || at > reading->until))) {
         return 0;
     }
-    found = decisions_parse(line, length, reading->release, buffer, &unit,
+    found = logged_parse(line, length, reading->release, buffer, &unit,
                             &decision);
     reading->counts->bad += found < 0;
     return found == 1 && decision.at >= reading->from &&
@@ -124,7 +129,7 @@ static int read_file(const struct reading *reading, FILE *file)
             break;
         }
         line[--length] = '\0';
-        if ((size_t)length > DECISIONS_LINE_MAX ||
+        if ((size_t)length > DECISION_LINE_MAX ||
             strlen(line) != (size_t)length) {
             reading->counts->lines++;
             reading->counts->bad++;
@@ -167,9 +172,9 @@ static int read_path(const struct reading *reading, const char *path,
     return result;
 }
 
-int decisions_each(const json_t *patterns, const char *release, int64_t from,
-                   int64_t until, decisions_visit *visit, void *context,
-                   struct decisions_counts *counts,
+int logged_each(const json_t *patterns, const char *release, int64_t from,
+                   int64_t until, logged_visit *visit, void *context,
+                   struct logged_counts *counts,
                    struct gray_problem *ret_problem)
 {
     struct reading reading = {.release = release,
