@@ -259,6 +259,22 @@ int gray_client_decide(struct gray_client *client, const char *release,
                        const struct gray_client_mark *mark,
                        struct gray_client_decision *ret_decision);
 
+/* The unit's business is over: the order is paid back, the account closed.  An
+ * entity that began outside stays outside until then, and the old version is
+ * needed until the last of them is settled: `gray status` counts them and says
+ * when that will be.  It changes no answer: who asks about the unit after all
+ * is told what it was told.  Written down by grayd as soon as it can, from this
+ * process's file in the folder, so it outlives this process and is not lost
+ * while grayd is away; nobody waits.  Say it after the commit of what closed
+ * the unit, again as often as you like.  For marks in the folder's tables: one
+ * that you keep in your own row is counted by your own query.
+ * 0; -EINVAL: no unit, or one of more than 1,024 bytes; -ENOENT: the policy has
+ * no such release, or this process has no file in the folder; -ENOTSUP: the
+ * folder has no grayd; -ENOBUFS: too much at once, say it again later. */
+GRAY_CLIENT_API
+int gray_client_settle(struct gray_client *client, const char *release,
+                       const char *unit);
+
 /* ---- versions --------------------------------------------------------------- */
 
 struct gray_client_version {

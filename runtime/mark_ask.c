@@ -129,7 +129,7 @@ static struct gray_mark closed(enum gray_reason reason)
 /* The mark is what we put, or asked for, whatever became of it since. */
 static bool is_ours(const struct gray_marked_scope *s, uint64_t value)
 {
-    const uint64_t same = ~(UINT64_C(7) | GRAY_SLOT_DURABLE | GRAY_SLOT_MOVED);
+    const uint64_t same = ~(UINT64_C(7) | GRAY_SLOT_LATER);
     enum gray_slot_state state = gray_slot_state(value);
 
     return ((value ^ s->value) & same) == 0 &&

@@ -34,6 +34,28 @@ static const uint8_t moves[GRAY_SLOT_VOID + 1][GRAY_SLOT_VOID + 1] = {
 #undef GRAY_MARK_MOVE
 };
 
+/* It becomes durable, or is settled once it is, and nothing else changes. */
+static bool may_grow(uint64_t from, uint64_t to)
+{
+    enum gray_slot_state state = gray_slot_state(to);
+    uint64_t change = from ^ to;
+
+    return (to & change) == change &&
+           (change == GRAY_SLOT_DURABLE ||
+            (change == GRAY_SLOT_SETTLED && (from & GRAY_SLOT_DURABLE) != 0)) &&
+           (state == GRAY_SLOT_IN || state == GRAY_SLOT_OUT ||
+            state == GRAY_SLOT_REVOKED);
+}
+
+/* What was told changes, and is said to be over in the same breath: only where
+ * the journal is read again, or where both were so before. */
+static bool settles_too(uint64_t from, uint64_t to)
+{
+    return (to & GRAY_SLOT_SETTLED) != 0 &&
+           (gray_slot_state(to) == GRAY_SLOT_HOLD ||
+            (from != 0 && (from & GRAY_SLOT_SETTLED) == 0));
+}
+
 bool gray_mark_may_move(uint64_t from, uint64_t to, enum gray_mark_by by)
 {
     enum gray_slot_state old = gray_slot_state(from);
@@ -41,16 +63,14 @@ bool gray_mark_may_move(uint64_t from, uint64_t to, enum gray_mark_by by)
 
     if (((from | to) & GRAY_SLOT_MOVED) != 0 || (to & 7) != new ||
         (to & GRAY_SLOT_RESERVED) != 0 ||
-        ((to & GRAY_SLOT_DURABLE) != 0 && by != GRAY_BY_WRITER)) {
+        ((to & (GRAY_SLOT_DURABLE | GRAY_SLOT_SETTLED)) != 0 &&
+         by != GRAY_BY_WRITER)) {
         return false;
     }
-    if (old == new) { /* it becomes durable, and nothing else changes */
-        return by == GRAY_BY_WRITER && (from ^ to) == GRAY_SLOT_DURABLE &&
-               (to & GRAY_SLOT_DURABLE) != 0 &&
-               (new == GRAY_SLOT_IN || new == GRAY_SLOT_OUT ||
-                new == GRAY_SLOT_REVOKED);
+    if (old == new) {
+        return by == GRAY_BY_WRITER && may_grow(from, to);
     }
-    if ((moves[old][new] & by) == 0) {
+    if ((moves[old][new] & by) == 0 || settles_too(from, to)) {
         return false;
     }
     if (new == GRAY_SLOT_VOID) {

@@ -39,15 +39,24 @@ enum gray_slot_state { /* bits 0 to 2 of a value; numbers never change */
 #define GRAY_SLOT_REVISION_MAX 0xfffffu /* "this one or later" */
 #define GRAY_SLOT_MINUTE_MAX 0xfffffu
 
-#define GRAY_SLOT_RESERVED (UINT64_C(7) << 5) /* bits that are never set */
+/* The unit's business is over, somebody said: counted, and nothing else; no
+ * decision looks at it.  Of a durable IN, OUT or REVOKED alone. */
+#define GRAY_SLOT_SETTLED (UINT64_C(1) << 5)
+#define GRAY_SLOT_RESERVED (UINT64_C(3) << 6) /* bits that are never set */
+/* Bits that a mark gets while it stays who was told what, and when. */
+#define GRAY_SLOT_LATER (GRAY_SLOT_DURABLE | GRAY_SLOT_MOVED | GRAY_SLOT_SETTLED)
 
 /* What nobody ever writes reads HOLD: it is damaged, not a miss. */
 static inline enum gray_slot_state gray_slot_state(uint64_t value)
 {
     uint64_t state = value & 7;
+    uint64_t odd = value & (GRAY_SLOT_RESERVED | GRAY_SLOT_SETTLED);
 
-    if (state > GRAY_SLOT_VOID || (value & GRAY_SLOT_RESERVED) != 0 ||
-        (state == GRAY_SLOT_EMPTY && (value & ~GRAY_SLOT_MOVED) != 0)) {
+    if (state > GRAY_SLOT_VOID ||
+        (state == GRAY_SLOT_EMPTY && (value & ~GRAY_SLOT_MOVED) != 0) ||
+        (odd != 0 &&
+         (odd != GRAY_SLOT_SETTLED || (value & GRAY_SLOT_DURABLE) == 0 ||
+          state < GRAY_SLOT_IN || state > GRAY_SLOT_REVOKED))) {
         return GRAY_SLOT_HOLD;
     }
     return (enum gray_slot_state)state;
@@ -171,8 +180,10 @@ void gray_mark_prefetch(const struct gray_marks *marks,
 
 enum gray_mark_by { GRAY_BY_READER = 1, GRAY_BY_WRITER = 2, GRAY_BY_ANY = 3 };
 /* May `by` make this move?  The one place where mark_moves.def is asked, and:
- * durable is never undone, is put by the writer alone, and forbids VOID; a
- * reader's REVOKED -> IN, PENDING is of a later attempt. */
+ * durable is never undone, is put by the writer alone, and forbids VOID;
+ * settled is put by the writer alone, on what is durable, as a move of its own,
+ * and ends with the state (but IN -> REVOKED may keep it); a reader's REVOKED
+ * -> IN, PENDING is of a later attempt. */
 bool gray_mark_may_move(uint64_t from, uint64_t to, enum gray_mark_by by);
 /* A reader takes the unit's slot: it must be ABSENT, or REVOKED with an
  * earlier attempt than `value`'s.  0: `value` stands there now; 1: somebody

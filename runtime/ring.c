@@ -120,11 +120,15 @@ static int write_record(struct gray_runtime *runtime,
     uint64_t head = ring->head; /* ours alone */
     uint32_t size = size_with(unit.length);
     uint64_t left = lap_left(head);
-    uint64_t at = left < size ? head + left : head;
+    uint64_t at = left < size ? head + left : head, need = at + size - head;
+    bool settled = record->kind == GRAY_RING_SETTLED;
     struct gray_ring_record whole;
 
-    if (!has_room(runtime, head, at + size - head)) {
-        __atomic_store_n(&ring->lost, ring->lost + 1, __ATOMIC_RELAXED);
+    /* Half of it is for those who are waited for. */
+    if (!has_room(runtime, head, settled ? need + GRAY_RING_SIZE / 2 : need)) {
+        if (!settled) { /* `lost` has grayd look for marks without a record */
+            __atomic_store_n(&ring->lost, ring->lost + 1, __ATOMIC_RELAXED);
+        }
         return -ENOBUFS;
     }
     if (at != head && left >= RECORD_SIZE) {
@@ -261,23 +265,33 @@ int64_t gray_ring_span(uint64_t tail, uint64_t head)
     return (int64_t)(all < left ? all : left);
 }
 
-static bool record_holds(const struct gray_ring_record *r, uint64_t at,
-                         uint64_t there)
+/* What is said of a mark. */
+static bool mark_holds(const struct gray_ring_record *r)
 {
     enum gray_slot_state state = gray_slot_state(r->value);
 
-    return r->size <= there && r->unit_length > 0 &&
-           r->unit_length <= GRAY_VALUE_MAX &&
-           r->size == size_with(r->unit_length) && r->sequence == at &&
-           (r->kind == GRAY_RING_MARKED || r->kind == GRAY_RING_ASKED) &&
+    if (r->kind == GRAY_RING_SETTLED) {
+        return r->state == 0 && r->value == 0 && r->until == 0 &&
+               (r->space < GRAY_STAGES_MAX ||
+                r->space == GRAY_RING_EVERY_SPACE);
+    }
+    return (r->kind == GRAY_RING_MARKED || r->kind == GRAY_RING_ASKED) &&
            (r->state == GRAY_SLOT_IN || r->state == GRAY_SLOT_OUT) &&
            (state == GRAY_SLOT_PENDING ||
             (uint32_t)state == (uint32_t)r->state) &&
-           (r->value & (GRAY_SLOT_DURABLE | GRAY_SLOT_MOVED)) == 0 &&
+           (r->value & GRAY_SLOT_LATER) == 0 &&
            gray_slot_attempt(r->value) == r->attempt &&
-           gray_slot_variant(r->value) == r->variant && r->now >= 0 &&
-           r->reason < 256 &&
+           gray_slot_variant(r->value) == r->variant &&
            (r->until == 0 || r->kind == GRAY_RING_ASKED);
+}
+
+static bool record_holds(const struct gray_ring_record *r, uint64_t at,
+                         uint64_t there)
+{
+    return r->size <= there && r->unit_length > 0 &&
+           r->unit_length <= GRAY_VALUE_MAX &&
+           r->size == size_with(r->unit_length) && r->sequence == at &&
+           mark_holds(r) && r->now >= 0 && r->reason < 256;
 }
 
 int gray_ring_read(struct gray_ring_copy *copy,

@@ -30,14 +30,18 @@
 
 enum gray_ring_kind {
     GRAY_RING_MARKED = 1, /* the reader takes the slot itself */
-    GRAY_RING_ASKED = 2   /* the reader may not write: grayd takes it */
+    GRAY_RING_ASKED = 2,  /* the reader may not write: grayd takes it */
+    GRAY_RING_SETTLED = 3 /* the unit's business is over: of `space`, or of each
+                             (GRAY_RING_EVERY_SPACE); no key, state or value */
 };
+#define GRAY_RING_EVERY_SPACE UINT8_MAX
 /* A record: this, then the unit, then padding to 8 bytes.  `size` counts all;
  * a record never wraps: a `size` of 0, or less than these bytes to the end,
  * means go on at the beginning. */
 struct gray_ring_record {
     uint32_t size;
-    uint8_t kind, state; /* enum gray_ring_kind; GRAY_SLOT_IN or _OUT */
+    uint8_t kind, state; /* enum gray_ring_kind; GRAY_SLOT_IN or _OUT (SETTLED:
+                            0) */
     uint8_t stage, space;
     uint64_t sequence;   /* where it begins, as head counts; a jump is refused */
     uint64_t scope;
@@ -88,7 +92,8 @@ enum gray_writer_state {
 
 /* Pushes one record (its size, sequence and unit_length are filled here) and
  * wakes a writer that sleeps, the only system calls here.  0; -ENOBUFS: no
- * room (counted as lost); -EMSGSIZE: a unit longer than GRAY_VALUE_MAX, or
+ * room (counted as lost; for SETTLED, which says nothing that cannot be said
+ * again, half of the ring is none, and nothing is counted); -EMSGSIZE: a unit longer than GRAY_VALUE_MAX, or
  * none; -ENOENT: this reader has no file. */
 int gray_ring_push(struct gray_runtime *runtime,
                    const struct gray_ring_record *record,

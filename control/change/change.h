@@ -13,6 +13,7 @@
 
 #include "control/audit/audit.h"
 #include "control/call/call.h"
+#include "control/change/pace.h"
 #include "control/grayd.h"
 
 /* Opens store, audit and publisher; brings the runtime folder to the newest
@@ -46,10 +47,10 @@ json_t *control_marks(struct grayd *grayd, const char *name, int64_t age_ms);
 #define CONTROL_COUNTS_MS 5000 /* how old counts of lists and figures may be */
 /* Whether marks of a release are still to be taken back; any thread. */
 bool control_revokes(struct grayd *grayd, const char *name);
-/* How many entities were outside, some time ago within the last hours; false:
- * nobody looked yet. Any thread. */
-bool control_out_before(struct grayd *grayd, const char *name, int64_t *ret_at,
-                        uint64_t *ret_out);
+/* When the last entity outside is settled, by how they were so far; any
+ * thread. */
+struct pace_end control_pace(struct grayd *grayd, const char *name,
+                             struct pace_look now);
 
 /* Whoever waits for news: called on the control thread after each commit and
  * each publication; must not block. */

@@ -24,7 +24,6 @@
 #define CONTROL_HOST_WAIT_MS 500   /* for the line that says who set a word */
 #define CONTROL_RETRY_MS 1000
 #define CONTROL_OUTSIDE_MS 10000   /* between two looks at entities outside */
-#define CONTROL_OUTSIDE_KEPT 720u  /* two hours of them */
 #define CONTROL_SETTLE_MS 1000     /* a reply waits so long for readers */
 
 /* Whether a moment of the wall clock has come. One that is further off than a
@@ -49,6 +48,7 @@ struct listener {
 };
 struct settler;
 struct rehearsal;
+struct outside;
 
 struct control {
     struct grayd *grayd;
@@ -77,8 +77,8 @@ struct control {
     uint64_t sequence;
     uint64_t signed_size; /* of the tree at the last checkpoint */
     int64_t next_checkpoint, next_retry, next_housekeeping, next_outside;
-    /* Under `lock`: {name: [[at, out], ...]}, {name: {at, counts}}. */
-    json_t *outside, *counts;
+    struct outside *outside; /* under `lock`: of each release (outside.c) */
+    json_t *counts;          /* under `lock`: {name: {at, counts}} */
     int64_t next_due; /* of what is scheduled; 0: to be read */
     struct world world;
     struct gray_model *model; /* of `world`; NULL: no documents yet */
@@ -250,6 +250,11 @@ void marking_follow(struct control *control);
 void marking_collect(struct control *control);
 /* Looks at how many entities are outside, now and then (outside.c). */
 void outside_tick(struct control *control, int64_t now);
+/* Some are about to be settled: there is a look to compare with; and so many
+ * of them, that were outside, are by now. */
+void outside_before(struct control *control, const char *name);
+void outside_settled(struct control *control, const char *name, uint64_t out);
+void outside_free(struct control *control);
 /* Fills what the machine wants to know of marks: who is in, what it breaks,
  * whether some are still being taken back. */
 void marking_ask(struct control *control, const char *name,

@@ -331,7 +331,8 @@ static uint64_t count_above(struct control *control, const char *name,
 
     for (;;) {
         json_t *page = marks_list(control->grayd->marks, scope_of(name),
-                                  GRAY_SLOT_IN, after, COUNT_PAGE, &problem);
+                                  GRAY_SLOT_IN, false, after, COUNT_PAGE,
+                                  &problem);
         const json_t *next = json_object_get(page, "next"), *row;
         size_t i;
 

@@ -212,6 +212,85 @@ void route_handle_MARKS_IMPORT(struct hand *hand, const struct call *call,
     handle(hand, call, "marks-import", reply, import);
 }
 
+/* ---- settled ----------------------------------------------------------------- */
+
+static json_t *settle_all(struct control *control, const struct call *call,
+                          struct reply *reply)
+{
+    const json_t *wanted = json_object_get(call->body, "units"), *unit;
+    const json_t *space = json_object_get(call->body, "space");
+    size_t count = json_array_size(wanted), i;
+    struct marks_unit *units = calloc(count + 1, sizeof(*units));
+    const char *reason =
+        json_string_value(json_object_get(call->body, "reason"));
+    struct gray_problem problem = { 0 };
+    json_t *answer = NULL;
+
+    if (units == NULL) {
+        reply_problem(reply, PROBLEM_INTERNAL, "Memory is at its end.");
+        return NULL;
+    }
+    json_array_foreach(wanted, i, unit) {
+        units[i].unit = json_string_value(unit);
+        units[i].space = space != NULL ? (uint8_t)json_integer_value(space)
+                                       : MARKS_EVERY_SPACE;
+    }
+    if (marks_settle(control->grayd->marks, scope_of(call), units, count,
+                     call->dry_run, call->identity.name,
+                     reason != NULL ? reason : "settled", &answer,
+                     &problem) != 0) {
+        reply_problem(reply, PROBLEM_STORE, "Nothing was settled: %s",
+                      problem.sentence);
+        answer = NULL;
+    }
+    free(units);
+    return answer;
+}
+
+static void settled(struct change *change, const struct call *call,
+                    struct reply *reply)
+{
+    struct release_status status;
+    char key[STORE_NAME_MAX + 1];
+    json_t *answer;
+    uint64_t out;
+
+    if (!begin(change, call, &status, reply)) {
+        return;
+    }
+    outside_before(change->control, call->name);
+    /* The marks first, as for an import: said again it finds what it did. */
+    failpoint("before-marks-settled");
+    answer = settle_all(change->control, call, reply);
+    failpoint("after-marks-settled");
+    if (answer == NULL) {
+        return;
+    }
+    out = (uint64_t)json_integer_value(json_object_get(answer, "out"));
+    change->action = "marks-settle";
+    change->reason = json_string_value(json_object_get(call->body, "reason"));
+    change->after = json_pack("{s:O,s:O,s:O,s:O}", "settled",
+                              json_object_get(answer, "settled"), "already",
+                              json_object_get(answer, "already"), "unknown",
+                              json_object_get(answer, "unknown"), "refused",
+                              json_object_get(answer, "refused"));
+    snprintf(key, sizeof(key), "settled/%s", call->name);
+    change_put(change, STORE_SETTING, key,
+               json_pack("{s:I,s:s,s:O}", "at", (json_int_t)call->now, "by",
+                         call->identity.name, "part", change->after));
+    reply_json(reply, 200, answer);
+    change_commit(change, reply);
+    if (!call->dry_run) {
+        outside_settled(change->control, call->name, out);
+    }
+}
+
+void route_handle_MARKS_SETTLED(struct hand *hand, const struct call *call,
+                                struct reply *reply)
+{
+    handle(hand, call, "marks-settle", reply, settled);
+}
+
 /* ---- repair ------------------------------------------------------------------- */
 
 static json_t *state_now(struct control *control, const struct call *call,

@@ -4,71 +4,205 @@
  * Why: to count marks is to look at each of them, so what many look at (lists,
  * figures) is some seconds old.  A release at 100 % whose entities of before
  * are still open keeps the old version at work, and people ask until when.
- * Nothing says it but the rate at which they end: so their number is looked at
- * now and then, and kept for some hours, in memory alone.
- * Read next: control/read/release_marks.c (who forecasts).
+ * Nothing says it but the pace at which they are settled: so their number is
+ * looked at now and then, and whenever some are said to be, and kept in memory
+ * alone.  When the last one is, that is an event of its own.
+ * Read next: pace.c (the forecast), control/read/release_marks.c (who says it).
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "control/change/internal.h"
+#include "control/change/pace.h"
 #include "control/marks/marks.h"
 
-static bool is_watched(const struct world *world, const char *name)
-{
-    struct release_status status;
-    struct release_facts facts;
+struct outside {
+    struct outside *next;
+    struct pace pace;
+    bool converging; /* everyone is in, but for some that are open */
+    char name[GRAY_NAME_MAX + 1];
+};
 
-    return world_release(world, name, &status, &facts) &&
-           facts.stickiness == GRAY_STICKY_ENTITY && status.share > 0;
+void outside_free(struct control *control)
+{
+    while (control->outside != NULL) {
+        struct outside *outside = control->outside;
+
+        control->outside = outside->next;
+        free(outside);
+    }
 }
 
-/* The oldest of the samples kept goes first. */
-static void add_sample(json_t *samples, const char *name, int64_t now,
-                       json_t *out)
+/* Under the lock. NULL: there is none, and (`make`) no memory for one. */
+static struct outside *outside_of(struct control *control, const char *name,
+                                  bool make)
 {
-    json_t *row = json_object_get(samples, name);
+    struct outside *outside = control->outside;
 
-    if (row == NULL) {
-        row = json_array();
-        json_object_set_new(samples, name, row);
+    while (outside != NULL && strcmp(outside->name, name) != 0) {
+        outside = outside->next;
     }
-    if (json_array_size(row) >= CONTROL_OUTSIDE_KEPT) {
-        json_array_remove(row, 0);
+    if (outside == NULL && make && strlen(name) <= GRAY_NAME_MAX &&
+        (outside = calloc(1, sizeof(*outside))) != NULL) {
+        strcpy(outside->name, name);
+        outside->next = control->outside;
+        control->outside = outside;
     }
-    json_array_append_new(row, json_pack("[IO]", (json_int_t)now, out));
+    return outside;
+}
+
+static bool is_watched(const struct world *world, const char *name,
+                       struct release_status *ret_status)
+{
+    struct release_facts facts;
+
+    return world_release(world, name, ret_status, &facts) &&
+           facts.stickiness == GRAY_STICKY_ENTITY && ret_status->share > 0;
+}
+
+/* Whoever waits for the last one hears of it without asking. */
+static void say_converged(struct control *control, const char *name,
+                          int64_t now, uint64_t settled)
+{
+    char resource[STORE_NAME_MAX + 1];
+    json_t *after = json_pack("{s:s,s:i,s:I}", "phase", "Healthy", "outOpen", 0,
+                              "settled", (json_int_t)settled);
+
+    snprintf(resource, sizeof(resource), "Release/%s", name);
+    commit_records(control,
+                   &(struct audit_entry) {
+                       .at = now,
+                       .actor = "grayd",
+                       .via = "grayd",
+                       .action = "converged",
+                       .resource = resource,
+                       .outcome = "done",
+                       .triggered_by = "POLICY",
+                       .event_type = "DEPLOYMENT_CONVERGED",
+                       .after = after,
+                   },
+                   1);
+    json_decref(after);
+    control_tell(control);
+}
+
+/* A look, of a release that is watched. */
+static void note(struct control *control, const char *name,
+                 const struct release_status *status, struct pace_look look)
+{
+    bool promoted = status->state == RELEASE_PROMOTED, converged = false;
+    struct outside *outside;
+
+    pthread_mutex_lock(&control->lock);
+    outside = outside_of(control, name, true);
+    if (outside != NULL) {
+        pace_add(&outside->pace, look);
+        converged = promoted && outside->converging && look.open == 0;
+        outside->converging = promoted && look.open > 0;
+    }
+    pthread_mutex_unlock(&control->lock);
+    if (converged) {
+        say_converged(control, name, look.at, look.settled);
+    }
+}
+
+static uint64_t count_at(const json_t *counts, const char *key)
+{
+    return (uint64_t)json_integer_value(json_object_get(counts, key));
+}
+
+/* Entities that are open: the others were told the same, and are over. */
+static uint64_t open_of(const json_t *counts)
+{
+    uint64_t out = count_at(counts, "out"), over = count_at(counts, "settled");
+
+    return out > over ? out - over : 0;
+}
+
+static void look(struct control *control, const char *name,
+                 const struct release_status *status, int64_t now)
+{
+    struct gray_problem problem = { 0 };
+    json_t *counts =
+        marks_status(control->grayd->marks,
+                     gray_hash_scope(name, strlen(name)), &problem);
+
+    /* A table that is being read back knows nothing yet. */
+    if (counts != NULL &&
+        strcmp(json_string_value(json_object_get(
+                   json_object_get(counts, "table"), "state")),
+               "ready") == 0) {
+        note(control, name, status,
+             (struct pace_look) { now, open_of(counts),
+                                  count_at(counts, "settled") });
+    }
+    json_decref(counts);
 }
 
 void outside_tick(struct control *control, int64_t now)
 {
-    struct marks *marks = control->grayd->marks;
+    struct release_status status;
     const char *name;
     json_t *entry;
 
-    if (marks == NULL ||
+    if (control->grayd->marks == NULL ||
         !is_due(now, control->next_outside, CONTROL_OUTSIDE_MS)) {
         return;
     }
     json_object_foreach(control->world.releases, name, entry) {
-        struct gray_problem problem = { 0 };
-        json_t *status;
-
-        if (!is_watched(&control->world, name)) {
-            continue;
+        if (is_watched(&control->world, name, &status)) {
+            look(control, name, &status, now);
         }
-        status = marks_status(marks, gray_hash_scope(name, strlen(name)),
-                              &problem);
-        pthread_mutex_lock(&control->lock);
-        if (json_is_integer(json_object_get(status, "out"))) {
-            add_sample(control->outside, name, now,
-                       json_object_get(status, "out"));
-        }
-        pthread_mutex_unlock(&control->lock);
-        json_decref(status);
     }
     /* A thousandth of the time, however many there are. */
     control->next_outside = now + CONTROL_OUTSIDE_MS +
                             1000 * (grayd_now() - now);
+}
+
+/* What the last look saw; false: nobody looked yet. */
+static bool last_look(struct control *control, const char *name,
+                      struct pace_look *ret_look)
+{
+    const struct outside *outside;
+    bool found;
+
+    pthread_mutex_lock(&control->lock);
+    outside = outside_of(control, name, false);
+    found = outside != NULL && outside->pace.count > 0;
+    if (found) {
+        *ret_look = outside->pace.looks[outside->pace.count - 1];
+    }
+    pthread_mutex_unlock(&control->lock);
+    return found;
+}
+
+void outside_before(struct control *control, const char *name)
+{
+    struct release_status status;
+    struct pace_look last;
+
+    if (is_watched(&control->world, name, &status) &&
+        !last_look(control, name, &last)) {
+        look(control, name, &status, grayd_now());
+    }
+}
+
+void outside_settled(struct control *control, const char *name, uint64_t out)
+{
+    struct release_status status;
+    struct pace_look last;
+
+    if (out == 0 || !is_watched(&control->world, name, &status)) {
+        return;
+    }
+    /* To count is to look at every mark: only for the last one. */
+    if (!last_look(control, name, &last) || last.open <= out) {
+        look(control, name, &status, grayd_now());
+        return;
+    }
+    note(control, name, &status,
+         (struct pace_look) { grayd_now(), last.open - out,
+                              last.settled + out });
 }
 
 /* ---- counts, and how old they may be ------------------------------------------ */
@@ -115,23 +249,22 @@ json_t *control_marks(struct grayd *grayd, const char *name, int64_t age_ms)
     return counts;
 }
 
-bool control_out_before(struct grayd *grayd, const char *name, int64_t *ret_at,
-                        uint64_t *ret_out)
+struct pace_end control_pace(struct grayd *grayd, const char *name,
+                             struct pace_look now)
 {
+    static const struct pace nobody_looked;
     struct control *control = grayd->control;
-    const json_t *first;
+    const struct outside *outside;
+    struct pace_end end;
 
     if (control == NULL) {
-        return false;
+        return pace_end(&nobody_looked, now);
     }
     pthread_mutex_lock(&control->lock);
-    first = json_array_get(json_object_get(control->outside, name), 0);
-    if (first != NULL) {
-        *ret_at = (int64_t)json_integer_value(json_array_get(first, 0));
-        *ret_out = (uint64_t)json_integer_value(json_array_get(first, 1));
-    }
+    outside = outside_of(control, name, false);
+    end = pace_end(outside != NULL ? &outside->pace : &nobody_looked, now);
     pthread_mutex_unlock(&control->lock);
-    return first != NULL;
+    return end;
 }
 
 json_t *control_admission(struct grayd *grayd, const char *name)

@@ -296,7 +296,7 @@ static void control_free(struct control *control)
     bundling_close(control);
     free(control->revoked);
     free(control->scopes);
-    json_decref(control->outside);
+    outside_free(control);
     json_decref(control->counts);
     audit_signer_close(control->signer);
     publisher_close(control->publisher);
@@ -328,7 +328,6 @@ int control_start(struct grayd *grayd, struct gray_problem *ret_problem)
     pthread_mutex_init(&control->lock, NULL);
     pthread_cond_init(&control->wake, &clock);
     pthread_condattr_destroy(&clock);
-    control->outside = json_object();
     control->counts = json_object();
     control->denied = calloc(CONTROL_DENIED_MAX, sizeof(*control->denied));
     error = control->denied == NULL ? -ENOMEM

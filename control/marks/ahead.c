@@ -24,6 +24,7 @@ struct ahead {
     struct missing {
         struct gray_mark_key key;
         uint64_t value;
+        bool settles; /* the journal has all but that it is settled */
     } *missing;
     size_t count, room;
     uint64_t seen;
@@ -64,6 +65,8 @@ void ahead_committed(struct marks *marks)
 }
 
 /* ---- what the journal has, what the table has ------------------------------------ */
+
+enum known { KNOWN_NOT, KNOWN_ALL, KNOWN_BUT_SETTLED };
 
 /* The byte of a key's slot in `known`, and what stands there; NULL: none. */
 static uint8_t *known_of(const struct ahead *ahead, struct gray_mark_key key,
@@ -113,7 +116,9 @@ static int see_record(void *context, uint64_t sequence,
                          {record->head.key[0], record->head.key[1]}},
                      &value);
     if (known != NULL) {
-        *known = record->head.value == value;
+        *known = !slot_is_of(value, record->head.value) ? KNOWN_NOT
+                 : (value & ~record->head.value) != 0   ? KNOWN_BUT_SETTLED
+                                                        : KNOWN_ALL;
     }
     return 0;
 }
@@ -131,7 +136,7 @@ static int see_slot(void *context, struct gray_mark_key key, uint64_t value)
         return 0; /* by its ring, or by a sweep */
     }
     known = known_of(ahead, key, &stands);
-    if (known == NULL || *known != 0 || stands != value) {
+    if (known == NULL || *known == KNOWN_ALL || stands != value) {
         return 0;
     }
     if (ahead->count == ahead->room) {
@@ -145,7 +150,8 @@ static int see_slot(void *context, struct gray_mark_key key, uint64_t value)
         ahead->missing = more;
         ahead->room = room;
     }
-    ahead->missing[ahead->count++] = (struct missing){key, value};
+    ahead->missing[ahead->count++] =
+        (struct missing){key, value, *known == KNOWN_BUT_SETTLED};
     return 0;
 }
 
@@ -165,7 +171,7 @@ static void write_one(const struct ahead *ahead, const struct missing *missing)
             .at = gray_mark_moment(file, missing->value),
             .revision = gray_mark_of(file, missing->value).revision,
             .reader = RECORD_READER_NONE,
-            .kind = RECORD_REPAIR,
+            .kind = missing->settles ? RECORD_SETTLE : RECORD_REPAIR,
         },
         .actor = {"grayd", 5},
         .reason = {"the journal did not have it", 27},

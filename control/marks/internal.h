@@ -37,6 +37,7 @@ struct scope_counts {
     _Atomic uint64_t refused;   /* asked of us and not granted */
     _Atomic uint64_t overtaken; /* somebody else's mark stood there */
     _Atomic uint64_t unseen;    /* records whose slot was never taken */
+    _Atomic uint64_t nobody;    /* said to be settled, and without a mark */
 };
 struct scope {
     uint64_t scope;
@@ -184,7 +185,8 @@ struct marks {
 /* ---- look.c ---------------------------------------------------------------------- */
 
 /* A record as people see it: the rows of marks_list(). */
-json_t *look_row(uint64_t sequence, const struct record *record);
+json_t *look_row(uint64_t sequence, const struct record *record,
+                 uint64_t value);
 
 /* ---- lease.c ------------------------------------------------------------------- */
 
@@ -260,6 +262,12 @@ bool batch_has(const struct batch *batch, const struct scope *scope,
                struct gray_mark_key key);
 void batch_clear(struct batch *batch);
 
+/* ---- settled.c ------------------------------------------------------------------------- */
+
+/* A reader says that a unit is over.  False: to be heard again later. */
+bool settled_heard(struct marks *marks, struct scope *scope, uint32_t reader,
+                   const struct gray_ring_record *r, struct gray_str unit);
+
 /* ---- scopes.c --------------------------------------------------------------------------- */
 
 struct scope *scope_find(const struct marks *marks, uint64_t scope);
@@ -334,10 +342,15 @@ bool work_fill(struct marks *marks);
 uint64_t work_left(struct marks *marks, uint64_t scope);
 void work_free(struct marks *marks);
 
-/* Strips what a move may change beside the state: durable and moved. */
+/* Strips what a move may change beside the state: durable, moved, settled. */
 static inline uint64_t slot_plain(uint64_t value)
 {
-    return value & ~(GRAY_SLOT_DURABLE | GRAY_SLOT_MOVED);
+    return value & ~GRAY_SLOT_LATER;
+}
+/* Is it this record's mark, be it settled since? */
+static inline bool slot_is_of(uint64_t value, uint64_t recorded)
+{
+    return ((value ^ recorded) & ~GRAY_SLOT_SETTLED) == 0;
 }
 static inline uint64_t slot_with(uint64_t value, enum gray_slot_state state,
                                  bool durable)

@@ -85,7 +85,9 @@ static json_t *reader_of(uint32_t number)
                : json_sprintf("library-%u", number - GRAY_READERS_MAX);
 }
 
-json_t *look_row(uint64_t sequence, const struct record *record)
+/* `value`: of the slot where it is this record's, else the record's. */
+json_t *look_row(uint64_t sequence, const struct record *record,
+                 uint64_t value)
 {
     const struct record_head *head = &record->head;
     json_t *row = json_object();
@@ -96,6 +98,8 @@ json_t *look_row(uint64_t sequence, const struct record *record)
                         json_string(record_kind_word(head->kind)));
     json_object_set_new(
         row, "state", json_string(state_words[gray_slot_state(head->value)]));
+    json_object_set_new(row, "settled",
+                        json_boolean((value & GRAY_SLOT_SETTLED) != 0));
     json_object_set_new(row, "variant",
                         json_integer(gray_slot_variant(head->value)));
     json_object_set_new(row, "attempt",
@@ -123,6 +127,7 @@ struct look {
     uint64_t after, next;
     size_t limit;
     uint8_t state;
+    bool open; /* those that are not settled alone */
     struct gray_mark_key key; /* of one unit's history */
     bool one;
 };
@@ -133,6 +138,7 @@ static int list_visit(void *context, uint64_t sequence,
     struct look *look = context;
     const struct record_head *head = &record->head;
     struct gray_mark_key key = {{head->key[0], head->key[1]}};
+    uint64_t value;
 
     if (head->scope != look->scope->scope || belief != RECORD_GOOD) {
         return 0;
@@ -142,19 +148,22 @@ static int list_visit(void *context, uint64_t sequence,
             if (json_array_size(look->rows) == HISTORY_MAX) {
                 json_array_remove(look->rows, 0); /* the newest are kept */
             }
-            json_array_append_new(look->rows, look_row(sequence, record));
+            json_array_append_new(look->rows,
+                                  look_row(sequence, record, head->value));
         }
         return 0;
     }
+    value = scope_peek(look->scope, key);
     if ((look->state != 0 && gray_slot_state(head->value) != look->state) ||
-        scope_peek(look->scope, key) != head->value ||
+        !slot_is_of(value, head->value) || head->kind == RECORD_SETTLE ||
+        (look->open && (value & GRAY_SLOT_SETTLED) != 0) ||
         gray_slot_state(head->value) == GRAY_SLOT_VOID) {
         return 0;
     }
     if (json_array_size(look->rows) == look->limit) {
         return 1; /* there is more */
     }
-    json_array_append_new(look->rows, look_row(sequence, record));
+    json_array_append_new(look->rows, look_row(sequence, record, value));
     look->next = sequence;
     return 0;
 }
@@ -250,9 +259,10 @@ json_t *marks_get(struct marks *marks, uint64_t scope, uint8_t space,
     found = look_journal(&look, ret_problem);
     if (found != NULL) {
         answer = json_pack(
-            "{s:s,s:s,s:b,s:i,s:i,s:I,s:I,s:I,s:O}", "unit", unit, "state",
+            "{s:s,s:s,s:b,s:b,s:i,s:i,s:I,s:I,s:I,s:O}", "unit", unit, "state",
             ready ? state_words[gray_slot_state(value)] : "unknown", "durable",
-            (value & GRAY_SLOT_DURABLE) != 0, "variant",
+            (value & GRAY_SLOT_DURABLE) != 0, "settled",
+            (value & GRAY_SLOT_SETTLED) != 0, "variant",
             (int)gray_slot_variant(value), "attempt",
             (int)gray_slot_attempt(value), "revision",
             (json_int_t)mark.revision, "minute",
@@ -268,13 +278,14 @@ json_t *marks_get(struct marks *marks, uint64_t scope, uint8_t space,
 }
 
 json_t *marks_list(struct marks *marks, uint64_t scope, uint8_t state,
-                   uint64_t after, size_t limit,
+                   bool open, uint64_t after, size_t limit,
                    struct gray_problem *ret_problem)
 {
     struct look look = {
         .marks = marks,
         .after = after,
         .state = state,
+        .open = open,
         .limit = limit < LIST_MAX ? limit : LIST_MAX,
     };
 
@@ -286,7 +297,7 @@ json_t *marks_list(struct marks *marks, uint64_t scope, uint8_t state,
 
 struct figures {
     uint64_t states[GRAY_SLOT_VOID + 1];
-    uint64_t not_durable;
+    uint64_t not_durable, settled;
 };
 
 static int count_one(void *context, struct gray_mark_key key, uint64_t value)
@@ -299,6 +310,9 @@ static int count_one(void *context, struct gray_mark_key key, uint64_t value)
     if ((value & GRAY_SLOT_DURABLE) == 0 && state != GRAY_SLOT_VOID &&
         state != GRAY_SLOT_HOLD) {
         figures->not_durable++;
+    }
+    if (state == GRAY_SLOT_OUT && (value & GRAY_SLOT_SETTLED) != 0) {
+        figures->settled++;
     }
     return 0;
 }
@@ -378,7 +392,7 @@ static json_t *status_of_writer(struct marks *marks)
 json_t *marks_status(struct marks *marks, uint64_t number,
                      struct gray_problem *ret_problem)
 {
-    struct figures figures = {{0}, 0};
+    struct figures figures = {{0}, 0, 0};
     struct scope *scope;
     json_t *status;
 
@@ -391,9 +405,11 @@ json_t *marks_status(struct marks *marks, uint64_t number,
     }
     gray_marks_each(&scope->marks, count_one, &figures);
     status = json_pack(
-        "{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:I,s:b}", "in",
+        "{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:I,s:b}", "in",
         (json_int_t)figures.states[GRAY_SLOT_IN], "out",
-        (json_int_t)figures.states[GRAY_SLOT_OUT], "revoked",
+        (json_int_t)figures.states[GRAY_SLOT_OUT], "settled",
+        (json_int_t)figures.settled, "settledNobody",
+        (json_int_t)atomic_load(&scope->counts.nobody), "revoked",
         (json_int_t)figures.states[GRAY_SLOT_REVOKED], "hold",
         (json_int_t)figures.states[GRAY_SLOT_HOLD], "pending",
         (json_int_t)figures.states[GRAY_SLOT_PENDING], "notDurable",

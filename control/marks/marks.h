@@ -11,6 +11,7 @@
  *   drain.c   rings -> a batch          settle.c  batch -> slots, wakes
  *   journal.c LMDB                      rebuild.c journal -> tables at boot
  *   work.c    revoke                    put.c     import, repair
+ *   settled.c units that are over
  *   scopes.c  whose table is whose      grow.c    tables that grow
  *   sweep.c   marks without a record    ahead.c   an older journal
  *   look.c    what people are shown
@@ -135,24 +136,41 @@ int marks_put(struct marks *marks, uint64_t scope, const struct marks_put *puts,
               size_t count, bool repair, const char *actor, const char *reason,
               json_t **ret_json, struct gray_problem *ret_problem);
 
+#define MARKS_EVERY_SPACE UINT8_MAX
+struct marks_unit {
+    const char *unit;
+    uint8_t space; /* MARKS_EVERY_SPACE: wherever it has a mark */
+};
+/* Their business is over, somebody says: the marks stay what they are, and are
+ * counted as settled; `dry_run`: they would be. Waits until it is durable.  *ret_json (units): {settled
+ * now, out: marks of those that were outside, already, unknown: without a mark, refused: damaged or not durable,
+ * unknownUnits: [unit], refusedUnits: [{unit, state}]} (new reference; at most
+ * 1,000 are named). */
+int marks_settle(struct marks *marks, uint64_t scope,
+                 const struct marks_unit *units, size_t count, bool dry_run,
+                 const char *actor, const char *reason, json_t **ret_json,
+                 struct gray_problem *ret_problem);
+
 /* ---- looking (any) ---------------------------------------------------------------- */
 
-/* {unit, state, durable, variant, attempt, revision, minute, at, history:
- * [...]} of one unit; state as below, or "unknown" while the table is not
- * ready; history from the journal (rows as below, kind: admit, revoke, repair,
- * import or void), oldest first, the newest 1,000. Reads the whole log. New
+/* {unit, state, durable, settled, variant, attempt, revision, minute, at,
+ * history: [...]} of one unit; state as below, or "unknown" while the table is
+ * not ready; history from the journal (rows as below, kind: admit, revoke,
+ * repair, import, void or settle), oldest first, the newest 1,000. Reads the whole log. New
  * reference. */
 json_t *marks_get(struct marks *marks, uint64_t scope, uint8_t space,
                   const char *unit, struct gray_problem *ret_problem);
 /* Marks as they stand, in the order of the journal, from sequence `after` on,
- * at most `limit`; `state` 0: any. {marks: [{sequence, unit, state, variant,
- * attempt, revision, at, stage, space, kind, entrance, reader, reason, actor}],
- * next}; next 0: these were the last.  A unit that is no UTF-8 is null, with
+ * at most `limit`; `state` 0: any; `open`: those that are not settled alone.
+ * {marks: [{sequence, unit, state, settled, variant, attempt, revision, at,
+ * stage, space, kind, entrance, reader, reason, actor}], next}: a row is of the
+ * record that made the mark what it is, settled as it stands now; next 0: these were the last.  A unit that is no UTF-8 is null, with
  * its bytes as unitHex; null alone: its text was lost.  At most 10,000. */
 json_t *marks_list(struct marks *marks, uint64_t scope, uint8_t state,
-                   uint64_t after, size_t limit,
+                   bool open, uint64_t after, size_t limit,
                    struct gray_problem *ret_problem);
-/* Of one scope: {in, out, revoked, hold, pending, notDurable, void, late,
+/* Of one scope: {in, out, settled (of those that are out: the rest is open),
+ * settledNobody (heard of a program, of units without a mark), revoked, hold, pending, notDurable, void, late,
  * refused, table: {marks, room, bytes, state: "ready"|"rebuilding"|"broken"|
  * "missing", growing}, journal: {sequence, lag (bytes of rings that are not in
  * it), lagMs, bytes}, writer: "ok"|"full"|"failed", trouble (a sentence, or

@@ -21,10 +21,10 @@ const char *record_kind_word(uint32_t kind)
     static const char *const words[] = {
         [RECORD_ADMIT] = "admit",   [RECORD_REVOKE] = "revoke",
         [RECORD_REPAIR] = "repair", [RECORD_IMPORT] = "import",
-        [RECORD_VOID] = "void",
+        [RECORD_VOID] = "void",     [RECORD_SETTLE] = "settle",
     };
 
-    return kind >= RECORD_ADMIT && kind <= RECORD_VOID ? words[kind] : NULL;
+    return kind >= RECORD_ADMIT && kind <= RECORD_SETTLE ? words[kind] : NULL;
 }
 
 static uint32_t key_check(const struct record_head *head, uint64_t sequence)

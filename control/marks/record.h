@@ -21,7 +21,8 @@
 #define RECORD_READER_NONE UINT32_MAX
 
 enum record_kind { /* numbers never change */
-    RECORD_ADMIT = 1, RECORD_REVOKE, RECORD_REPAIR, RECORD_IMPORT, RECORD_VOID
+    RECORD_ADMIT = 1, RECORD_REVOKE, RECORD_REPAIR, RECORD_IMPORT, RECORD_VOID,
+    RECORD_SETTLE /* the mark stays as it was; its unit's business is over */
 };
 const char *record_kind_word(uint32_t kind);
 

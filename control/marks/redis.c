@@ -265,8 +265,10 @@ struct question {
 
 static bool is_asked(const struct batch *batch, size_t at)
 {
-    return is_shared(batch->entries[at].scope) &&
-           batch->records[at].head.kind != RECORD_VOID &&
+    uint32_t kind = batch->records[at].head.kind;
+
+    return is_shared(batch->entries[at].scope) && kind != RECORD_VOID &&
+           kind != RECORD_SETTLE && /* another host was told the same */
            batch->records[at].unit.length > 0;
 }
 

@@ -55,7 +55,7 @@ static int push_visit(void *context, uint64_t sequence,
     if (belief != RECORD_GOOD || scope == NULL || record->unit.length == 0 ||
         (state != GRAY_SLOT_IN && state != GRAY_SLOT_OUT &&
          state != GRAY_SLOT_REVOKED) ||
-        scope_peek(scope, key) != record->head.value) {
+        !slot_is_of(scope_peek(scope, key), record->head.value)) {
         return 0;
     }
     length = redis_key(name, sizeof(name), record->head.scope,

@@ -213,6 +213,17 @@ static int ask(struct marks *marks, struct scope *scope,
 
 /* ---- limbo ------------------------------------------------------------------------- */
 
+static void limbo_give_up(struct scope *scope,
+                          const struct gray_ring_record *record)
+{
+    if (record->kind == GRAY_RING_SETTLED) {
+        atomic_fetch_add(&scope->counts.nobody, 1);
+    } else {
+        atomic_fetch_add(&scope->counts.unseen, 1);
+        scope->swept = false; /* whoever comes is found by a sweep */
+    }
+}
+
 static void limbo_add(struct marks *marks, uint32_t reader,
                       const struct gray_ring_record *record,
                       struct gray_str unit)
@@ -221,10 +232,7 @@ static void limbo_add(struct marks *marks, uint32_t reader,
 
     if (marks->limbo_count == MARKS_LIMBO_MAX ||
         (limbo = malloc(sizeof(*limbo) + unit.length)) == NULL) {
-        struct scope *scope = scope_find(marks, record->scope);
-
-        atomic_fetch_add(&scope->counts.unseen, 1);
-        scope->swept = false; /* whoever comes is found by a sweep */
+        limbo_give_up(scope_find(marks, record->scope), record);
         return;
     }
     limbo->record = *record;
@@ -246,6 +254,9 @@ static bool look(struct marks *marks, struct scope *scope, uint32_t reader,
     if (!scope_ready(scope)) {
         return false;
     }
+    if (record->kind == GRAY_RING_SETTLED) {
+        return settled_heard(marks, scope, reader, record, unit);
+    }
     if (record->kind == GRAY_RING_ASKED) {
         return ask(marks, scope, &own, &value) != 0 ||
                consider(marks, scope, reader, &own, unit, value);
@@ -259,8 +270,9 @@ static bool was_voided(const struct scope *scope,
 {
     struct gray_mark_key key = {{record->key[0], record->key[1]}};
 
-    return scope_peek(scope, key) ==
-           slot_with(record->value, GRAY_SLOT_VOID, false);
+    return record->kind != GRAY_RING_SETTLED &&
+           scope_peek(scope, key) ==
+               slot_with(record->value, GRAY_SLOT_VOID, false);
 }
 
 void settle_limbo_now(struct marks *marks)
@@ -298,8 +310,7 @@ void settle_limbo(struct marks *marks)
             done = look(marks, scope, limbo->reader, &limbo->record, unit) ||
                    (age > VOIDED_MS && was_voided(scope, &limbo->record));
             if (!done && age > MARKS_LIMBO_MS && scope_ready(scope)) {
-                atomic_fetch_add(&scope->counts.unseen, 1);
-                scope->swept = false;
+                limbo_give_up(scope, &limbo->record);
                 done = true;
             }
         }
@@ -322,10 +333,12 @@ void settle_take(struct marks *marks, uint32_t reader,
         atomic_fetch_add(&marks->strays, 1);
         return;
     }
-    /* The text must be the key's, or anybody could put any name to a mark. */
+    /* The text must be the key's, or anybody could put any name to a mark;
+     * who says that a unit is over has no key. */
     key = gray_mark_key(scope->marks.table.file, record->space, unit);
-    if (key.k[0] != record->key[0] ||
-        (scope->kept.slot_size == 32 && key.k[1] != record->key[1])) {
+    if (record->kind != GRAY_RING_SETTLED &&
+        (key.k[0] != record->key[0] ||
+         (scope->kept.slot_size == 32 && key.k[1] != record->key[1]))) {
         atomic_fetch_add(&marks->bad_records, 1);
         return;
     }

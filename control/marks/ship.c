@@ -47,7 +47,7 @@ static int ship_visit(void *context, uint64_t sequence,
         lost.unit = belief == RECORD_BY_UNIT ? record->unit : lost.unit;
         record = &lost;
     }
-    row = look_row(sequence, record);
+    row = look_row(sequence, record, record->head.value);
     if (belief != RECORD_GOOD) {
         json_object_set_new(row, "state", json_string("hold"));
     }

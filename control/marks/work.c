@@ -103,6 +103,16 @@ static bool in_cohort(const struct work *work, const struct record *record)
     return gray_bucket(str(work->salt), unit) >= work->share;
 }
 
+/* A record that its unit's business is over says again what an earlier one
+ * said, and not when the unit came in. */
+static bool is_again(const struct work *work, const struct record *record,
+                     struct gray_mark_key key)
+{
+    return record->head.kind == RECORD_SETTLE &&
+           (work->cohort == MARKS_NEWEST ||
+            batch_has(work->marks->batch, work->scope, key));
+}
+
 static int revoke_visit(void *context, uint64_t sequence,
                         const struct record *record, enum record_belief belief)
 {
@@ -119,7 +129,8 @@ static int revoke_visit(void *context, uint64_t sequence,
         return 0;
     }
     value = scope_peek(work->scope, key);
-    if (value != record->head.value || !in_cohort(work, record)) {
+    if (!slot_is_of(value, record->head.value) || is_again(work, record, key) ||
+        !in_cohort(work, record)) {
         return 0;
     }
     if (!revoke_one(work, record, value)) {

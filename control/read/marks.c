@@ -50,16 +50,27 @@ static bool begin(struct hand *hand, const struct call *call,
     return false;
 }
 
-static bool query_state(const struct call *call, uint8_t *ret_state,
+/* Which marks are asked for; state 0: any. */
+struct filter {
+    uint8_t state;
+    bool open; /* those that are not settled alone */
+};
+
+static bool query_state(const struct call *call, struct filter *ret_filter,
                         struct reply *reply)
 {
     const char *word = call_query_text(call, "state");
 
-    if (word == NULL || mark_state_parse(word, ret_state) == 0) {
+    if (word != NULL && strcmp(word, "open") == 0) {
+        *ret_filter = (struct filter) { GRAY_SLOT_OUT, true };
+        return true;
+    }
+    if (word == NULL || mark_state_parse(word, &ret_filter->state) == 0) {
         return true;
     }
     reply_problem(reply, PROBLEM_BAD_QUERY,
-                  "state is in, out, revoked or hold.");
+                  "state is in, out, revoked or hold; or open: out, and not "
+                  "settled.");
     return false;
 }
 
@@ -133,19 +144,19 @@ void route_handle_MARKS(struct hand *hand, const struct call *call,
                         struct reply *reply)
 {
     struct gray_problem problem = { 0 };
+    struct filter filter = { 0, false };
     uint64_t scope = 0, after = 0;
     size_t limit = 0;
-    uint8_t state = 0;
     json_t *page;
 
     if (!begin(hand, call, &scope, reply) ||
-        !query_state(call, &state, reply) ||
+        !query_state(call, &filter, reply) ||
         !call_query_number(call, "after", 0, INT64_MAX, &after, reply) ||
         !read_limit(call, &limit, reply)) {
         return;
     }
-    page = marks_list(hand->grayd->marks, scope, state, after, limit,
-                      &problem);
+    page = marks_list(hand->grayd->marks, scope, filter.state, filter.open,
+                      after, limit, &problem);
     if (page == NULL) {
         marks_failed(reply, &problem);
         return;
@@ -162,7 +173,7 @@ void route_handle_MARKS(struct hand *hand, const struct call *call,
 struct export {
     struct reply_stream stream; /* first */
     uint64_t scope, after;
-    uint8_t state;
+    struct filter filter;
     bool ended;
 };
 
@@ -199,7 +210,8 @@ static int next_piece(struct reply_stream *stream, struct hand *hand,
         if (export->ended) {
             return 0;
         }
-        page = marks_list(hand->grayd->marks, export->scope, export->state,
+        page = marks_list(hand->grayd->marks, export->scope,
+                          export->filter.state, export->filter.open,
                           export->after, EXPORT_PAGE, &problem);
         if (page == NULL) {
             return -1;
@@ -226,12 +238,12 @@ static void close_export(struct reply_stream *stream)
 void route_handle_MARKS_EXPORT(struct hand *hand, const struct call *call,
                                struct reply *reply)
 {
+    struct filter filter = { 0, false };
     struct export *export;
     uint64_t scope = 0;
-    uint8_t state = 0;
 
     if (!begin(hand, call, &scope, reply) ||
-        !query_state(call, &state, reply)) {
+        !query_state(call, &filter, reply)) {
         return;
     }
     export = calloc(1, sizeof(*export));
@@ -242,7 +254,7 @@ void route_handle_MARKS_EXPORT(struct hand *hand, const struct call *call,
     export->stream.more = next_piece;
     export->stream.close = close_export;
     export->scope = scope;
-    export->state = state;
+    export->filter = filter;
     reply->status = 200;
     reply->type = call->route->response;
     reply->stream = &export->stream;

@@ -52,30 +52,72 @@ static void estimate(json_t *marks, const struct release_status *status,
 
 /* ---- when nobody is outside any more ------------------------------------------ */
 
+/* "3 days", "2 hours", "40 seconds": what a person says of a span. */
+static void span_say(int64_t ms, char *text, size_t size)
+{
+    static const struct {
+        int64_t ms;
+        const char *word;
+    } units[] = { { 86400000, "day" }, { 3600000, "hour" },
+                  { 60000, "minute" }, { 1000, "second" } };
+    size_t i = 0;
+    int64_t count;
+
+    while (i < 3 && ms < 2 * units[i].ms) {
+        i++;
+    }
+    count = (ms + units[i].ms / 2) / units[i].ms;
+    count = count > 0 ? count : 1;
+    snprintf(text, size, "%lld %s%s", (long long)count, units[i].word,
+             count == 1 ? "" : "s");
+}
+
+static json_t *forecast_text(const struct pace_end *end, int64_t now,
+                             uint64_t out, uint64_t open)
+{
+    unsigned long long settled = end->settled;
+    char span[40], left[40];
+
+    span_say(now - end->since, span, sizeof(span));
+    switch (end->says) {
+    case PACE_NOBODY:
+        return json_string(out == 0 ? "no entity is outside"
+                                    : "all of them are settled");
+    case PACE_ENDS:
+        span_say(end->ends - now, left, sizeof(left));
+        return json_sprintf("%llu of them were settled in the last %s; at that "
+                            "pace the other %llu need %s",
+                            settled, span, (unsigned long long)open, left);
+    case PACE_GROWS:
+        return json_sprintf("no end in sight: %llu were settled in the last "
+                            "%s, and as many began outside",
+                            settled, span);
+    default:
+        break;
+    }
+    if (settled == 0) {
+        return json_string("no end in sight: none was settled since grayd "
+                           "looks (gray marks settle)");
+    }
+    return json_sprintf("no end in sight yet: %llu settled in the last %s, or "
+                        "at once, are too few to go by",
+                        settled, span);
+}
+
 static void forecast(json_t *marks, struct grayd *grayd, const char *name)
 {
-    int64_t from, now;
-    uint64_t then, out = (uint64_t)number_of(marks, "out");
-    json_t *ends = json_null(), *how;
+    uint64_t out = (uint64_t)number_of(marks, "out");
+    uint64_t settled = (uint64_t)number_of(marks, "settled");
+    struct pace_look look = { grayd_now(), out > settled ? out - settled : 0,
+                              settled };
+    struct pace_end end = control_pace(grayd, name, look);
 
-    if (out == 0) {
-        how = json_string("no entity is outside");
-    } else if (!control_out_before(grayd, name, &from, &then) ||
-               then <= out || (now = grayd_now()) <= from) {
-        how = json_string("their number did not fall since grayd looks: no "
-                          "end can be told");
-    } else {
-        double rate = (double)(then - out) / (double)(now - from); /* per ms */
-
-        json_decref(ends);
-        ends = read_moment(now + (int64_t)((double)out / rate));
-        how = json_sprintf("%llu were outside %.0f minutes ago; a forecast by "
-                           "that rate",
-                           (unsigned long long)then,
-                           (double)(now - from) / 60000.0);
-    }
-    json_object_set_new(marks, "outEnds", ends);
-    json_object_set_new(marks, "forecast", how);
+    json_object_set_new(marks, "outOpen", json_integer((json_int_t)look.open));
+    json_object_set_new(marks, "outEnds",
+                        end.says == PACE_ENDS ? read_moment(end.ends)
+                                              : json_null());
+    json_object_set_new(marks, "forecast",
+                        forecast_text(&end, look.at, out, look.open));
 }
 
 /* ---- together ------------------------------------------------------------------ */
@@ -131,7 +173,7 @@ void read_release_marks(struct hand *hand, json_t *view,
         forecast(marks, grayd, name);
     }
     if (entity && status->state == RELEASE_PROMOTED &&
-        number_of(marks, "out") > 0) {
+        number_of(marks, "outOpen") > 0) {
         json_object_set_new(view, "phase", json_string("Converging"));
     }
     json_object_set_new(view, "marks", marks);

@@ -295,7 +295,7 @@ static void what_is_shown_is_what_stands_with_its_history(void **state)
     assert_string_equal(json_string_value(json_object_get(answer, "state")),
                         "absent");
     json_decref(answer);
-    answer = marks_list(host.marks, CART, GRAY_SLOT_IN, 0, 3, &problem);
+    answer = marks_list(host.marks, CART, GRAY_SLOT_IN, false, 0, 3, &problem);
     rows = json_object_get(answer, "marks");
     assert_int_equal(json_array_size(rows), 3);
     assert_string_equal(json_string_value(json_object_get(
@@ -303,13 +303,13 @@ static void what_is_shown_is_what_stands_with_its_history(void **state)
                         "u3");
     next = number_at(answer, "next");
     json_decref(answer);
-    answer = marks_list(host.marks, CART, GRAY_SLOT_IN, (uint64_t)next, 3,
-                        &problem);
+    answer = marks_list(host.marks, CART, GRAY_SLOT_IN, false,
+                        (uint64_t)next, 3, &problem);
     rows = json_object_get(answer, "marks");
     assert_int_equal(json_array_size(rows), 1);
     assert_int_equal(number_at(answer, "next"), 0);
     json_decref(answer);
-    answer = marks_list(host.marks, CART, 0, 0, 100, &problem);
+    answer = marks_list(host.marks, CART, 0, false, 0, 100, &problem);
     assert_int_equal(json_array_size(json_object_get(answer, "marks")), 5);
     json_decref(answer);
     assert_null(marks_status(host.marks, CART + 1, &problem));
