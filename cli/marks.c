@@ -26,8 +26,8 @@ static int space_of(const struct arguments *arguments, double *ret_space)
 
 static void print_history(const json_t *history)
 {
-    CLI_CLEANUP(table_freep) struct table *table = table_new(7);
-    const char *const heads[] = { "AT", "STATE", "VARIANT", "ATTEMPT",
+    CLI_CLEANUP(table_freep) struct table *table = table_new(8);
+    const char *const heads[] = { "AT", "KIND", "STATE", "VARIANT", "ATTEMPT",
                                   "READER", "BY", "REASON" };
     const json_t *row;
     size_t i;
@@ -35,11 +35,12 @@ static void print_history(const json_t *history)
     if (json_array_size(history) == 0) {
         return;
     }
-    for (i = 0; i < 7; i++) {
+    for (i = 0; i < 8; i++) {
         table_cell(table, "%s", heads[i]);
     }
     json_array_foreach(history, i, row) {
         table_cell(table, "%s", text_at(row, "at"));
+        table_cell(table, "%s", text_at(row, "kind"));
         table_cell(table, "%s", text_at(row, "state"));
         table_cell(table, "%lld", (long long)number_at(row, "variant"));
         table_cell(table, "%lld", (long long)number_at(row, "attempt"));
@@ -55,7 +56,8 @@ static int say_mark(const struct arguments *arguments, json_t *mark)
     if (arguments_json(arguments)) {
         return json_print(json_incref(mark), JSON_INDENT(2));
     }
-    printf("%s: %s", text_at(mark, "unit"), text_at(mark, "state"));
+    printf("%s: %s%s", text_at(mark, "unit"), text_at(mark, "state"),
+           json_is_true(json_object_get(mark, "settled")) ? ", settled" : "");
     if (strcmp(text_at(mark, "state"), "absent") != 0) {
         printf(", variant %lld, attempt %lld, minute %lld of its release%s",
                (long long)number_at(mark, "variant"),
@@ -89,9 +91,10 @@ static int get_here(const struct arguments *arguments, uint8_t space)
         return error == -ENOENT ? CLI_EXIT_NOT_FOUND : CLI_EXIT_SYSTEM;
     }
     found = gray_mark_look_find(&look, space, text, &value);
-    mark = json_pack("{s:s,s:s,s:b,s:i,s:i,s:I}", "unit", unit, "state",
+    mark = json_pack("{s:s,s:s,s:b,s:b,s:i,s:i,s:I}", "unit", unit, "state",
                      gray_mark_word(found, value), "durable",
-                     (int)((value & GRAY_SLOT_DURABLE) != 0), "variant",
+                     (int)((value & GRAY_SLOT_DURABLE) != 0), "settled",
+                     (int)((value & GRAY_SLOT_SETTLED) != 0), "variant",
                      (int)gray_slot_variant(value), "attempt",
                      (int)gray_slot_attempt(value), "minute",
                      (json_int_t)(value >> GRAY_SLOT_MINUTE_SHIFT));
@@ -147,8 +150,9 @@ int command_marks_list(const struct arguments *arguments)
     CLI_CLEANUP(string_freep) char *name =
         remote_path("/v1/releases/%s/marks", arguments->operands[0]);
     CLI_CLEANUP(string_freep) char *path = NULL;
-    CLI_CLEANUP(table_freep) struct table *table = table_new(5);
-    const char *const heads[] = { "UNIT", "STATE", "VARIANT", "ATTEMPT", "AT" };
+    CLI_CLEANUP(table_freep) struct table *table = table_new(6);
+    const char *const heads[] = { "UNIT", "STATE", "SETTLED", "VARIANT",
+                                  "ATTEMPT", "AT" };
     char state[40];
     double count = LIST_COUNT;
     const json_t *row;
@@ -168,12 +172,15 @@ int command_marks_list(const struct arguments *arguments)
     if (arguments_json(arguments)) {
         return json_print(json_pack("{s:O}", "marks", rows), JSON_INDENT(2));
     }
-    for (i = 0; i < 5; i++) {
+    for (i = 0; i < 6; i++) {
         table_cell(table, "%s", heads[i]);
     }
     json_array_foreach(rows, i, row) {
         table_cell(table, "%s", text_at(row, "unit"));
         table_cell(table, "%s", text_at(row, "state"));
+        table_cell(table, "%s",
+                   json_is_true(json_object_get(row, "settled")) ? "yes"
+                                                                 : "");
         table_cell(table, "%lld", (long long)number_at(row, "variant"));
         table_cell(table, "%lld", (long long)number_at(row, "attempt"));
         table_cell(table, "%s", text_at(row, "at"));

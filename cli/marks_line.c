@@ -34,7 +34,7 @@ static bool is_number(const json_t *value, json_int_t below)
 }
 
 /* Only what is sent, and only what is good. */
-static json_t *checked(const json_t *row, const char **ret_wrong)
+static json_t *checked(const json_t *row, bool told, const char **ret_wrong)
 {
     const json_t *unit = json_object_get(row, "unit");
     const json_t *state = json_object_get(row, "state");
@@ -43,12 +43,15 @@ static json_t *checked(const json_t *row, const char **ret_wrong)
 
     if (!is_unit(unit)) {
         *ret_wrong = "a unit is a text of 1 to 1024 bytes of UTF-8";
-    } else if (!json_is_string(state) || !is_state(json_string_value(state))) {
+    } else if (told && (!json_is_string(state) ||
+                        !is_state(json_string_value(state)))) {
         *ret_wrong = "a state is in, out or revoked";
     } else if (!is_number(variant, GRAY_VARIANTS_MAX)) {
         *ret_wrong = "a variant is a number from 0 to 255";
     } else if (!is_number(space, GRAY_STAGES_MAX)) {
         *ret_wrong = "a space is a number from 0 to 15";
+    } else if (!told) {
+        return json_pack("{s:O,s:O*}", "unit", unit, "space", space);
     } else {
         return json_pack("{s:O,s:O,s:O*,s:O*}", "unit", unit, "state", state,
                          "variant", variant, "space", space);
@@ -128,7 +131,9 @@ static json_t *csv_row(const char *text, size_t length, const char **ret_wrong)
     return row;
 }
 
-json_t *marks_line(const char *text, size_t length, const char **ret_wrong)
+/* `told`: with what the unit was told. */
+static json_t *line_read(const char *text, size_t length, bool told,
+                         const char **ret_wrong)
 {
     json_t *row, *good;
 
@@ -153,7 +158,18 @@ json_t *marks_line(const char *text, size_t length, const char **ret_wrong)
     } else {
         row = csv_row(text, length, ret_wrong);
     }
-    good = row != NULL ? checked(row, ret_wrong) : NULL;
+    good = row != NULL ? checked(row, told, ret_wrong) : NULL;
     json_decref(row);
     return good;
+}
+
+json_t *marks_line(const char *text, size_t length, const char **ret_wrong)
+{
+    return line_read(text, length, true, ret_wrong);
+}
+
+json_t *marks_line_unit(const char *text, size_t length,
+                        const char **ret_wrong)
+{
+    return line_read(text, length, false, ret_wrong);
 }

@@ -18,4 +18,9 @@
  * *ret_wrong NULL: it is empty, or the line of heads of a CSV. Pure. */
 json_t *marks_line(const char *text, size_t length, const char **ret_wrong);
 
+/* The same of a line that names a unit: {"unit", "space"?}; whatever else a
+ * line of marks has may be there, or not. */
+json_t *marks_line_unit(const char *text, size_t length,
+                        const char **ret_wrong);
+
 #endif

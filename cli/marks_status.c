@@ -30,6 +30,20 @@ static void say_admission(const json_t *admission)
     }
 }
 
+/* "outside: 180 open, 20 settled; the last one about 2026-12-01T20:00:00Z (20
+ * of them were settled in the last 2 hours; ...)". */
+static void say_outside(const json_t *marks)
+{
+    const char *ends = text_at(marks, "outEnds");
+
+    printf("  outside: %lld open, %lld settled; %s%s%s%s%s\n",
+           (long long)number_at(marks, "outOpen"),
+           (long long)number_at(marks, "settled"),
+           *ends != '\0' ? "the last one about " : "", ends,
+           *ends != '\0' ? " (" : "", text_at(marks, "forecast"),
+           *ends != '\0' ? ")" : "");
+}
+
 static void say_units(const json_t *marks)
 {
     const json_t *left = json_object_get(marks, "stillToEnter");
@@ -55,11 +69,7 @@ static void say_units(const json_t *marks)
                text_at(marks, "estimate"));
     }
     if (json_object_get(marks, "forecast") != NULL) {
-        printf("  outside: %lld entities, until %s (%s)\n",
-               (long long)number_at(marks, "out"),
-               *text_at(marks, "outEnds") != '\0' ? text_at(marks, "outEnds")
-                                                  : "nobody knows when",
-               text_at(marks, "forecast"));
+        say_outside(marks);
     }
     if (number_at(marks, "queued") > 0) {
         printf("  being taken back: %lld left to look at\n",

@@ -117,6 +117,11 @@ static void ask(const struct gray_marks *marks, struct gray_mark_key key)
     MUST(gray_mark_find(marks, key, &value) == GRAY_FIND_FOUND && value == in);
     MUST(gray_mark_move(marks, key, in, in | GRAY_SLOT_DURABLE,
                         GRAY_BY_WRITER, &found) == 0);
+    in |= GRAY_SLOT_DURABLE;
+    MUST(gray_mark_move(marks, key, in, in | GRAY_SLOT_SETTLED, GRAY_BY_WRITER,
+                        &found) == 0);
+    MUST(gray_mark_find(marks, key, &value) == GRAY_FIND_FOUND &&
+         gray_mark_of(file, value).state == GRAY_MARK_IN);
 }
 
 static void use(const struct gray_marks *marks, const uint8_t *bytes,

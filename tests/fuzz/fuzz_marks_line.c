@@ -45,6 +45,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         MUST(wrong == NULL);
     }
     json_decref(row);
+    row = marks_line_unit(copy, size, &wrong);
+    if (row != NULL) {
+        json_t *unit = json_object_get(row, "unit");
+
+        MUST(wrong == NULL && json_string_length(unit) > 0 &&
+             json_string_length(unit) <= GRAY_VALUE_MAX &&
+             json_string_length(unit) == strlen(json_string_value(unit)));
+    }
+    json_decref(row);
     free(copy);
     return 0;
 }

@@ -20,10 +20,16 @@ static void must_be_a_record(const struct gray_ring_record *record,
     MUST(record->unit_length == unit->length);
     MUST(unit->length > 0 && unit->length <= GRAY_VALUE_MAX);
     MUST(sizeof(*record) + unit->length <= record->size);
+    MUST(record->reason < 256);
+    if (record->kind == GRAY_RING_SETTLED) {
+        MUST(record->state == 0 && record->value == 0 && record->until == 0);
+        MUST(record->space < GRAY_STAGES_MAX ||
+             record->space == GRAY_RING_EVERY_SPACE);
+        return;
+    }
     MUST(record->kind == GRAY_RING_MARKED || record->kind == GRAY_RING_ASKED);
     MUST(record->state == GRAY_SLOT_IN || record->state == GRAY_SLOT_OUT);
-    MUST((record->value & (GRAY_SLOT_DURABLE | GRAY_SLOT_MOVED)) == 0);
-    MUST(record->reason < 256);
+    MUST((record->value & GRAY_SLOT_LATER) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

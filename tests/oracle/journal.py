@@ -23,7 +23,7 @@ SCOPES = "scopes"  # that of scopes, which have names
 HEAD = struct.Struct("<QIIQQQQqIIIHHHBBBBxx")
 NAME_AT = 88  # of a scope's value: behind its numbers
 STATES = {1: "pending", 2: "in", 3: "out", 4: "revoked", 5: "hold", 6: "void"}
-ADMIT, REVOKE, REPAIR, IMPORT, VOID = 1, 2, 3, 4, 5
+ADMIT, REVOKE, REPAIR, IMPORT, VOID, SETTLE = 1, 2, 3, 4, 5, 6
 NOBODY = 0xffffffff  # the record of whoever made the mark was lost
 
 
@@ -79,7 +79,8 @@ def record(key, value, skew, units):
         unit=int(text) if text.isdigit() else text,
         state="void" if kind == VOID else STATES[slot & 7],
         attempt=slot >> 8 & 0xff, at=at * 1_000_000 - skew,
-        actor=name if kind != ADMIT else "", space=space)
+        actor=name if kind != ADMIT else "", space=space,
+        settles=kind == SETTLE)
 
 
 def read(folder, release=None, skew=None):

@@ -56,6 +56,7 @@ class Record(NamedTuple):
     at: int       # when it was decided, on our clock
     actor: str = ""
     space: int = 0
+    settles: bool = False  # says again what stands, and that it is over
 
 
 class Scope(NamedTuple):
@@ -92,13 +93,22 @@ class History:
         self.of = {}
         self.wrong = {}
         self.count = 0
-        last = None
+        last, stands = None, {}
         for record in records:
             self.count += 1
             if last is not None and record.sequence <= last:
                 self.say("doubles", f"sequence {record.sequence} stands "
                          f"behind {last}")
             last = record.sequence
+            where = record.unit, record.space
+            if record.settles:
+                before = stands.get(where)
+                if before is None or (before.state, before.attempt) != \
+                        (record.state, record.attempt):
+                    self.say("doubles", f"unit {record.unit}: settled as "
+                             f"{record.state}, and it is {before}")
+                continue  # nobody is told anything else by it
+            stands[where] = record
             self.of.setdefault(record.unit, []).append(record)
         for unit, mine in self.of.items():
             self.moves(unit, mine)

@@ -39,10 +39,10 @@ class Story:
         self.inside = {}  # unit: attempt
         self.share, self.closed, self.word = 0, False, "open"
 
-    def record(self, unit, state, actor=""):
+    def record(self, unit, state, actor="", settles=False):
         self.sequence += 1
         self.records.append(Record(self.sequence, unit, state, self.attempt,
-                                   self.now, actor))
+                                   self.now, actor, 0, settles))
 
     def act(self, what, effect):
         """It is in force from some moment between call and return, while
@@ -133,6 +133,8 @@ def orders(count=30_000, each=5):
             story.now += 20_000
             story.rows.append(Answer(story.now - 5000, story.now + 5000, unit,
                                      NEW if inside else OLD, n % 3, n))
+        if unit % 7 == 0:  # it is over; and asked about all the same
+            story.record(unit, "in" if inside else "out", "root", True)
     return story
 
 
@@ -211,6 +213,16 @@ def new_although_aborted(story):
     say(story, at_step(story, "abort", lambda r: r.said == OLD), NEW)
 
 
+def settled_as_another(story):
+    story.records.append(Record(story.sequence + 1, 11, "in", 1, story.now,
+                                "root", 0, True))
+
+
+def settled_and_never_told(story):
+    story.records.append(Record(story.sequence + 1, 10 ** 9, "out", 1,
+                                story.now, "root", 0, True))
+
+
 def in_and_out(story):
     story.records.append(Record(story.sequence + 1, 11, "in", 1, story.now))
 
@@ -252,7 +264,8 @@ USER_FAULTS = [
     (void_after_it_was_told, "lost"), (comes_in_while_frozen, "late"),
     (durable_while_frozen, "late"), (new_although_aborted, "deaf")]
 ORDER_FAULTS = [
-    (in_and_out, "doubles"), (order_comes_in, "flips"),
+    (in_and_out, "doubles"), (settled_as_another, "doubles"),
+    (settled_and_never_told, "doubles"), (order_comes_in, "flips"),
     (order_falls_out, "flips"), (order_created_frozen_comes_in, "late"),
     (strict_order_not_kept, "lost"), (told_old_and_kept_in, "flips")]
 
@@ -324,18 +337,21 @@ def journal_is_read(wrong):
                 (70001, packed(SCOPE, "", 6, 2001, journal.VOID,
                                key="\u00e9ve")),
                 (70002, packed(SCOPE, "18", 2 | 1 << 8, 7, journal.ADMIT,
-                               reader=journal.NOBODY))],
+                               reader=journal.NOBODY)),
+                (70003, packed(SCOPE, "18", 2 | 1 << 3 | 1 << 5 | 1 << 8, 2002,
+                               journal.SETTLE, "root", "closed"))],
             journal.SCOPES: [(SCOPE, b"\1" * 88 + b"order-2\0\0\0"),
                              (OTHER, b"\1" * 88 + b"cart-2\0\0\0")]})
         wanted = [Record(1, 17, "in", 1, 1000 * MS - 5),
                   Record(300, "\u00e9ve", "out", 0, 1002 * MS - 5),
                   Record(70000, 17, "revoked", 1, 2000 * MS - 5, "root"),
                   Record(70001, "\u00e9ve", "void", 0, 2001 * MS - 5),
-                  Record(70002, 18, "in", 1, 2001 * MS - 5)]
+                  Record(70002, 18, "in", 1, 2001 * MS - 5),
+                  Record(70003, 18, "in", 1, 2002 * MS - 5, "root", 0, True)]
         found = journal.read(folder, "order-2", 5)
         if found != wanted:
             wrong.append(f"the journal is read as {found}")
-        if len(journal.read(folder)) != 6 or journal.read(folder, "web-2"):
+        if len(journal.read(folder)) != 7 or journal.read(folder, "web-2"):
             wrong.append("scopes are mixed up")
         with open(folder + "/data.mdb", "r+b") as f:
             f.write(b"\xa5" * 8192)

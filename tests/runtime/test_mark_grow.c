@@ -271,7 +271,10 @@ static void what_is_void_is_left_behind_and_the_rest_is_as_it_was(void **state)
 
         before[i] = gray_mark_value(marks.table.file, i, 3, 9, 120,
                                     TABLE_BEGAN + 7 * 60000) |
-                    (i < GRAY_SLOT_HOLD ? GRAY_SLOT_DURABLE : 0);
+                    (i < GRAY_SLOT_HOLD ? GRAY_SLOT_DURABLE : 0) |
+                    (i >= GRAY_SLOT_IN && i <= GRAY_SLOT_REVOKED
+                         ? GRAY_SLOT_SETTLED
+                         : 0);
         assert_int_equal(
             runtime_mark_claim(&marks.table, key, UINT64_MAX, &slot),
             MARK_HERE);

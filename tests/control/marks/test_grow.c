@@ -85,6 +85,20 @@ static void admit(uint32_t number)
     assert_true(waits_for(admitted, &number));
 }
 
+/* Its unit is over; it moves on as it stands. */
+static void settle(uint32_t number)
+{
+    struct marks_unit unit = {unit_of(number), 0};
+    json_t *answer = NULL;
+
+    assert_int_equal(marks_settle(host.marks, CART, &unit, 1, false, "a", "r",
+                                  &answer, NULL),
+                     0);
+    assert_int_equal(json_integer_value(json_object_get(answer, "settled")),
+                     1);
+    json_decref(answer);
+}
+
 static void a_table_grows_under_whoever_writes(void **state)
 {
     struct marks_scope scope =
@@ -101,6 +115,7 @@ static void a_table_grows_under_whoever_writes(void **state)
     for (uint32_t i = 0; i < MANY; i++) {
         admit(i);
         if (i % 1000 == 999) { /* nobody who is in is ever out */
+            settle(i);
             for (uint32_t n = 0; n < i; n += 991) {
                 follow();
                 assert_int_equal(
@@ -118,11 +133,14 @@ static void a_table_grows_under_whoever_writes(void **state)
 
         assert_int_equal(gray_slot_state(value), GRAY_SLOT_IN);
         assert_true((value & GRAY_SLOT_DURABLE) != 0);
+        assert_int_equal((value & GRAY_SLOT_SETTLED) != 0, i % 1000 == 999);
     }
     host_close(&host);
     host_written(&host, "u77", &written);
     assert_int_equal(written.of_unit, 1);
-    assert_int_equal(written.count, MANY);
+    assert_int_equal(written.kinds[RECORD_ADMIT], MANY);
+    assert_int_equal(written.kinds[RECORD_SETTLE], MANY / 1000);
+    assert_int_equal(written.count, MANY + MANY / 1000);
     teller_end(&teller);
     host_end(&host);
 }

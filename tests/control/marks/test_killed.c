@@ -192,6 +192,72 @@ static void who_was_told_no_meanwhile_is_not_in_after_all(void **state)
     }
 }
 
+static void settle_all(void)
+{
+    struct marks_unit units[UNITS];
+    char names[UNITS][24];
+    json_t *answer = NULL;
+
+    for (uint32_t i = 0; i < UNITS; i++) {
+        memcpy(names[i], unit_of(i), sizeof(names[i]));
+        units[i] = (struct marks_unit){names[i], MARKS_EVERY_SPACE};
+    }
+    marks_settle(host.marks, CART, units, UNITS, false, "a", "r", &answer,
+                 NULL);
+    json_decref(answer);
+}
+
+/* Said again after whatever death, by the nightly job that had no answer. */
+static void what_is_settled_is_one_record_wherever_its_writer_dies(void **state)
+{
+    static const char *const points[] = {
+        "marks-before-commit", "marks-committed", "marks-settled",
+        "marks-told"};
+    struct written written;
+
+    (void)state;
+    for (size_t p = 0; p < sizeof(points) / sizeof(points[0]); p++) {
+        begin(GRAY_STICKY_ENTITY);
+        point_set("");
+        host_open(&host);
+        host_prepare(&host, &scope);
+        for (uint32_t i = 0; i < UNITS; i++) {
+            teller_admit(&teller, unit_of(i), GRAY_SLOT_OUT, true);
+        }
+        for (uint32_t i = 0; i < UNITS; i++) {
+            assert_true(
+                teller_waits(&teller, unit_of(i), GRAY_SLOT_OUT, true));
+        }
+        host_close(&host);
+        point_set(points[p]);
+        must_be_killed(grayd_begin(settle_all));
+        point_set("");
+        host_open(&host);
+        for (uint32_t i = 0; i < UNITS; i++) {
+            uint64_t value = teller_see(&teller, unit_of(i));
+
+            assert_int_equal(gray_slot_state(value), GRAY_SLOT_OUT);
+            assert_int_equal((value & GRAY_SLOT_SETTLED) != 0, p > 0);
+        }
+        settle_all();
+        host_close(&host);
+        host_written(&host, unit_of(7), &written);
+        assert_int_equal(written.kinds[RECORD_ADMIT], UNITS);
+        assert_int_equal(written.kinds[RECORD_SETTLE], UNITS);
+        assert_int_equal(written.of_unit, 2);
+        /* The journal alone says the same. */
+        assert_int_equal(gray_marks_drop(&host.folder, CART, true, NULL), 0);
+        host_open(&host);
+        host_prepare(&host, &scope);
+        assert_true(waits_for(is_ready, NULL));
+        for (uint32_t i = 0; i < UNITS; i++) {
+            assert_true(
+                (teller_see(&teller, unit_of(i)) & GRAY_SLOT_SETTLED) != 0);
+        }
+        end();
+    }
+}
+
 static void close_cart(void)
 {
     marks_close_scope(host.marks, CART, 60000, NULL);
@@ -312,6 +378,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_mark_is_one_record_wherever_its_writer_dies),
+        cmocka_unit_test(
+            what_is_settled_is_one_record_wherever_its_writer_dies),
         cmocka_unit_test(who_was_told_no_meanwhile_is_not_in_after_all),
         cmocka_unit_test(a_freeze_that_was_not_settled_is_settled_by_the_next),
         cmocka_unit_test(whenever_it_dies_nothing_acknowledged_is_lost),

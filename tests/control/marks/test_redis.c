@@ -232,12 +232,22 @@ static bool knows(void *context)
 /* Nobody asks anything meanwhile. */
 static void a_redis_that_was_emptied_is_told_again(void **state)
 {
+    struct marks_unit over = {"unit-7", MARKS_EVERY_SPACE};
+    json_t *answer = NULL;
+
     (void)state;
     begin(GRAY_DURABLE_STRICT);
     for (int i = 0; i < 3000; i++) {
         teller_admit(&tellers[0], unit_of(i), GRAY_SLOT_IN, true);
     }
     assert_true(teller_waits(&tellers[0], unit_of(2999), GRAY_SLOT_IN, true));
+    /* One of them is over; what it was told is not. */
+    assert_int_equal(marks_settle(hosts[0].marks, CART, &over, 1, false, "a",
+                                  "r", &answer, NULL),
+                     0);
+    assert_int_equal(json_integer_value(json_object_get(answer, "settled")),
+                     1);
+    json_decref(answer);
     freeReplyObject(redis_say("FLUSHALL"));
     assert_false(knows((void *)(uintptr_t) "unit-0"));
     /* Whoever asks first finds out, and is refused until all are back. */
