@@ -340,94 +340,6 @@ static void durable_is_the_writers_and_is_never_undone(void **state)
     assert_false(gray_mark_may_move(0, 7, GRAY_BY_WRITER));
 }
 
-static void settled_is_a_move_of_its_own_and_the_writers(void **state)
-{
-    struct world *world = *state;
-    static const enum gray_slot_state may[] = { GRAY_SLOT_IN, GRAY_SLOT_OUT,
-                                                GRAY_SLOT_REVOKED };
-    const uint64_t over = GRAY_SLOT_SETTLED, hard = GRAY_SLOT_DURABLE;
-    const struct gray_mark_table *table = &world->narrow.table;
-    uint64_t in = value_of(table, GRAY_SLOT_IN) | hard;
-    uint64_t out = value_of(table, GRAY_SLOT_OUT) | hard;
-    uint64_t revoked = value_of(table, GRAY_SLOT_REVOKED) | hard;
-    uint64_t soft = value_of(table, GRAY_SLOT_OUT);
-    size_t i;
-
-    for (i = 0; i < 3; i++) {
-        uint64_t value = value_of(table, may[i]) | hard;
-
-        assert_int_equal(gray_slot_state(value | over), may[i]);
-        assert_int_equal(gray_mark_of(table->file, value | over).state,
-                         gray_mark_of(table->file, value).state);
-        assert_true(gray_mark_may_move(value, value | over, GRAY_BY_WRITER));
-        assert_false(gray_mark_may_move(value, value | over, GRAY_BY_READER));
-        assert_false(gray_mark_may_move(value | over, value, GRAY_BY_WRITER));
-        assert_false(
-            gray_mark_may_move(value | over, value | over, GRAY_BY_WRITER));
-        assert_true(gray_mark_may_move(0, value | over, GRAY_BY_WRITER) ==
-                    gray_mark_may_move(0, value, GRAY_BY_WRITER));
-        assert_false(gray_mark_may_move(0, value | over, GRAY_BY_READER));
-    }
-    /* Of what is durable alone, and not in one step with that. */
-    assert_int_equal(gray_slot_state(soft | over), GRAY_SLOT_HOLD);
-    assert_false(gray_mark_may_move(soft, soft | over, GRAY_BY_WRITER));
-    assert_false(gray_mark_may_move(soft, out | over, GRAY_BY_WRITER));
-    for (i = 0; i <= GRAY_SLOT_VOID; i++) {
-        if (i < GRAY_SLOT_IN || i > GRAY_SLOT_REVOKED) {
-            assert_int_equal(gray_slot_state(i | hard | over), GRAY_SLOT_HOLD);
-            assert_false(gray_mark_may_move(in, i | hard | over,
-                                            GRAY_BY_WRITER));
-        }
-    }
-    /* What was told changes: it is open again, or was over and is taken back.
-     * Nobody settles by the way. */
-    assert_true(gray_mark_may_move(out | over, in, GRAY_BY_WRITER));
-    assert_false(gray_mark_may_move(out | over, in, GRAY_BY_READER));
-    assert_true(gray_mark_may_move(in | over, revoked | over, GRAY_BY_WRITER));
-    assert_true(gray_mark_may_move(in | over, revoked, GRAY_BY_WRITER));
-    assert_false(gray_mark_may_move(in, revoked | over, GRAY_BY_WRITER));
-    assert_false(gray_mark_may_move(out | over,
-                                    value_of(table, GRAY_SLOT_VOID),
-                                    GRAY_BY_ANY));
-    /* Taken back and over: a later attempt lets it in as anybody. */
-    assert_true(gray_mark_may_move(
-        revoked | over,
-        value_of(table, GRAY_SLOT_IN) + (UINT64_C(1) << 8), GRAY_BY_READER));
-    assert_false(gray_mark_may_move(
-        revoked | over,
-        (value_of(table, GRAY_SLOT_IN) + (UINT64_C(1) << 8)) | over,
-        GRAY_BY_READER));
-}
-
-/* Whoever meets it obeys it as he would the mark without it. */
-static void who_is_settled_is_told_what_he_was_told(void **state)
-{
-    struct world *world = *state;
-    int form;
-
-    for (form = 0; form < 2; form++) {
-        const struct gray_marks *marks = world->forms[form];
-        struct gray_mark_key key = key_text(&marks->table, "u");
-        uint64_t out = value_of(&marks->table, GRAY_SLOT_OUT) |
-                       GRAY_SLOT_DURABLE;
-        uint64_t found = 0;
-
-        put_raw(marks, key, out);
-        assert_int_equal(gray_mark_move(marks, key, out,
-                                        out | GRAY_SLOT_SETTLED,
-                                        GRAY_BY_WRITER, &found),
-                         0);
-        assert_int_equal(gray_mark_find(marks, key, &found), GRAY_FIND_FOUND);
-        assert_int_equal(gray_mark_of(marks->table.file, found).state,
-                         GRAY_MARK_OUT);
-        assert_int_equal(
-            gray_mark_take(marks, key, value_of(&marks->table, GRAY_SLOT_IN),
-                           &found),
-            1);
-        assert_int_equal(found, out | GRAY_SLOT_SETTLED);
-    }
-}
-
 static void a_move_from_what_is_not_there_says_what_is(void **state)
 {
     struct world *world = *state;
@@ -632,8 +544,6 @@ int main(void)
         CASE(what_nobody_writes_reads_hold),
         CASE(every_move_of_the_table_is_made_and_no_other),
         CASE(durable_is_the_writers_and_is_never_undone),
-        CASE(settled_is_a_move_of_its_own_and_the_writers),
-        CASE(who_is_settled_is_told_what_he_was_told),
         CASE(a_move_from_what_is_not_there_says_what_is),
         CASE(only_what_is_absent_or_revoked_before_is_taken),
         CASE(a_reader_cannot_put_just_anything),

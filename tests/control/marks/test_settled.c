@@ -5,7 +5,7 @@
  * counted must be what was said; and the mark must stay what it was, for an
  * update that comes after all is told the truth.  Said twice, said while grayd
  * is dead, read back from the journal, grown, taken back: it is the same bit.
- * Read next: control/marks/settled.c.
+ * Read next: control/marks/settled.c; test_settled_said.c (by programs).
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -27,13 +27,13 @@ static struct host host;
 static struct teller teller;
 static struct marks_scope scope;
 
-static void begin(enum gray_reader_kind kind)
+static void begin(void)
 {
     scope = cart_scope(GRAY_DURABLE_ASYNC, GRAY_STICKY_ENTITY);
     host_begin(&host);
     host_open(&host);
     host_prepare(&host, &scope);
-    teller_begin(&teller, &host, kind);
+    teller_begin(&teller, &host, GRAY_READER_NGINX);
 }
 
 static void end(void)
@@ -144,7 +144,7 @@ static void it_stays_what_it_was_and_is_counted(void **state)
     uint64_t before;
 
     (void)state;
-    begin(GRAY_READER_NGINX);
+    begin();
     told("out-1", GRAY_SLOT_OUT);
     told("out-2", GRAY_SLOT_OUT);
     told("in-1", GRAY_SLOT_IN);
@@ -183,7 +183,7 @@ static void said_again_it_is_nothing(void **state)
     struct written written;
 
     (void)state;
-    begin(GRAY_READER_NGINX);
+    begin();
     told("a", GRAY_SLOT_OUT);
     told("b", GRAY_SLOT_OUT);
     /* b has a mark in space 0, and none in space 1. */
@@ -203,7 +203,7 @@ static void who_is_not_known_is_said_and_not_invented(void **state)
     json_int_t keys;
 
     (void)state;
-    begin(GRAY_READER_NGINX);
+    begin();
     told("known", GRAY_SLOT_OUT);
     status = marks_status(host.marks, CART, NULL);
     keys = number_at(json_object_get(status, "table"), "marks");
@@ -245,7 +245,7 @@ static void what_is_damaged_or_not_durable_is_refused(void **state)
     uint64_t found;
 
     (void)state;
-    begin(GRAY_READER_NGINX);
+    begin();
     told("held", GRAY_SLOT_OUT);
     move("held", GRAY_SLOT_HOLD);
     answer = settle("held");
@@ -271,7 +271,7 @@ static void a_dry_run_counts_and_changes_nothing(void **state)
     json_t *answer = NULL;
 
     (void)state;
-    begin(GRAY_READER_NGINX);
+    begin();
     told("a", GRAY_SLOT_OUT);
     assert_int_equal(marks_settle(host.marks, CART, units, 2, true, "a", "r",
                                   &answer, NULL),
@@ -290,7 +290,7 @@ static void a_report_is_one_commit_a_batch(void **state)
     json_t *status;
 
     (void)state;
-    begin(GRAY_READER_NGINX);
+    begin();
     told_many(MANY);
     for (int i = 0; i < MANY; i++) {
         memcpy(names[i], unit_of(i), sizeof(names[i]));
@@ -316,7 +316,7 @@ static void a_table_made_from_the_journal_has_it(void **state)
     uint64_t before;
 
     (void)state;
-    begin(GRAY_READER_NGINX);
+    begin();
     told("a", GRAY_SLOT_OUT);
     told("b", GRAY_SLOT_OUT);
     says(settle("a"), 1, 0, 0, 0);
@@ -341,7 +341,7 @@ static void a_table_that_grows_takes_it_along(void **state)
     uint32_t number;
 
     (void)state;
-    begin(GRAY_READER_NGINX);
+    begin();
     told("first", GRAY_SLOT_OUT);
     says(settle("first"), 1, 0, 0, 0);
     number = teller.number;
@@ -373,7 +373,7 @@ static void an_older_journal_is_told_of_it(void **state)
     char copy[80];
 
     (void)state;
-    begin(GRAY_READER_NGINX);
+    begin();
     told("old", GRAY_SLOT_OUT);
     told("open", GRAY_SLOT_OUT);
     host_close(&host);
@@ -411,7 +411,7 @@ static void a_list_shows_each_once_and_the_open_ones_alone(void **state)
     json_t *page, *row;
 
     (void)state;
-    begin(GRAY_READER_NGINX);
+    begin();
     told("a", GRAY_SLOT_OUT);
     told("b", GRAY_SLOT_OUT);
     told("c", GRAY_SLOT_IN);
@@ -465,7 +465,7 @@ static void revoke(enum marks_cohort cohort, uint64_t count)
 static void the_last_in_are_not_the_last_settled(void **state)
 {
     (void)state;
-    begin(GRAY_READER_NGINX);
+    begin();
     told("first", GRAY_SLOT_IN);
     told("second", GRAY_SLOT_IN);
     told("third", GRAY_SLOT_IN);
@@ -484,7 +484,7 @@ static void the_last_in_are_not_the_last_settled(void **state)
 static void an_abort_takes_settled_ones_back_as_well(void **state)
 {
     (void)state;
-    begin(GRAY_READER_NGINX);
+    begin();
     for (int i = 0; i < 50; i++) {
         told(unit_of(i), GRAY_SLOT_IN);
         if (i % 2 == 0) {
@@ -511,7 +511,7 @@ static void a_repair_opens_it_again(void **state)
     json_t *answer = NULL;
 
     (void)state;
-    begin(GRAY_READER_NGINX);
+    begin();
     told("a", GRAY_SLOT_OUT);
     says(settle("a"), 1, 0, 0, 0);
     assert_int_equal(marks_put(host.marks, CART, &put, 1, true, "bob", "new",
@@ -524,92 +524,6 @@ static void a_repair_opens_it_again(void **state)
     host_started_again();
     assert_int_equal(gray_slot_state(teller_see(&teller, "a")), GRAY_SLOT_IN);
     assert_false(is_settled("a"));
-    end();
-}
-
-/* ---- by a program ------------------------------------------------------------------------ */
-
-static int say(const char *unit)
-{
-    struct gray_ring_record record = {
-        .kind = GRAY_RING_SETTLED,
-        .stage = GRAY_STAGE_NONE,
-        .space = GRAY_RING_EVERY_SPACE,
-        .scope = CART,
-        .now = NOW + 5,
-    };
-
-    return gray_ring_push(teller.runtime, &record,
-                          (struct gray_str){unit, (uint32_t)strlen(unit)});
-}
-
-static bool settled_now(void *context)
-{
-    return is_settled(context);
-}
-
-static bool nobody_counted(void *context)
-{
-    return counted("settledNobody") == *(json_int_t *)context;
-}
-
-static void a_program_says_it_through_its_ring(void **state)
-{
-    struct written written;
-    json_int_t one = 1;
-
-    (void)state;
-    begin(GRAY_READER_LIBRARY);
-    told("a", GRAY_SLOT_OUT);
-    told("b", GRAY_SLOT_OUT);
-    assert_int_equal(say("a"), 0);
-    assert_true(waits_for(settled_now, (void *)(uintptr_t) "a"));
-    assert_int_equal(say("a"), 0);
-    assert_int_equal(say("nobody"), 0);
-    assert_true(waits_for(nobody_counted, &one));
-    assert_int_equal(counted("settled"), 1);
-    /* Nobody is there to hear it: it is heard later. */
-    host_close(&host);
-    assert_int_equal(say("b"), 0);
-    host_open(&host);
-    host_prepare(&host, &scope);
-    assert_true(waits_for(settled_now, (void *)(uintptr_t) "b"));
-    host_close(&host);
-    host_written(&host, "b", &written);
-    assert_int_equal(written.kinds[RECORD_SETTLE], 2);
-    assert_int_equal(written.last.kind, RECORD_SETTLE);
-    assert_int_equal(written.last.at, NOW + 5);
-    assert_int_equal(written.last.reader, GRAY_READERS_MAX);
-    end();
-}
-
-/* It is asked for and settled in one breath: the one comes before the other. */
-static void what_is_asked_for_and_settled_at_once_is_both(void **state)
-{
-    (void)state;
-    begin(GRAY_READER_LIBRARY);
-    teller_admit(&teller, "a", GRAY_SLOT_OUT, false);
-    assert_int_equal(say("a"), 0);
-    assert_true(waits_for(settled_now, (void *)(uintptr_t) "a"));
-    assert_int_equal(gray_slot_state(teller_see(&teller, "a")), GRAY_SLOT_OUT);
-    end();
-}
-
-static void it_leaves_room_for_those_who_wait(void **state)
-{
-    int said = 0, error;
-
-    (void)state;
-    begin(GRAY_READER_LIBRARY);
-    host_close(&host);
-    while ((error = say("a")) == 0 && said < 100000) {
-        said++;
-    }
-    assert_int_equal(error, -ENOBUFS);
-    assert_true(said > 100);
-    assert_int_equal(teller.runtime->slot.file->ring.lost, 0);
-    assert_int_equal(
-        teller_push(&teller, "b", GRAY_SLOT_OUT, GRAY_SLOT_OUT), 0);
     end();
 }
 
@@ -629,9 +543,6 @@ int main(void)
         cmocka_unit_test(the_last_in_are_not_the_last_settled),
         cmocka_unit_test(an_abort_takes_settled_ones_back_as_well),
         cmocka_unit_test(a_repair_opens_it_again),
-        cmocka_unit_test(a_program_says_it_through_its_ring),
-        cmocka_unit_test(what_is_asked_for_and_settled_at_once_is_both),
-        cmocka_unit_test(it_leaves_room_for_those_who_wait),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
