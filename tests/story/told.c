@@ -5,11 +5,13 @@
  * library is all that an application has: nothing but gray.h stands here.
  * Listens on a unix socket, a thread a connection; a line "WORD UNIT" is a
  * question about a release (the first for "user", else the second, at the
- * target "/WORD"), the answer is a line: new, old or hold.
+ * target "/WORD"), the answer is a line: new, old or hold.  "settle UNIT" says
+ * that the unit of the second is over: said, or why not.
  *
  * usage: told SOCKET RUNTIME RELEASE-OF-USERS RELEASE-OF-ORDERS
  * Ends by a signal only; leaves its socket behind, as a killed one does.
  */
+#include <errno.h>
 #include <gray.h>
 #include <poll.h>
 #include <pthread.h>
@@ -23,8 +25,23 @@
 static struct gray_client *client;
 static const char *of_users, *of_orders;
 
+static const char *settle(const char *unit)
+{
+    switch (gray_client_settle(client, of_orders, unit)) {
+    case 0:
+        return "said\n";
+    case -ENOBUFS:
+        return "later\n";
+    default:
+        return "refused\n";
+    }
+}
+
 static const char *answer(const char *word, const char *unit)
 {
+    if (strcmp(word, "settle") == 0) {
+        return settle(unit);
+    }
     char target[32];
     snprintf(target, sizeof(target), "/%s", word);
     struct gray_client_request request = {
