@@ -191,7 +191,7 @@ static int say(const struct settling *settling)
                       "refused", settling->refused, "named", settling->named),
             JSON_INDENT(2));
     } else {
-        printf("%lld settled (%lld of them outside), %lld were already, %lld "
+        printf("%lld settled (%lld of them outside), %lld already, %lld "
                "unknown, %lld refused%s\n",
                (long long)settling->settled, (long long)settling->out,
                (long long)settling->already, (long long)settling->unknown,

@@ -47,6 +47,8 @@ json_t *control_marks(struct grayd *grayd, const char *name, int64_t age_ms);
 #define CONTROL_COUNTS_MS 5000 /* how old counts of lists and figures may be */
 /* Whether marks of a release are still to be taken back; any thread. */
 bool control_revokes(struct grayd *grayd, const char *name);
+/* Entities that are outside and not settled; 0 where nobody knows. */
+uint64_t control_open(struct grayd *grayd, const char *name);
 /* When the last entity outside is settled, by how they were so far; any
  * thread. */
 struct pace_end control_pace(struct grayd *grayd, const char *name,

@@ -249,6 +249,15 @@ json_t *control_marks(struct grayd *grayd, const char *name, int64_t age_ms)
     return counts;
 }
 
+uint64_t control_open(struct grayd *grayd, const char *name)
+{
+    json_t *counts = control_marks(grayd, name, 0);
+    uint64_t open = counts != NULL ? open_of(counts) : 0;
+
+    json_decref(counts);
+    return open;
+}
+
 struct pace_end control_pace(struct grayd *grayd, const char *name,
                              struct pace_look now)
 {

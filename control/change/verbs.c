@@ -243,6 +243,29 @@ static json_t *sentence_of(const struct moved *moved)
                         means);
 }
 
+/* What a release leaves behind: documents, and entities that are open. */
+static json_t *residue_of(const struct change *change, const char *name)
+{
+    json_t *documents = json_array(), *residue, *tree;
+    const char *key;
+    uint64_t open = control_open(change->control->grayd, name);
+
+    json_object_foreach(change->world.documents, key, tree) {
+        json_array_append(documents, tree);
+    }
+    residue = release_residue(name, documents);
+    json_decref(documents);
+    if (open > 0) {
+        json_array_append_new(
+            residue,
+            json_sprintf("Release/%s: %llu entities that began outside are not "
+                         "settled; the old version is needed until they are "
+                         "(gray marks list %s open).",
+                         name, (unsigned long long)open, name));
+    }
+    return residue;
+}
+
 static json_t *moved_json(const struct change *change,
                           const struct moved *moved)
 {
@@ -258,15 +281,7 @@ static json_t *moved_json(const struct change *change,
                      sentence_of(moved), "undo", undo, "revision",
                      (json_int_t)change->control->world.revision);
     if (moved->verb == VERB_FINISH && body != NULL) {
-        const char *key;
-        json_t *documents = json_array(), *tree;
-
-        json_object_foreach(change->world.documents, key, tree) {
-            json_array_append(documents, tree);
-        }
-        json_object_set_new(body, "residue",
-                            release_residue(moved->name, documents));
-        json_decref(documents);
+        json_object_set_new(body, "residue", residue_of(change, moved->name));
     }
     return body;
 }

@@ -284,6 +284,13 @@ static void add_releases(struct text *text, const json_t *releases)
                          (unsigned long long)number_of(
                              json_object_get(marks, "table"), "bytes"));
     }
+    head(text, "grayd_marks_settled", "gauge",
+         "of those with state out: their business is over");
+    json_object_foreach((json_t *)(uintptr_t)releases, name, marks) {
+        runtime_text_add(text, "grayd_marks_settled{release=\"%s\"} %llu\n",
+                         name,
+                         (unsigned long long)number_of(marks, "settled"));
+    }
     head(text, "grayd_marks_closed", "gauge",
          "1: nobody new is let in, and what was told until then is on disk");
     json_object_foreach((json_t *)(uintptr_t)releases, name, marks) {

@@ -20,7 +20,7 @@ from harness import Grayd  # noqa: E402
 
 GUIDE = os.path.join(os.path.dirname(os.path.abspath(__file__)),
                      "../../../docs/guide/en/7-marks.md")
-SECTIONS = ("Data of before", "Rehearse")
+SECTIONS = ("Data of before", "Until the last one is settled", "Rehearse")
 
 
 def commands(text):
