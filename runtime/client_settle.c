@@ -12,10 +12,9 @@
 
 #include "runtime/client.h"
 
-static int push(struct gray_client *client, struct gray_str release,
+static int push(struct gray_runtime *runtime, struct gray_str release,
                 struct gray_str unit)
 {
-    struct gray_runtime *runtime = client->runtime;
     struct gray_ring_record record = {
         .kind = GRAY_RING_SETTLED,
         .stage = GRAY_STAGE_NONE,
@@ -46,11 +45,10 @@ int gray_client_settle(struct gray_client *client, const char *release,
     if (text.length == 0 || text.length > GRAY_VALUE_MAX) {
         return -EINVAL;
     }
-    runtime_client_refresh(client);
     hold = runtime_client_enter(client);
-    view = runtime_client_view(client, hold, &reason);
+    view = runtime_client_view(hold, &reason);
     if (view == NULL || gray_find_release(view->policy, name) != GRAY_NONE) {
-        error = push(client, name, text);
+        error = push(hold.runtime, name, text);
     }
     runtime_client_leave(hold);
     return error;
