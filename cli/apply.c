@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "cli/remote.h"
+#include "cli/plan.h"
 #include "policy/documents.h"
 #include "policy/parse.h"
 
@@ -179,6 +179,9 @@ static void add_options(json_t *body, const struct arguments *arguments)
     while ((name = arguments_next(arguments, CLI_ALLOW_DROP, &at)) != NULL) {
         json_array_append_new(names, json_string(name));
     }
+    if (arguments_has(arguments, CLI_OVER_CAPACITY)) {
+        json_object_set_new(body, "overCapacity", json_true());
+    }
     if (arguments_has(arguments, CLI_PRUNE)) {
         json_object_set_new(body, "prune", json_true());
     }
@@ -281,11 +284,18 @@ static int ask_plan(struct remote *remote, const struct arguments *arguments,
     CLI_CLEANUP(json_freep) json_t *body = NULL;
     int status = 0;
 
-    body = apply_files(arguments, &status);
+    body = arguments_has(arguments, CLI_FILE) ||
+                   !arguments_has(arguments, CLI_WEIGHT)
+               ? apply_files(arguments, &status)
+               : json_object();
     if (body == NULL) {
         return status;
     }
     add_options(body, arguments);
+    status = plan_options(arguments, body);
+    if (status != 0) {
+        return status;
+    }
     return remote_ask(remote,
                       &(struct remote_call) { .method = "POST",
                                               .path = "/v1/plan",
@@ -309,6 +319,7 @@ int remote_plan(struct remote *remote, const struct arguments *arguments)
     CLI_CLEANUP(json_freep) json_t *plan = NULL;
     int status = ask_plan(remote, arguments, &plan);
     bool accepted = json_is_true(json_object_get(plan, "accepted"));
+    char place[256];
 
     if (status != 0) {
         return status;
@@ -316,14 +327,10 @@ int remote_plan(struct remote *remote, const struct arguments *arguments)
     if (arguments_json(arguments)) {
         json_print(json_incref(plan), JSON_INDENT(2));
     } else {
-        findings_say(json_object_get(plan, "findings"), stdout);
-        printf("compared with revision %lld at %s\n",
-               (long long)number_at(plan, "revision"), remote_place(remote));
-        diff_say(plan);
-        printf("a decision costs at most %lld ns (%u are allowed)\n",
-               (long long)number_at(plan, "costBoundNs"), GRAY_COST_BOUND_NS);
-        printf("%s\n", accepted ? "every gate passes; nothing was written"
-                                : "refused; nothing was written");
+        snprintf(place, sizeof(place), "revision %lld at %.200s",
+                 (long long)number_at(plan, "revision"),
+                 remote_place(remote));
+        plan_page(plan, place);
     }
     return accepted ? CLI_EXIT_OK : CLI_EXIT_REFUSED;
 }

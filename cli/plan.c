@@ -6,26 +6,18 @@
  * what it passes is published, and what it refuses would be refused.
  * Read next: publish.c, policy/gates.c.
  */
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/remote.h"
-
-struct plan {
-    const struct arguments *arguments;
-    struct policy policy;
-    struct in_force in_force;
-    struct gray_model *against; /* of documents */
-    const struct gray_model *before; /* NULL: nothing is in force */
-    char place[256];            /* what is compared with, in words */
-};
+#include "cli/plan.h"
+#include "impact/impact.h"
 
 static void plan_free(struct plan *plan)
 {
     policy_free(&plan->policy);
     in_force_free(&plan->in_force);
     gray_model_free(plan->against);
+    json_decref(plan->impact);
 }
 
 static int read_folder(struct plan *plan)
@@ -88,71 +80,6 @@ static int read_both(struct plan *plan)
                                                      : status;
 }
 
-/* ---- notes ---------------------------------------------------------------------- */
-
-static void add_note(json_t *notes, const char *code, const char *release,
-                     const char *format, ...) CLI_PRINTF(4, 5);
-static void add_note(json_t *notes, const char *code, const char *release,
-                     const char *format, ...)
-{
-    char sentence[512];
-    va_list list;
-
-    va_start(list, format);
-    vsnprintf(sentence, sizeof(sentence), format, list);
-    va_end(list);
-    json_array_append_new(notes,
-                          json_pack("{s:s,s:s,s:s}", "code", code, "release",
-                                    release, "sentence", sentence));
-}
-
-static void note_release(json_t *notes, const struct model_release *release)
-{
-    static const struct {
-        const char *code, *sentence;
-    } anonymous[] = {
-        [GRAY_ANONYMOUS_BASELINE] = { "anonymous-baseline",
-                                      "goes to the baseline" },
-        [GRAY_ANONYMOUS_COOKIE] = { "anonymous-cookie",
-                                    "is given a signed id in a cookie and "
-                                    "sticks to it" },
-        [GRAY_ANONYMOUS_RANDOM] = { "anonymous-random",
-                                    "is drawn anew each time and does not "
-                                    "stick" },
-    };
-    uint8_t kind = release->anonymous;
-
-    if (release->unit_count > 0 &&
-        kind < sizeof(anonymous) / sizeof(anonymous[0])) {
-        const struct model_unit *unit = &release->units[0];
-
-        add_note(notes, anonymous[kind].code, release->name,
-                 "a request without its unit (%s%s%.*s%s) %s.",
-                 gray_source_word(unit->source),
-                 unit->name.length > 0 ? " " : "", (int)unit->name.length,
-                 unit->name.length > 0 ? unit->name.data : "",
-                 release->unit_count > 1 ? ", or another" : "",
-                 anonymous[kind].sentence);
-    }
-    if (release->stickiness != GRAY_STICKY_NONE ||
-        kind == GRAY_ANONYMOUS_COOKIE) {
-        add_note(notes, "plain-http-cookie", release->name,
-                 "the sticky cookie is __Host-gray on https; where a listener "
-                 "is plain http it is called gray and any neighbour on the "
-                 "wire can read it.");
-    }
-}
-
-static json_t *notes_of(const struct gray_model *model)
-{
-    json_t *notes = json_array();
-
-    for (uint32_t i = 0; i < model->release_count; i++) {
-        note_release(notes, &model->releases[i]);
-    }
-    return notes;
-}
-
 /* ---- releases before and after ----------------------------------------------------- */
 
 static const struct model_release *find(const struct gray_model *model,
@@ -166,7 +93,7 @@ static const struct model_release *find(const struct gray_model *model,
     return NULL;
 }
 
-static json_t *impact_row(const char *name, const struct model_release *before,
+static json_t *release_row(const char *name, const struct model_release *before,
                           const struct model_release *after)
 {
     json_t *row = json_pack("{s:s}", "release", name);
@@ -180,7 +107,7 @@ static json_t *impact_row(const char *name, const struct model_release *before,
     return row;
 }
 
-static json_t *impact_of(const struct plan *plan)
+static json_t *releases_of(const struct plan *plan)
 {
     const struct gray_model *after = plan->policy.model;
     json_t *rows = json_array();
@@ -189,7 +116,7 @@ static json_t *impact_of(const struct plan *plan)
         const struct model_release *release = &after->releases[i];
 
         json_array_append_new(rows,
-                              impact_row(release->name,
+                              release_row(release->name,
                                          find(plan->before, release->name),
                                          release));
     }
@@ -199,40 +126,10 @@ static json_t *impact_of(const struct plan *plan)
 
         if (find(after, release->name) == NULL) {
             json_array_append_new(rows,
-                                  impact_row(release->name, release, NULL));
+                                  release_row(release->name, release, NULL));
         }
     }
     return rows;
-}
-
-static void print_share(struct table *table, json_t *value)
-{
-    char text[32];
-
-    table_cell(table, "%s",
-               json_is_integer(value)
-                   ? share_text((uint32_t)json_integer_value(value), text)
-                   : "-");
-}
-
-static void print_impact(json_t *rows)
-{
-    CLI_CLEANUP(table_freep) struct table *table = table_new(3);
-    json_t *row;
-    size_t i;
-
-    table_right(table, 1);
-    table_right(table, 2);
-    table_cell(table, "RELEASE");
-    table_cell(table, "NOW");
-    table_cell(table, "THEN");
-    json_array_foreach(rows, i, row) {
-        table_cell(table, "%s",
-                   json_string_value(json_object_get(row, "release")));
-        print_share(table, json_object_get(row, "shareBefore"));
-        print_share(table, json_object_get(row, "shareAfter"));
-    }
-    table_print(table, stdout);
 }
 
 /* ---- the commands ------------------------------------------------------------------- */
@@ -257,55 +154,32 @@ static void print_changes(const struct plan *plan)
            length > 0 && text[length - 1] == '\n' ? "" : "\n");
 }
 
-static void plan_print(const struct plan *plan, int status)
+/* "Plan" of schemas.json, and what only this host knows. */
+static json_t *plan_json(const struct plan *plan, int status)
 {
-    CLI_CLEANUP(json_freep) json_t *notes = NULL;
-    json_t *note;
-    size_t i;
-
-    gray_findings_print(&plan->policy.findings, stdout);
-    if (plan->policy.model == NULL) {
-        return;
-    }
-    printf("compared with %s\n", plan->place);
-    print_changes(plan);
-    {
-        CLI_CLEANUP(json_freep) json_t *rows = impact_of(plan);
-
-        print_impact(rows);
-    }
-    notes = notes_of(plan->policy.model);
-    json_array_foreach(notes, i, note) {
-        printf("note: %s: %s [%s]\n",
-               json_string_value(json_object_get(note, "release")),
-               json_string_value(json_object_get(note, "sentence")),
-               json_string_value(json_object_get(note, "code")));
-    }
-    if (plan->policy.compiled.cost_bound_ns > 0) {
-        printf("a decision costs at most %u ns (%u are allowed)\n",
-               plan->policy.compiled.cost_bound_ns, GRAY_COST_BOUND_NS);
-    }
-    printf("%s\n", status == 0 ? "every gate passes; nothing was written"
-                               : "refused; nothing was written");
-}
-
-static int plan_json(const struct plan *plan, int status)
-{
-    bool read = plan->policy.model != NULL;
     json_t *root = json_pack(
-        "{s:b,s:o}", "ok", status == 0, "findings",
-        findings_value(&plan->policy.findings));
+        "{s:b,s:b,s:o}", "ok", status == 0, "accepted", status == 0,
+        "findings", findings_value(&plan->policy.findings));
 
-    if (read) {
+    if (plan->policy.model != NULL) {
+        CLI_CLEANUP(string_freep) char *diff =
+            gray_model_diff(plan->before, plan->policy.model, 0);
+
         json_object_set_new(root, "against", json_string(plan->place));
         json_object_set_new(root, "changes", changes_json(plan));
-        json_object_set_new(root, "releases", impact_of(plan));
-        json_object_set_new(root, "notes", notes_of(plan->policy.model));
+        json_object_set_new(root, "diff",
+                            json_string(diff != NULL ? diff : ""));
+        json_object_set_new(root, "releases", releases_of(plan));
+        json_object_set_new(root, "notes",
+                            impact_notes(plan->policy.model));
         json_object_set_new(
             root, "costBoundNs",
             json_integer(plan->policy.compiled.cost_bound_ns));
     }
-    return json_print(root, JSON_INDENT(2));
+    if (plan->impact != NULL) {
+        json_object_set(root, "impact", plan->impact);
+    }
+    return root;
 }
 
 /* What is compared with was named by the options, or nobody answers. */
@@ -313,14 +187,33 @@ static int ask_grayd(const struct arguments *arguments,
                      struct remote **ret_remote)
 {
     return arguments_has(arguments, CLI_AGAINST) ||
-                   !arguments_has(arguments, CLI_FILE)
+                   !(arguments_has(arguments, CLI_FILE) ||
+                     arguments_has(arguments, CLI_WEIGHT))
                ? 0
                : remote_or_folder(ret_remote, arguments, false);
+}
+
+/* All of them, also where one refuses: whoever reads it wants the whole. */
+static int run_gates(struct plan *plan,
+                     const struct gray_compile_options *options)
+{
+    struct gray_gate_options gates = {
+        .prune = arguments_has(plan->arguments, CLI_PRUNE),
+    };
+    int cost = policy_compile(&plan->policy, options);
+    int refused = gray_gates_compare(plan->before, plan->policy.model, &gates,
+                                     &plan->policy.findings) != 0
+                      ? CLI_EXIT_REFUSED
+                      : 0;
+    int expected = cost == 0 ? plan_expect(plan) : 0;
+
+    return cost != 0 ? cost : expected != 0 ? expected : refused;
 }
 
 static int plan_here(const struct arguments *arguments)
 {
     CLI_CLEANUP(plan_free) struct plan plan = { .arguments = arguments };
+    CLI_CLEANUP(json_freep) json_t *body = NULL;
     struct gray_compile_options options = { .revision = 1,
                                             .now = port_now_ms() };
     int status = read_both(&plan);
@@ -330,20 +223,16 @@ static int plan_here(const struct arguments *arguments)
         return status;
     }
     if (status == 0) {
-        struct gray_gate_options gates = {
-            .prune = arguments_has(arguments, CLI_PRUNE),
-        };
-        int cost = policy_compile(&plan.policy, &options);
-
-        status = gray_gates_compare(plan.before, plan.policy.model, &gates,
-                                    &plan.policy.findings) != 0
-                     ? CLI_EXIT_REFUSED
-                     : cost;
+        status = run_gates(&plan, &options);
     }
+    if (status != 0 && status != CLI_EXIT_REFUSED) {
+        return status;
+    }
+    body = plan_json(&plan, status);
     if (arguments_json(arguments)) {
-        plan_json(&plan, status);
+        json_print(json_incref(body), JSON_INDENT(2));
     } else {
-        plan_print(&plan, status);
+        plan_page(body, plan.place);
     }
     return status;
 }
@@ -353,6 +242,12 @@ int command_plan(const struct arguments *arguments)
     CLI_CLEANUP(remote_freep) struct remote *remote = NULL;
     int status = ask_grayd(arguments, &remote);
 
+    if (status == 0 && remote == NULL && arguments_has(arguments,
+                                                       CLI_WEIGHT)) {
+        complain("--weight asks grayd, who keeps where a release stands; "
+                 "without one write the share into the document");
+        return CLI_EXIT_USAGE;
+    }
     return status != 0      ? status
            : remote != NULL ? remote_plan(remote, arguments)
                             : plan_here(arguments);

@@ -67,6 +67,9 @@ static int make_body(const struct arguments *arguments, json_t *body)
         json_object_set_new(body, "toRevision",
                             json_integer((json_int_t)revision));
     }
+    if (arguments_has(arguments, CLI_OVER_CAPACITY)) {
+        json_object_set_new(body, "overCapacity", json_true());
+    }
     if (arguments_has(arguments, CLI_FULL)) {
         json_object_set_new(body, "full", json_true());
     }

@@ -36,6 +36,8 @@ struct grayd_options {
     const char *redis;          /* of shared marks; NULL: none */
     const char *decision_log;   /* pattern of files; NULL: none */
     uint32_t decision_days, decision_mib;
+    const char *recorded;       /* file of recorded requests; NULL: none */
+    uint32_t measure_window;    /* s */
     bool allow_any_filesystem;  /* tests and bench only */
     unsigned rest_threads, planner_threads;
     unsigned connections_max;
@@ -46,6 +48,7 @@ struct planner;   /* rest/planner.c */
 struct marks;     /* marks/drain.c */
 struct decisions; /* decisions/index.c */
 struct hosts;     /* hosts/hosts.c */
+struct measure;   /* measure/measure.c */
 struct grayd {
     struct grayd_options options;
     struct control *control;
@@ -53,6 +56,7 @@ struct grayd {
     struct marks *marks; /* NULL: it could not be opened, or is not wanted */
     struct decisions *decisions; /* NULL: the same */
     struct hosts *hosts; /* hosts/hosts.c */
+    struct measure *measure;     /* NULL: the same */
     char instance[33];
     int64_t started; /* ms since the epoch */
     /* For /readyz, /metrics and /v1/status: written by the control thread. */

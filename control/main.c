@@ -21,6 +21,7 @@
 #include "control/agent/agent.h"
 #include "control/change/change.h"
 #include "control/decisions/decisions.h"
+#include "control/measure/measure.h"
 #include "control/grayd.h"
 #include "control/publish/publisher.h"
 #include "control/rest/rest.h"
@@ -143,6 +144,11 @@ static int read_options(struct given *given, int argc, char **argv)
         case OPTION_DECISION_MIB:
             bad |= !read_number(optarg, 1, 1u << 20, &o->decision_mib);
             break;
+        case OPTION_RECORDED: o->recorded = optarg; break;
+        case OPTION_MEASURE_WINDOW:
+            bad |= !read_number(optarg, 2, MEASURE_WINDOW_MAX,
+                                &o->measure_window);
+            break;
         case OPTION_RESTORE: given->restore = true; break;
         case OPTION_ANY_FILESYSTEM: o->allow_any_filesystem = true; break;
         case OPTION_VERSION: puts("grayd " GRAY_VERSION); return 0;
@@ -154,7 +160,8 @@ static int read_options(struct given *given, int argc, char **argv)
     }
     if (bad) {
         fputs("grayd: --decision-days is a number from 1 to 3650, "
-              "--decision-mib one from 1 to 1048576\n",
+              "--decision-mib one from 1 to 1048576, --measure-window one "
+              "from 2 to 3600\n",
               stderr);
         return 2;
     }
@@ -235,10 +242,21 @@ static struct decisions_thread *open_decisions(struct grayd *grayd)
                : NULL;
 }
 
+/* Nor does a plan that cannot say what comes in. */
+static void open_measure(struct grayd *grayd)
+{
+    struct gray_problem problem = { 0 };
+
+    if (measure_start(grayd, &problem) != 0) {
+        grayd_log(LOG_LEVEL_ERROR, problem.code, "%s", problem.sentence);
+    }
+}
+
 static void close_all(struct grayd *grayd, struct decisions_thread *follower)
 {
     control_stop(grayd);
     rest_free(grayd);
+    measure_stop(grayd->measure);
     decisions_unfollow(follower);
     if (grayd->decisions != NULL) {
         decisions_close(grayd->decisions);
@@ -260,6 +278,7 @@ static int run(const struct grayd_options *o)
         return 3;
     }
     follower = open_decisions(&grayd);
+    open_measure(&grayd);
     if (rest_start(&grayd, &problem) != 0) {
         grayd_log(LOG_LEVEL_ERROR, problem.code, "%s", problem.sentence);
         close_all(&grayd, follower);
@@ -320,6 +339,7 @@ int main(int argc, char **argv)
             .connections_max = 12000,
             .decision_days = DECISIONS_DAYS_DEFAULT,
             .decision_mib = DECISIONS_MIB_DEFAULT,
+            .measure_window = MEASURE_WINDOW_DEFAULT,
         },
     };
     int status;

@@ -20,6 +20,7 @@
 #include "engine/explain.h"
 #include "engine/input.h"
 #include "engine/layout.h"
+#include "engine/record.h"
 #include "engine/snapshot.h"
 
 #endif

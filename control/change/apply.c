@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
- * apply.c - `apply` and `plan`: documents as somebody wrote them.
+ * apply.c - `apply`: documents as somebody wrote them.
  *
  * Why: all or none. What somebody may not touch is refused before it is
  * looked at; what would let units drop out needs the right to override, and
- * says whose. Plan is the same line without the commit, on another thread and
- * a world of its own, so that looking never waits for changing.
- * Read next: build.c, commit.c.
+ * says whose.
+ * Read next: build.c, plan.c (the same without the commit), commit.c.
  */
 #include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "control/change/apply.h"
+#include "control/change/expect.h"
 #include "control/dump.h"
 #include "control/hex.h"
 #include "policy/parse.h"
@@ -20,6 +20,7 @@ void application_clear(struct application *application)
 {
     gray_documents_free(application->texts);
     json_decref(application->changes);
+    json_decref(application->impact);
     *application = (struct application) { 0 };
 }
 
@@ -169,8 +170,13 @@ static bool read_options(struct application *application,
         application->may_drop[application->may_drop_count++] =
             json_string_value(name);
     }
+    application->over_capacity =
+        json_is_true(json_object_get(call->body, "overCapacity"));
     return (!application->prune ||
             may_override(call, "Taking out what no file has", reply)) &&
+           (!application->over_capacity ||
+            may_override(call, "Leading more requests to a version than it "
+                               "bears", reply)) &&
            (application->may_drop_count == 0 ||
             may_override(call, "Letting units drop out", reply));
 }
@@ -196,6 +202,11 @@ int application_read(struct application *application, struct change *change,
         change_refuse_move(&refusal, reply);
         return -1;
     }
+    if (application->plans &&
+        plan_weights(change, json_object_get(call->body, "weights"),
+                     reply) != 0) {
+        return -1;
+    }
     application->changes = world_changes(&control->world, &change->world);
     if (!changes_covered(call, application->changes, &control->world,
                          &change->world, reply) ||
@@ -209,6 +220,15 @@ int application_read(struct application *application, struct change *change,
     };
     failpoint("apply-read");
     if (change_build(change, application->texts, &gates, reply) != 0) {
+        return -1;
+    }
+    if (change_expect(change,
+                      &(struct expect) {
+                          .allowed = application->over_capacity,
+                          .always = application->plans,
+                          .replay = json_object_get(call->body, "replay"),
+                      },
+                      &application->impact, reply) != 0) {
         return -1;
     }
     failpoint("apply-checked");
@@ -339,83 +359,4 @@ void route_handle_APPLY(struct hand *hand, const struct call *call,
         change_refused(&change, "apply", "", reply);
     }
     change_end(&change);
-}
-
-/* ---- plan ------------------------------------------------------------------------------- */
-
-static void fill_plan(struct reply *reply, const struct application *a,
-                      const struct change *change, bool accepted)
-{
-    char *diff = change->build.model != NULL
-                     ? gray_model_diff(change->control->model,
-                                       change->build.model, 0)
-                     : NULL;
-
-    reply_json(reply, 200,
-               json_pack("{s:I,s:O,s:o,s:s,s:I,s:b}", "revision",
-                         (json_int_t)change->control->world.revision,
-                         "changes", a->changes, "findings",
-                         change_findings(change), "diff",
-                         diff != NULL ? diff : "", "costBoundNs",
-                         (json_int_t)change->build.compiled.cost_bound_ns,
-                         "accepted", accepted));
-    free(diff);
-}
-
-/* A control of its own for one look: a world, a model, a reader. */
-static int borrow_control(struct control *own, struct hand *hand,
-                          struct reply *reply)
-{
-    struct gray_problem problem = { 0 };
-    struct build build = { 0 };
-
-    *own = (struct control) { .grayd = hand->grayd, .reader = hand->reader };
-    if (world_load(&own->world, hand->reader, &problem) != 0) {
-        reply_problem(reply, PROBLEM_STORE, "%s", problem.sentence);
-        return -1;
-    }
-    if (json_object_size(own->world.documents) > 0 &&
-        build_check(&build, &own->world, NULL) == 0) {
-        own->model = build.model;
-        build.model = NULL;
-    }
-    build_clear(&build);
-    return 0;
-}
-
-void route_handle_PLAN(struct hand *hand, const struct call *call,
-                       struct reply *reply)
-{
-    struct control *own = malloc(sizeof(*own));
-    struct application a = { 0 };
-    struct change change;
-
-    if (own == NULL) {
-        reply_problem(reply, PROBLEM_INTERNAL, "Memory is at its end.");
-        return;
-    }
-    if (borrow_control(own, hand, reply) != 0) {
-        free(own);
-        return;
-    }
-    if (change_begin(&change, own, call, reply) == 0) {
-        int status = application_read(&a, &change, call, reply);
-
-        if (status >= 0) {
-            fill_plan(reply, &a, &change, true);
-        } else if (reply->status == 422 && a.changes != NULL) {
-            /* Looking never fails: what apply would refuse is said. */
-            fill_plan(reply, &a, &change, false);
-        } else if (reply->status == 422) {
-            a.changes = json_array();
-            fill_plan(reply, &a, &change, false);
-        } else if (reply->status == 403) {
-            control_record_denied(hand->grayd, call, PROBLEM_FORBIDDEN);
-        }
-        change_end(&change);
-    }
-    application_clear(&a);
-    gray_model_free(own->model);
-    world_free(&own->world);
-    free(own);
 }

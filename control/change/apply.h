@@ -7,11 +7,13 @@
 #include "control/change/internal.h"
 
 struct application {
-    bool prune;
+    bool plans; /* nothing will be committed */
+    bool prune, over_capacity;
     const char *may_drop[64];
     size_t may_drop_count;
     struct gray_documents *texts;
     json_t *changes; /* [{"kind","name","change"}] */
+    json_t *impact;  /* "Impact" of schemas.json; NULL: not asked */
 };
 void application_clear(struct application *application);
 /* Reads the body of APPLY or PLAN, puts it into change->world, asks rights and

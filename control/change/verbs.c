@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "control/change/apply.h"
+#include "control/change/expect.h"
 
 static const char *const state_docs[] = {
 #define RELEASE_STATE(NAME, word, phase, doc) doc,
@@ -305,6 +306,29 @@ static bool state_is_current(const struct change *change,
     return false;
 }
 
+/* Checks, compiles and asks gate 6 of a move that lets more units in. */
+static int build_wider(struct change *change, const struct moved *moved,
+                       struct reply *reply)
+{
+    const struct call *call = change->call;
+    struct expect expect = {
+        .allowed = json_is_true(json_object_get(call->body, "overCapacity")),
+        .same_rules = moved->verb != VERB_UNDO,
+    };
+
+    if (expect.allowed &&
+        !may_override(call, "Leading more requests to a version than it bears",
+                      reply)) {
+        return -1;
+    }
+    if (change_build(change, NULL, NULL, reply) != 0) {
+        return -1;
+    }
+    return moved->after.share > moved->before.share
+               ? change_expect(change, &expect, NULL, reply)
+               : 0;
+}
+
 static void run_verb(struct change *change, const struct call *call,
                      struct reply *reply)
 {
@@ -315,7 +339,7 @@ static void run_verb(struct change *change, const struct call *call,
         !state_is_current(change, call, reply) ||
         move_release(change, call->name, &event, &moved, reply) != 0 ||
         (moved.changed && verb_widens[moved.verb] &&
-         change_build(change, NULL, NULL, reply) != 0) ||
+         build_wider(change, &moved, reply) != 0) ||
         (moved.changed && !call->dry_run &&
          !marking_open(change->control, &change->world, reply))) {
         return;

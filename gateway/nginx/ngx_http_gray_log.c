@@ -43,8 +43,6 @@ ngx_http_gray_log(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     ngx_int_t                   n;
     ngx_str_t                  *value;
-    ngx_open_file_t            *file;
-    ngx_http_gray_main_conf_t  *gmcf;
 
     if (gscf->log != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
@@ -78,21 +76,31 @@ ngx_http_gray_log(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
     }
 
-    file = ngx_conf_open_file(cf->cycle, &value[1]);
+    gscf->log = ngx_http_gray_log_open(cf, &value[1], (ngx_uint_t) n);
+
+    return gscf->log ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+ngx_http_gray_log_t *
+ngx_http_gray_log_open(ngx_conf_t *cf, ngx_str_t *path, ngx_uint_t sample)
+{
+    ngx_open_file_t            *file;
+    ngx_http_gray_main_conf_t  *gmcf;
+
+    file = ngx_conf_open_file(cf->cycle, path);
     if (file == NULL) {
-        return NGX_CONF_ERROR;
+        return NULL;
     }
 
     gmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_gray_module);
     gmcf->used = 1;
 
     if (ngx_http_gray_log_pool(cf, gmcf) != NGX_OK) {
-        return NGX_CONF_ERROR;
+        return NULL;
     }
 
-    gscf->log = ngx_http_gray_log_at(cf, gmcf, file, (ngx_uint_t) n);
-
-    return gscf->log ? NGX_CONF_OK : NGX_CONF_ERROR;
+    return ngx_http_gray_log_at(cf, gmcf, file, sample);
 }
 
 

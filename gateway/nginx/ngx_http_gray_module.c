@@ -110,6 +110,13 @@ static ngx_command_t  ngx_http_gray_commands[] = {
       0,
       NULL },
 
+    { ngx_string("gray_record"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_CONF_TAKE12,
+      ngx_http_gray_record,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("gray_cache"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
       ngx_conf_set_flag_slot,
@@ -284,6 +291,7 @@ ngx_http_gray_create_srv_conf(ngx_conf_t *cf)
     gscf->attrs = NGX_CONF_UNSET_PTR;
     gscf->labels = NGX_CONF_UNSET_PTR;
     gscf->log = NGX_CONF_UNSET_PTR;
+    gscf->record = NGX_CONF_UNSET_PTR;
 
     /*
      * set by ngx_pcalloc():
@@ -322,6 +330,7 @@ ngx_http_gray_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->attrs, prev->attrs, NULL);
     ngx_conf_merge_ptr_value(conf->labels, prev->labels, NULL);
     ngx_conf_merge_ptr_value(conf->log, prev->log, NULL);
+    ngx_conf_merge_ptr_value(conf->record, prev->record, NULL);
 
     if (conf->caller == NULL) {
         conf->caller = prev->caller;
@@ -342,6 +351,7 @@ ngx_http_gray_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->explain = NULL;
     }
 
+    conf->tells = conf->explain || conf->log || conf->record;
     conf->says = conf->attrs || conf->labels || conf->caller || conf->stage;
 
     if (prev->used || conf->entrance || conf->trust) {

@@ -14,6 +14,7 @@
  *   _headers.c  read   _rewrite.c wrote  _endpoint.c names, addresses
  *   _filter.c   headers of the answer    _cookie.c   signed cookie
  *   _log.c, _line.c   decision log       _count.c    counters
+ *   _record.c   requests for later plans
  *   _worker.c   the folder in a worker   _status.c   status location
  *   _load.c     a new policy taken       _variables.c
  *   _wait.c     requests that wait for their marks
@@ -98,8 +99,10 @@ typedef struct {
     ngx_http_complex_value_t    *stage;
     ngx_http_complex_value_t    *explain;
     ngx_http_gray_log_t         *log;
+    ngx_http_gray_log_t         *record;
 
     ngx_uint_t                   used;       /* gray does anything here */
+    ngx_uint_t                   tells;      /* explain, log, record */
     ngx_uint_t                   says;       /* attrs, labels, caller, stage */
 
     uint64_t                     epoch;      /* the number is of this epoch */
@@ -321,6 +324,8 @@ ngx_int_t ngx_http_gray_count_handler(ngx_http_request_t *r);
 /* ngx_http_gray_log.c */
 
 char *ngx_http_gray_log(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+ngx_http_gray_log_t *ngx_http_gray_log_open(ngx_conf_t *cf, ngx_str_t *path,
+    ngx_uint_t sample);
 ngx_int_t ngx_http_gray_log_init(ngx_http_gray_log_t *log,
     ngx_http_gray_worker_t *w);
 void ngx_http_gray_log_exit(ngx_http_gray_log_t *log);
@@ -337,6 +342,12 @@ void ngx_http_gray_log_decision(ngx_http_request_t *r,
 void ngx_http_gray_log_refusal(ngx_http_request_t *r,
     ngx_http_gray_log_t *log, const char *what, ngx_str_t *service,
     ngx_http_gray_ctx_t *ctx);
+
+/* ngx_http_gray_record.c */
+
+char *ngx_http_gray_record(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+void ngx_http_gray_record_request(ngx_http_gray_log_t *record,
+    const struct gray_input *input, ngx_str_t *entrance);
 
 /* ngx_http_gray_status.c */
 

@@ -75,7 +75,15 @@ ngx_http_gray_leave(ngx_http_gray_decision_t *d)
         return NGX_ERROR;
     }
 
-    if (d->conf->explain || d->conf->log) {
+    if (d->conf->tells) {
+
+        if (d->conf->record && d->entrance != GRAY_NONE
+            && colour->traffic_class == GRAY_CLASS_LIVE)
+        {
+            ngx_http_gray_record_request(d->conf->record, &d->input,
+                                         &d->conf->entrance_name);
+        }
+
         return ngx_http_gray_tell(d);
     }
 

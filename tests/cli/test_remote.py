@@ -80,7 +80,7 @@ class Everything(Case):
                            "other.yaml")
         plan, text = self.both("plan", "-f", other, code=REFUSED)
         self.assertFalse(plan["accepted"])
-        self.assertIn("refused; nothing was written", text)
+        self.assertIn("REFUSED for 1 reason; nothing was written", text)
         done = self.gray("apply", "-f", other, code=REFUSED)
         self.assertRegex(done.stderr, r"other\.yaml:\d+:\d+: error: .*\[")
         self.assertIn("[findings]", done.stderr)

@@ -20,6 +20,7 @@ ROUTES = [dict(zip(("name", "method", "path", "right", "resource", "where",
 RIGHTS = {row[1]: set(re.findall(r"RIGHT_(\w+)", row[2]))
           for row in table("GRAYD_ROLE", "control/identity/roles.def")}
 BODIES = {"Apply": {"files": [{"name": "a", "text": "b"}]},
+          "PlanWanted": {"weights": [{"release": "cart-2", "weight": 5}]},
           "Bypass": {"on": True, "reason": "r"},
           "Explain": {"requests": [{}]},
           "TokenWanted": {"name": "ci", "role": "viewer", "scopes": ["cart"],
