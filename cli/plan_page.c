@@ -166,9 +166,6 @@ static const struct {
     { "over-capacity",
       "gray plan --weight NAME=PERCENT finds a step that fits; --over-capacity "
       "(and the right to override) goes on all the same" },
-    { "share-lowered",
-      "gray retreat %s --to PERCENT --reason TEXT takes units out, last in "
-      "first out; gray freeze %s lets nobody new in" },
     { "tail-dropped", "gray retreat %s takes units out and records each; or "
                       "--allow-drop, where it is meant" },
     { "ids-dropped", "gray retreat %s takes units out and records each; or "
@@ -226,25 +223,21 @@ static void say_finding(const json_t *finding)
     say_help(finding);
 }
 
-/* Errors first, then warnings, then advice. */
-static void say_findings(const json_t *findings)
+static void say_findings(const json_t *findings, const char *severity)
 {
-    static const char *const order[] = { "error", "warning", "advice" };
     const json_t *finding;
     size_t i;
 
-    for (size_t k = 0; k < sizeof(order) / sizeof(order[0]); k++) {
-        json_array_foreach(findings, i, finding) {
-            if (is(finding, "severity", order[k])) {
-                say_finding(finding);
-            }
+    json_array_foreach(findings, i, finding) {
+        if (is(finding, "severity", severity)) {
+            say_finding(finding);
         }
     }
 }
 
 /* ---- who comes in, who drops out --------------------------------------------------------- */
 
-static const char *basis_text(const json_t *row, const json_t *impact)
+static const char *basis_text(const json_t *row)
 {
     static const struct {
         const char *word, *text;
@@ -256,8 +249,7 @@ static const char *basis_text(const json_t *row, const json_t *impact)
     };
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        if (is(row, "basis", texts[i].word) &&
-            json_is_true(json_object_get(impact, "measured"))) {
+        if (is(row, "basis", texts[i].word)) {
             return texts[i].text;
         }
     }
@@ -276,29 +268,36 @@ static void print_share(struct table *table, const json_t *value)
 
 static void say_releases(const json_t *rows, const json_t *impact)
 {
-    CLI_CLEANUP(table_freep) struct table *table = table_new(6);
+    bool measured = json_is_true(json_object_get(impact, "measured"));
+    CLI_CLEANUP(table_freep) struct table *table =
+        table_new(measured ? 6 : 3);
     char text[32];
     json_t *row;
     size_t i;
 
-    for (size_t column = 1; column < 5; column++) {
+    for (size_t column = 1; column < (measured ? 5 : 3); column++) {
         table_right(table, column);
     }
     table_cell(table, "RELEASE");
     table_cell(table, "NOW");
     table_cell(table, "THEN");
-    table_cell(table, "IN/S NOW");
-    table_cell(table, "IN/S THEN");
-    table_cell(table, "HOW IT IS KNOWN");
+    if (measured) {
+        table_cell(table, "IN/S NOW");
+        table_cell(table, "IN/S THEN");
+        table_cell(table, "HOW IT IS KNOWN");
+    }
     json_array_foreach(rows, i, row) {
         table_cell(table, "%s", text_at(row, "release"));
         print_share(table, json_object_get(row, "shareBefore"));
         print_share(table, json_object_get(row, "shareAfter"));
+        if (!measured) {
+            continue;
+        }
         table_cell(table, "%s",
                    rate_text(json_object_get(row, "now"), text));
         table_cell(table, "%s",
                    rate_text(json_object_get(row, "then"), text));
-        table_cell(table, "%s", basis_text(row, impact));
+        table_cell(table, "%s", basis_text(row));
     }
     if (json_array_size(rows) > 0) {
         table_print(table, stdout);
@@ -446,6 +445,25 @@ static void say_traffic(const json_t *impact)
 
 /* ---- the rest -------------------------------------------------------------------------------- */
 
+static void say_not_measured(const json_t *plan, const json_t *impact)
+{
+    char text[32];
+
+    if (json_number_value(json_object_get(impact, "seconds")) > 0) {
+        wrap_print("note: ", 6,
+                   "%s requests came to entrances in %.0f s, and a figure "
+                   "needs 100: nothing is compared with a capacity",
+                   count_text(number_at(impact, "entered"), text),
+                   json_number_value(json_object_get(impact, "seconds")));
+    } else {
+        wrap_print("note: ", 6, "traffic is not measured, so nothing is "
+                   "compared with a capacity%s",
+                   json_object_get(plan, "against") != NULL
+                       ? "; --measure SECONDS does"
+                       : " yet");
+    }
+}
+
 static void say_notes(const json_t *plan)
 {
     const json_t *impact = json_object_get(plan, "impact"), *note;
@@ -453,21 +471,14 @@ static void say_notes(const json_t *plan)
     size_t i;
 
     fputc('\n', stdout);
+    say_findings(json_object_get(plan, "findings"), "advice");
     json_array_foreach(json_object_get(plan, "notes"), i, note) {
         wrap_print("note: ", 6, "%s: %s [%s]", text_at(note, "release"),
                    text_at(note, "sentence"), text_at(note, "code"));
     }
     if (json_is_object(impact) &&
         !json_is_true(json_object_get(impact, "measured"))) {
-        wrap_print("note: ", 6,
-                   "traffic is not measured (%s requests came to entrances in "
-                   "%.0f s, a figure needs 100), so nothing was compared with "
-                   "a capacity%s",
-                   count_text(number_at(impact, "entered"), text),
-                   json_number_value(json_object_get(impact, "seconds")),
-                   json_object_get(plan, "against") != NULL
-                       ? "; --measure SECONDS counts"
-                       : "");
+        say_not_measured(plan, impact);
     }
     if (json_is_true(json_object_get(impact, "measured"))) {
         wrap_print("measured: ", 10,
@@ -491,9 +502,14 @@ void plan_page(const json_t *plan, const char *place)
                              : json_object_get(plan, "releases");
 
     say_verdict(plan);
-    say_findings(json_object_get(plan, "findings"));
+    say_findings(json_object_get(plan, "findings"), "error");
+    say_findings(json_object_get(plan, "findings"), "warning");
     if (json_object_get(plan, "notes") == NULL) {
         return; /* what was read is no policy */
+    }
+    if (count_of(json_object_get(plan, "findings"), "error") +
+            count_of(json_object_get(plan, "findings"), "warning") > 0) {
+        fputc('\n', stdout);
     }
     printf("compared with %s\n", place);
     printf("%s%s", *diff != '\0' ? diff : "no difference in documents",
