@@ -18,7 +18,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "cli/doctor.h"
+#include "cli/agent.h"
 
 #define SOMAXCONN_LEAST 1024
 #define YEAR_2024_MS INT64_C(1704067200000)
@@ -386,6 +386,7 @@ int command_doctor(const struct arguments *arguments)
         check_policy(&doctor);
         check_readers(&doctor);
         doctor_marks(&doctor);
+        agent_doctor(&doctor);
     }
     doctor_grayd(&doctor);
     check_kernel(&doctor);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/agent.h"
 #include "cli/cli.h"
 #include "cli/latency.h"
 #include "cli/remote.h"
@@ -23,6 +24,7 @@ struct status {
     struct gray_problem problem; /* why the policy cannot be read */
     struct gray_totals totals;
     json_t *actions;
+    json_t *agent; /* NULL: there is none here */
 };
 
 static void status_free(struct status *s)
@@ -33,6 +35,7 @@ static void status_free(struct status *s)
     in_force_free(&s->in_force);
     gray_totals_free(&s->totals);
     json_decref(s->actions);
+    json_decref(s->agent);
 }
 
 static int status_read(struct status *s)
@@ -57,6 +60,7 @@ static int status_read(struct status *s)
         return CLI_EXIT_SYSTEM;
     }
     s->actions = actions_read(s->folder);
+    s->agent = agent_told(s->folder);
     if (found < 0) {
         complain_problem(s->folder, &s->problem);
         return CLI_EXIT_SYSTEM;
@@ -194,7 +198,7 @@ static int status_json(const struct status *s)
     counts = counts_json(&s->totals, &reasons);
     return json_print(
         json_pack("{s:s,s:I,s:I,s:I,s:o,s:o,s:I,s:I,s:b,s:I,s:s,s:o,s:o,s:I,"
-                  "s:o,s:o,s:o,s:o,s:O}",
+                  "s:o,s:o,s:o,s:o,s:O,s:O*}",
                   "folder", s->folder, "generation",
                   (json_int_t)s->named.policy, "fleetGeneration",
                   (json_int_t)s->named.fleet, "clockOffsetMs",
@@ -214,7 +218,7 @@ static int status_json(const struct status *s)
                   (json_int_t)s->totals.bad_readers, "bad",
                   bad_json(&s->totals), "series", series,
                   "events", counts, "reasons", reasons, "lastActions",
-                  s->actions),
+                  s->actions, "agent", s->agent),
         JSON_INDENT(2));
 }
 
@@ -443,6 +447,9 @@ static void status_print(const struct status *s)
     if (control->bypass) {
         printf("bypass is on: every request goes to the baseline "
                "(gray bypass off)\n");
+    }
+    if (s->agent != NULL) {
+        agent_print(s->agent, stdout);
     }
     print_writer(s);
     if (s->has_policy) {

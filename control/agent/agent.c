@@ -96,6 +96,9 @@ void agent_refuse(struct agent *agent, uint64_t sequence,
     bool news;
 
     pthread_mutex_lock(&agent->lock);
+    if (sequence == 0) { /* a number that could not be read: the next one */
+        sequence = agent->said.known.sequence + 1;
+    }
     if (problem == NULL) {
         news = refused->at != 0;
         *refused = (struct agent_refused) { .at = 0 };
@@ -105,9 +108,7 @@ void agent_refuse(struct agent *agent, uint64_t sequence,
         snprintf(refused->code, sizeof(refused->code), "%s", problem->code);
         snprintf(refused->sentence, sizeof(refused->sentence), "%s",
                  problem->sentence);
-        /* A number that could not be read is the next one. */
-        refused->sequence =
-            sequence != 0 ? sequence : agent->said.known.sequence + 1;
+        refused->sequence = sequence;
         refused->at = grayd_now();
     }
     pthread_mutex_unlock(&agent->lock);

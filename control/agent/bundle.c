@@ -274,6 +274,9 @@ static bool poll_and_take(struct agent *agent, int seconds,
         good = true; /* somebody wants the next one at once */
     } else if (result == 0 && (answer.status == 200 || answer.status == 304)) {
         agent_heard(agent, NULL);
+        if (answer.status == 304) { /* what is in force is the newest */
+            agent_refuse(agent, 0, NULL);
+        }
         good = answer.status == 304 ||
                take_note(agent, answer.text != NULL ? answer.text : "",
                          answer.length) == 0;

@@ -435,6 +435,20 @@ static int run(struct link *link, struct transfer *transfer)
     return result;
 }
 
+/* A socket has no port, of which libcurl speaks. */
+static const char *why_failed(struct link *link, int result)
+{
+    long reason = 0;
+
+    if (link->socket != NULL && result == CURLE_COULDNT_CONNECT &&
+        curl_easy_getinfo(link->easy, CURLINFO_OS_ERRNO, &reason) ==
+            CURLE_OK && reason != 0) {
+        return strerror((int)reason);
+    }
+    return link->error[0] != '\0' ? link->error
+                                  : curl_easy_strerror((CURLcode)result);
+}
+
 static int outcome(struct link *link, const struct transfer *transfer,
                    int result)
 {
@@ -452,10 +466,8 @@ static int outcome(struct link *link, const struct transfer *transfer,
              transfer->too_large ? "the answer is larger than it may be"
              : result == -2 && transfer->heard == 0
                  ? "nothing came for too long"
-             : result == -2              ? "hardly anything came for too long"
-             : link->error[0] != '\0'    ? link->error
-                                         : curl_easy_strerror(
-                                               (CURLcode)result));
+             : result == -2 ? "hardly anything came for too long"
+                            : why_failed(link, result));
     return transfer->too_large ? -EFBIG : -EIO;
 }
 

@@ -225,14 +225,29 @@ static int read_all(struct manifest *manifest, const json_t *said,
 
 /* ---- the note ------------------------------------------------------------ */
 
+int manifest_read_text(struct manifest *ret_manifest, const char *text,
+                       size_t size, struct gray_problem *ret_problem)
+{
+    struct manifest manifest = { .sequence = 0 };
+    json_t *said = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
+    int error = json_is_object(said) ? read_all(&manifest, said, ret_problem)
+                                     : bad(ret_problem, "");
+
+    json_decref(said);
+    if (error != 0) {
+        manifest_clear(&manifest);
+        return error;
+    }
+    *ret_manifest = manifest;
+    return 0;
+}
+
 int manifest_read(struct manifest *ret_manifest, const char *note,
                   size_t length, const char *verifier,
                   struct gray_problem *ret_problem)
 {
-    struct manifest manifest = { .sequence = 0 };
     const char *text = NULL;
     size_t size = 0;
-    json_t *said;
     int error;
 
     if (length > MANIFEST_MAX) {
@@ -252,16 +267,7 @@ int manifest_read(struct manifest *ret_manifest, const char *note,
                       "The bundle is not signed by the key that this host was "
                       "given (--server-key).");
     }
-    said = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
-    error = json_is_object(said) ? read_all(&manifest, said, ret_problem)
-                                 : bad(ret_problem, "");
-    json_decref(said);
-    if (error != 0) {
-        manifest_clear(&manifest);
-        return error;
-    }
-    *ret_manifest = manifest;
-    return 0;
+    return manifest_read_text(ret_manifest, text, size, ret_problem);
 }
 
 void manifest_clear(struct manifest *manifest)

@@ -54,6 +54,9 @@ struct manifest {
 int manifest_read(struct manifest *ret_manifest, const char *note,
                   size_t length, const char *verifier,
                   struct gray_problem *ret_problem);
+/* The text in such a note. */
+int manifest_read_text(struct manifest *ret_manifest, const char *text,
+                       size_t size, struct gray_problem *ret_problem);
 /* Harmless when called again, or on zeros. */
 void manifest_clear(struct manifest *manifest);
 /* The blob of this hash, in any role; NULL: the bundle has none such. */
