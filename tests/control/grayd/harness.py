@@ -213,13 +213,14 @@ class Grayd:
 
 
 class Told:
-    """A program of somebody's with libgray: says whether units are in."""
+    """A program of somebody's with libgray: says whether units are in. Asked by
+    another word than "user": of the release `other`."""
 
-    def __init__(self, build, grayd, release, name="told"):
+    def __init__(self, build, grayd, release, name="told", other=None):
         self.path = f"{grayd.folder}/{name}"
         self.process = subprocess.Popen(
             [os.path.join(build, "tests/story/told"), self.path,
-             grayd.runtime, release, release])
+             grayd.runtime, release, other or release])
         wait_until("told listens", lambda: os.path.exists(self.path))
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(LIMIT_S)
