@@ -174,6 +174,7 @@ static void add_options(json_t *body, const struct arguments *arguments)
     const char *moment = arguments_get(arguments, CLI_AT);
     const char *name;
     json_t *names = json_array();
+    double skew = 0;
     size_t at = 0;
 
     while ((name = arguments_next(arguments, CLI_ALLOW_DROP, &at)) != NULL) {
@@ -191,6 +192,11 @@ static void add_options(json_t *body, const struct arguments *arguments)
     json_decref(names);
     if (moment != NULL) {
         json_object_set_new(body, "effectiveAt", json_string(moment));
+        arguments_number(arguments, CLI_MAX_SKEW, 1, GRAY_SKEW_MAX_MS, &skew);
+        if (skew > 0) {
+            json_object_set_new(body, "maxSkewMs",
+                                json_integer((json_int_t)skew));
+        }
     }
     remote_reason(body, arguments);
 }
@@ -243,9 +249,12 @@ int command_apply(const struct arguments *arguments)
     CLI_CLEANUP(json_freep) json_t *body = NULL;
     CLI_CLEANUP(json_freep) json_t *changed = NULL;
     CLI_CLEANUP(json_freep) json_t *readers = NULL;
-    double wait = 0;
+    double wait = 0, skew = 0;
     int status = arguments_number(arguments, CLI_WAIT, 0, CLI_WAIT_MAX, &wait);
 
+    status = status != 0 ? status
+                         : arguments_number(arguments, CLI_MAX_SKEW, 1,
+                                            GRAY_SKEW_MAX_MS, &skew);
     status = status != 0 ? status : check_moment(arguments);
     status = status != 0 ? status : remote_open(&remote, arguments);
     if (status != 0) {

@@ -16,9 +16,9 @@
 
 static void print_readers(const json_t *readers)
 {
-    CLI_CLEANUP(table_freep) struct table *table = table_new(6);
-    const char *const heads[] = { "READER", "PID", "POLICY", "WORDS", "HAS IT",
-                                  "REFUSED" };
+    CLI_CLEANUP(table_freep) struct table *table = table_new(8);
+    const char *const heads[] = { "READER", "PID", "POLICY", "READY", "LATE MS",
+                                  "WORDS", "HAS IT", "REFUSED" };
     const json_t *row;
     size_t i;
 
@@ -26,7 +26,7 @@ static void print_readers(const json_t *readers)
         printf("no reader is alive\n");
         return;
     }
-    for (i = 0; i < 6; i++) {
+    for (i = 0; i < 8; i++) {
         table_cell(table, "%s", heads[i]);
     }
     json_array_foreach(readers, i, row) {
@@ -34,6 +34,13 @@ static void print_readers(const json_t *readers)
         table_cell(table, "%lld", (long long)number_at(row, "pid"));
         table_cell(table, "%lld",
                    (long long)number_at(row, "policyGeneration"));
+        if (number_at(row, "nextGeneration") != 0) {
+            table_cell(table, "%lld",
+                       (long long)number_at(row, "nextGeneration"));
+        } else {
+            table_cell(table, "-");
+        }
+        table_cell(table, "%lld", (long long)number_at(row, "lateMs"));
         table_cell(table, "%lld", (long long)number_at(row, "wordEpoch"));
         table_cell(table, "%s",
                    json_is_true(json_object_get(row, "acknowledged")) ? "yes"
@@ -132,6 +139,43 @@ static void print_marks(const json_t *status)
     }
 }
 
+/* What lies ready, and what crashed readers. */
+static void print_instant(const json_t *status)
+{
+    const json_t *next = json_object_get(status, "next"), *row;
+    const json_t *crashes = json_object_get(status, "crashes");
+    size_t i, ready = 0;
+    char moment[40];
+
+    json_array_foreach(json_object_get(status, "readers"), i, row) {
+        ready += number_at(row, "nextGeneration") ==
+                 number_at(next, "generation");
+    }
+    if (next != NULL) {
+        printf("generation %lld, revision %lld lies ready in %zu of %zu "
+               "readers; they turn at %s\n",
+               (long long)number_at(next, "generation"),
+               (long long)number_at(next, "revision"), ready,
+               json_array_size(json_object_get(status, "readers")),
+               moment_text(number_at(next, "effectiveAtMs"), moment));
+    }
+    if (crashes != NULL) {
+        printf("generation %lld crashed %lld readers (the last one: pid %lld, "
+               "signal %lld)%s\n",
+               (long long)number_at(crashes, "generation"),
+               (long long)number_at(crashes, "count"),
+               (long long)number_at(crashes, "pid"),
+               (long long)number_at(crashes, "signal"),
+               json_is_true(json_object_get(crashes, "blocked"))
+                   ? ": who starts takes the last good one, and no release "
+                     "advances; apply another policy, or on the host: gray "
+                     "unblock --reason TEXT"
+               : json_is_true(json_object_get(crashes, "accepted"))
+                   ? "; somebody said that it is not to blame"
+                   : "");
+    }
+}
+
 static void print_status(const struct remote *remote, const json_t *status)
 {
     const json_t *item;
@@ -146,6 +190,7 @@ static void print_status(const struct remote *remote, const json_t *status)
         printf("bypass is on: every request goes to the baseline "
                "(gray bypass off)\n");
     }
+    print_instant(status);
     releases_say(json_object_get(status, "releases"));
     print_marks(status);
     print_host_words(status, NULL);

@@ -177,6 +177,18 @@ static void take_number(struct control *control)
     reply_clear(&reply);
 }
 
+void bundling_number(struct control *control)
+{
+    const struct bundling *bundling = &control->bundling;
+
+    if (control->grayd->hosts != NULL &&
+        hosts_known(control->grayd->hosts) > 0 &&
+        bundling->made == bundling->sequence &&
+        !atomic_load(&control->grayd->store_failed)) {
+        take_number(control);
+    }
+}
+
 static bool is_same(const struct bundling *bundling,
                     const struct bundle *bundle)
 {

@@ -39,6 +39,9 @@ int bundling_put(struct change *change, bool publish);
 void bundling_committed(struct change *change, const struct world *before);
 /* Makes the newest bundle, where what is in force has none yet. */
 void bundling_follow(struct control *control);
+/* What is in force or lies ready is about to be another one without a change:
+ * takes a new number, where hosts have a bundle of the present one. */
+void bundling_number(struct control *control);
 /* Every tick: keys that were rotated, hosts that are new, words that people
  * set on hosts. */
 void bundling_tick(struct control *control, int64_t now);

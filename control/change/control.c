@@ -297,6 +297,7 @@ static void tick(struct control *control)
 
     in_force_adopt(control, now);
     schedule_tick(control, now);
+    crashes_tick(control, now);
     if ((control->policy_behind || control->words_behind) &&
         is_due(now, control->next_retry, CONTROL_RETRY_MS)) {
         control->next_retry = now + CONTROL_RETRY_MS;

@@ -169,10 +169,23 @@ static int put_policy(struct control *control, struct build *build,
     }
     marking_prepare(control, &build->compiled);
     failpoint("before-publish");
-    status = publisher_put(control->publisher, &build->compiled, words.items,
-                           words.count, &done, ret_problem);
+    /* Published ahead, of this very world: readers turned by themselves. */
+    status = control->ahead.due &&
+                     control->world.revision == control->ahead.base + 1
+                 ? publisher_turned(control->publisher,
+                                    control->ahead.generation, words.items,
+                                    words.count, &done, ret_problem)
+                 : -EAGAIN;
+    if (status == -EAGAIN) {
+        status = publisher_put(control->publisher, &build->compiled,
+                               words.items, words.count, &done, ret_problem);
+    }
     free(words.items);
     if (status >= 0) {
+        if (control->ahead.id[0] != '\0') {
+            control->ahead = (struct ahead) { 0 }; /* replaced, or in force */
+            control->next_due = 0;
+        }
         atomic_store(&control->grayd->generation, done.policy_generation);
     }
     return status;

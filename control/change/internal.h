@@ -50,6 +50,17 @@ struct settler;
 struct rehearsal;
 struct outside;
 
+/* A change of the schedule whose policy lies ready in the readers. */
+struct ahead {
+    char id[STORE_NAME_MAX + 1]; /* of the schedule; "": none */
+    int64_t at;
+    uint64_t base;       /* revision of the world that it was made from */
+    uint64_t generation; /* in the folder */
+    bool due;            /* it is being committed now */
+};
+#define AHEAD_MS 5000        /* so long before its instant it is published */
+#define AHEAD_NO_RETURN_MS 1000 /* so long before it cannot be taken back */
+
 struct control {
     struct grayd *grayd;
     pthread_t thread;
@@ -80,6 +91,9 @@ struct control {
     struct outside *outside; /* under `lock`: of each release (outside.c) */
     json_t *counts;          /* under `lock`: {name: {at, counts}} */
     int64_t next_due; /* of what is scheduled; 0: to be read */
+    struct ahead ahead;
+    struct gray_crashes crashes; /* as they were recorded last */
+    int64_t next_crashes;        /* when they are looked at again */
     struct world world;
     struct gray_model *model; /* of `world`; NULL: no documents yet */
     bool policy_behind;       /* the folder has not the newest policy */
@@ -236,6 +250,9 @@ bool settler_revoked(struct settler *settler, uint64_t *ret_effect);
 /* Every release of a policy has its table, before it is published. */
 void marking_prepare(struct control *control,
                      const struct gray_compiled *compiled);
+/* The same beside what is in force, for a policy that waits. */
+void marking_prepare_too(struct control *control,
+                         const struct gray_compiled *compiled);
 /* A scope of no release, for a rehearsal; NULL ends it. 0 or negative. */
 int marking_shadow(struct control *control, const struct marks_scope *shadow,
                    struct gray_problem *ret_problem);
@@ -268,9 +285,35 @@ int marking_revoke(struct change *change, const char *name,
                    const struct release_event *event,
                    const struct release_status *after);
 
+/* ---- published ahead (ahead.c) ------------------------------------------------- */
+
+/* The policy of a change that will be due at `at`, into the folder for that
+ * instant; what is refused now is refused when it is due. */
+void ahead_publish(struct control *control, const char *id, const json_t *item,
+                   int64_t at);
+/* Is it published, from the world as it is now? */
+bool ahead_holds(const struct control *control, const char *id);
+/* After a start: what lies in the folder may be the policy of this item, ready
+ * or turned to already. */
+void ahead_resume(struct control *control, const char *id, int64_t at);
+/* What lies ready must not turn any more: what is in force is published anew,
+ * which takes its place. */
+void ahead_drop(struct control *control);
+/* Readers that crash (crashes.c): said, recorded, and no release advances. */
+void crashes_tick(struct control *control, int64_t now);
+/* False after having filled the reply: the policy in force is passed over. */
+bool crashes_allow(struct control *control, struct reply *reply);
+
 /* ---- schedule (schedule.c) ------------------------------------------------------- */
 
 void schedule_tick(struct control *control, int64_t now);
+/* At a start, before anything is published: what waits in the folder, or was
+ * turned to, for the next item. */
+void schedule_resume(struct control *control, int64_t now);
+/* The call and the caller of an item that waits; what it points to is the
+ * item's but `query`, which the caller of this frees. */
+void schedule_call(const json_t *item, const char *id, int64_t now,
+                   struct call *ret_call);
 /* Whether the call's effectiveAt has come. */
 bool schedule_is_due(const struct call *call);
 /* Commits the call as a change that waits; fills the reply. */

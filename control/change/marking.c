@@ -78,6 +78,43 @@ void marking_prepare(struct control *control,
     }
 }
 
+void marking_prepare_too(struct control *control,
+                         const struct gray_compiled *compiled)
+{
+    struct gray_problem problem = { 0 };
+    struct gray_snapshot snapshot;
+    struct marks_scope *scopes = NULL, *grown = NULL;
+    size_t count = 0;
+
+    if (control->grayd->marks != NULL &&
+        gray_snapshot_open(&snapshot, compiled->policy.data,
+                           compiled->policy.size, &problem) == 0) {
+        scopes = marks_scopes_of(&snapshot, &count);
+    }
+    if (scopes != NULL) {
+        grown = realloc(control->scopes, (control->scope_count + count + 1) *
+                                             sizeof(*grown));
+    }
+    if (grown != NULL) {
+        control->scopes = grown;
+        for (size_t i = 0; i < count; i++) {
+            size_t j = 0;
+
+            while (j < control->scope_count &&
+                   grown[j].scope != scopes[i].scope) {
+                j++;
+            }
+            if (j == control->scope_count) {
+                grown[control->scope_count++] = scopes[i];
+            }
+        }
+        if (prepare(control, &problem) != 0) {
+            grayd_log(LOG_LEVEL_ERROR, problem.code, "%s", problem.sentence);
+        }
+    }
+    free(scopes);
+}
+
 int marking_shadow(struct control *control, const struct marks_scope *shadow,
                    struct gray_problem *ret_problem)
 {

@@ -4,8 +4,9 @@
  * Why: "at 03:00" should not need a person at 03:00. What is to be applied is
  * checked when it is asked for, kept with who asked, and checked again when
  * its moment comes, for the world may have moved: what no longer fits is
- * refused then, and the audit says so.
- * Read next: apply.c.
+ * refused then, and the audit says so.  Some seconds before, its policy goes
+ * into the folder for that instant, see ahead.c.
+ * Read next: ahead.c, apply.c.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,11 @@
 #include "policy/parse.h"
 
 #define SCHEDULE_RETRY_MS 1000
+
+static bool ahead_is(const struct control *control, const char *id)
+{
+    return control->ahead.id[0] != '\0' && strcmp(control->ahead.id, id) == 0;
+}
 
 static bool moment_of(const struct call *call, int64_t *ret_at)
 {
@@ -109,8 +115,8 @@ void schedule_put(struct change *change, const json_t *changes,
 struct due {
     int64_t now;
     int64_t next; /* of those that are not due */
-    char id[STORE_NAME_MAX + 1];
-    json_t *item;
+    char id[STORE_NAME_MAX + 1], next_id[STORE_NAME_MAX + 1];
+    json_t *item, *next_item;
 };
 
 static int earliest(void *context, const struct store_item *item)
@@ -121,6 +127,9 @@ static int earliest(void *context, const struct store_item *item)
 
     if (value != NULL && at > due->now && at < due->next) {
         due->next = at;
+        json_decref(due->next_item);
+        due->next_item = json_incref(value);
+        snprintf(due->next_id, sizeof(due->next_id), "%s", item->name);
     }
     if (value != NULL && at <= due->now &&
         (due->item == NULL ||
@@ -139,22 +148,30 @@ static bool could_not(const struct reply *reply)
     return reply->status >= 500 || reply->body == NULL;
 }
 
+void schedule_call(const json_t *item, const char *id, int64_t now,
+                   struct call *ret_call)
+{
+    *ret_call = (struct call) {
+        .route = &routes[ROUTE_APPLY],
+        .now = now,
+        .query = json_object(),
+        .body = json_object_get(item, "body"),
+    };
+    identity_read(json_object_get(item, "by"), &ret_call->identity);
+    snprintf(ret_call->id, sizeof(ret_call->id), "%.32s", id);
+}
+
 /* 0; -1: it waits on. */
 static int run_due(struct control *control, const struct due *due)
 {
-    struct call call = {
-        .route = &routes[ROUTE_APPLY],
-        .now = due->now,
-        .query = json_object(),
-        .body = json_object_get(due->item, "body"),
-    };
+    struct call call;
     struct reply reply = { 0 };
     struct change change;
     int status;
 
     failpoint("schedule-due");
-    identity_read(json_object_get(due->item, "by"), &call.identity);
-    snprintf(call.id, sizeof(call.id), "%.32s", due->id);
+    schedule_call(due->item, due->id, due->now, &call);
+    control->ahead.due = ahead_holds(control, due->id);
     if (change_begin(&change, control, &call, &reply) == 0) {
         change.triggered_by = "SCHEDULE";
         change_put(&change, STORE_SCHEDULED, due->id, NULL);
@@ -181,19 +198,41 @@ static int run_due(struct control *control, const struct due *due)
         change_commit(&change, &reply);
         change_end(&change);
     }
+    /* Readers may have turned to what the world has refused since. */
+    if (ahead_is(control, due->id) && control->ahead.due) {
+        ahead_drop(control);
+    }
 out:
     status = could_not(&reply) ? -1 : 0;
+    control->ahead.due = false;
     reply_clear(&reply);
     json_decref(call.query);
     return status;
+}
+
+/* When the next item is to be looked at again. */
+static int64_t look_ahead(struct control *control, const struct due *due)
+{
+    if (due->next - due->now > AHEAD_MS) {
+        return due->next != INT64_MAX ? due->next - AHEAD_MS : INT64_MAX;
+    }
+    if (!ahead_holds(control, due->next_id)) {
+        ahead_publish(control, due->next_id, due->next_item, due->next);
+    }
+    return ahead_holds(control, due->next_id) ||
+                   due->next - due->now < SCHEDULE_RETRY_MS
+               ? due->next
+               : due->now + SCHEDULE_RETRY_MS;
 }
 
 void schedule_tick(struct control *control, int64_t now)
 {
     struct due due = { .now = now, .next = INT64_MAX };
     struct gray_problem problem = { 0 };
+    bool overtaken = control->ahead.id[0] != '\0' &&
+                     !ahead_holds(control, control->ahead.id);
 
-    if (now < control->next_due ||
+    if ((now < control->next_due && !overtaken) ||
         atomic_load(&control->grayd->store_failed)) {
         return;
     }
@@ -203,9 +242,28 @@ void schedule_tick(struct control *control, int64_t now)
         control->next_due = now + SCHEDULE_RETRY_MS;
     } else {
         /* Until then nothing is read: a body may be large. */
-        control->next_due = due.item != NULL ? now : due.next;
+        control->next_due = due.item != NULL ? now : look_ahead(control, &due);
     }
     json_decref(due.item);
+    json_decref(due.next_item);
+}
+
+void schedule_resume(struct control *control, int64_t now)
+{
+    struct due due = { .now = now, .next = INT64_MAX };
+    struct gray_problem problem = { 0 };
+
+    if (store_read_items(control->reader, STORE_SCHEDULED, 0, NULL, SIZE_MAX,
+                         earliest, &due, &problem) == 0) {
+        if (due.item != NULL) {
+            ahead_resume(control, due.id,
+                         json_integer_value(json_object_get(due.item, "at")));
+        } else if (due.next_item != NULL) {
+            ahead_resume(control, due.next_id, due.next);
+        }
+    }
+    json_decref(due.item);
+    json_decref(due.next_item);
 }
 
 /* ---- take it back -------------------------------------------------------------- */
@@ -250,6 +308,12 @@ static void take_back(struct change *change, const struct call *call,
     if (found != 0 || item == NULL) {
         reply_problem(reply, found < 0 ? PROBLEM_STORE : PROBLEM_NOT_FOUND,
                       "Nothing with this id waits for its moment.");
+    } else if (ahead_is(control, call->item) &&
+               control->ahead.at - call->now < AHEAD_NO_RETURN_MS) {
+        reply_problem(reply, PROBLEM_CONFLICT,
+                      "Its instant is here: readers are turning to it. Apply "
+                      "what should be in force instead.");
+        reply_add(reply, "code", json_string("turning"));
     } else if (changes_in_scope(call, json_object_get(item, "changes"),
                                 reply)) {
         change->action = "schedule-cancel";
@@ -259,6 +323,10 @@ static void take_back(struct change *change, const struct call *call,
                    json_pack("{s:I,s:[]}", "revision",
                              (json_int_t)control->world.revision, "changes"));
         change_commit(change, reply);
+        if (!reply_is_problem(reply) && !call->dry_run &&
+            ahead_is(control, call->item)) {
+            ahead_drop(control);
+        }
     }
     json_decref(item);
 }

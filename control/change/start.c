@@ -188,6 +188,7 @@ static int recover_folder(struct control *control,
         in_force_adopt(control, grayd_now());
     }
     failpoint("start-adopted");
+    schedule_resume(control, grayd_now());
     /* A new store, beside a folder that lives on: what is in force there is
      * left so until something is applied. */
     stranger = json_object_size(control->world.documents) == 0 &&
@@ -200,8 +201,11 @@ static int recover_folder(struct control *control,
                   grayd->options.runtime,
                   (unsigned long long)publisher_revision(control->publisher));
     }
-    if (fresh || (!stranger && publisher_revision(control->publisher) !=
-                                   control->world.revision)) {
+    /* What readers have turned to before it was committed is committed by the
+     * first tick; until then it stays. */
+    if (fresh || (!stranger && control->ahead.id[0] == '\0' &&
+                  publisher_revision(control->publisher) !=
+                      control->world.revision)) {
         in_force_publish(control, NULL, why);
     } else {
         in_force_known(control);

@@ -337,6 +337,7 @@ static void run_verb(struct change *change, const struct call *call,
 
     if (!read_event(call, &event, reply) ||
         !state_is_current(change, call, reply) ||
+        (verb_widens[event.verb] && !crashes_allow(change->control, reply)) ||
         move_release(change, call->name, &event, &moved, reply) != 0 ||
         (moved.changed && verb_widens[moved.verb] &&
          build_wider(change, &moved, reply) != 0) ||

@@ -41,13 +41,14 @@ static char *tail_read(int dirfd)
     return text;
 }
 
-static json_t *action_of(const char *line, size_t length, const char *name)
+static json_t *action_of(const char *line, size_t length, const char *key,
+                         const char *name)
 {
     json_t *read = json_loadb(line, length, 0, NULL);
-    const char *release = json_string_value(json_object_get(read, "release"));
+    const char *found = json_string_value(json_object_get(read, key));
     json_t *action = NULL;
 
-    if (release != NULL && strcmp(release, name) == 0) {
+    if (found != NULL && strcmp(found, name) == 0) {
         static const char *const keys[] = {"action", "actor", "reason", "at"};
 
         action = json_object();
@@ -63,7 +64,9 @@ static json_t *action_of(const char *line, size_t length, const char *name)
     return action;
 }
 
-json_t *publisher_host_action(struct publisher *publisher, const char *name)
+/* The newest line that says `name` under `key`. */
+static json_t *newest(const struct publisher *publisher, const char *key,
+                      const char *name)
 {
     CLEANUP_FREE char *text = tail_read(publisher->folder.dirfd);
     size_t end = text != NULL ? strlen(text) : 0;
@@ -76,11 +79,22 @@ json_t *publisher_host_action(struct publisher *publisher, const char *name)
         while (begin > 0 && text[begin - 1] != '\n') {
             begin--;
         }
-        action = action_of(text + begin, end - begin, name);
+        action = action_of(text + begin, end - begin, key, name);
         if (action != NULL) {
             return action;
         }
         end = begin > 0 ? begin - 1 : 0;
     }
     return NULL;
+}
+
+json_t *publisher_host_action(struct publisher *publisher, const char *name)
+{
+    return newest(publisher, "release", name);
+}
+
+json_t *publisher_folder_action(struct publisher *publisher,
+                                const char *action)
+{
+    return newest(publisher, "action", action);
 }

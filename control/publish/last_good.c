@@ -3,7 +3,7 @@
  *
  *   <state>/last-good          a link to the newest whole copy
  *   <state>/last-good.<n>/     manifest policy.snap fleet.snap lists/ keys
- *                              words
+ *                              words; policy.next fleet.next, which wait
  *
  * Why: tmpfs is empty after a restart of the host, and nginx must start with
  * the policy, the keys and above all the words of before: what was killed
@@ -286,28 +286,37 @@ static int copy_begin(struct keep *keep)
     return 0;
 }
 
-static int copy_fill(struct keep *keep)
+/* A policy with its fleet (0: none) and lists, under names that end so. */
+static int keep_policy(struct keep *keep, uint64_t policy, uint64_t fleet,
+                       const char *suffix)
 {
-    const struct gray_control *control = keep->publisher->folder.control;
-    uint64_t policy =
-        __atomic_load_n(&control->policy_generation, __ATOMIC_ACQUIRE);
-    uint64_t fleet =
-        __atomic_load_n(&control->fleet_generation, __ATOMIC_ACQUIRE);
-    char name[48];
+    char from[48], name[LAST_GOOD_NAME_MAX];
     int error = 0;
 
     if (fleet != 0) {
-        snprintf(name, sizeof(name), "fleet.%llu.snap",
+        snprintf(from, sizeof(from), "fleet.%llu.snap",
                  (unsigned long long)fleet);
-        error = keep_file(keep, name, "fleet.snap");
+        snprintf(name, sizeof(name), "fleet%s", suffix);
+        error = keep_file(keep, from, name);
     }
-    snprintf(name, sizeof(name), "policy.%llu.snap",
+    snprintf(from, sizeof(from), "policy.%llu.snap",
              (unsigned long long)policy);
+    snprintf(name, sizeof(name), "policy%s", suffix);
     if (error == 0) {
-        error = keep_file(keep, name, "policy.snap");
+        error = keep_file(keep, from, name);
     }
-    if (error == 0) {
-        error = keep_lists_of(keep, name);
+    return error == 0 ? keep_lists_of(keep, from) : error;
+}
+
+static int copy_fill(struct keep *keep)
+{
+    struct gray_named named;
+    int error;
+
+    publisher_named(keep->publisher, &named);
+    error = keep_policy(keep, named.policy, named.fleet, ".snap");
+    if (error == 0 && named.next != 0) {
+        error = keep_policy(keep, named.next, named.next_fleet, ".next");
     }
     if (error == 0) {
         error = keep_file(keep, "keys", "keys");
@@ -356,8 +365,10 @@ int publisher_keep(struct publisher *publisher,
     };
     int error;
 
-    if (__atomic_load_n(&publisher->folder.control->policy_generation,
-                        __ATOMIC_ACQUIRE) == 0) {
+    struct gray_named named;
+
+    publisher_named(publisher, &named);
+    if (named.policy == 0) {
         return 0; /* nothing was ever in force */
     }
     error = copy_begin(&keep);

@@ -299,14 +299,66 @@ int publisher_put(struct publisher *publisher,
                                ret_published, ret_problem);
 }
 
+int publisher_turned(struct publisher *publisher, uint64_t generation,
+                     const struct publisher_word *words, size_t word_count,
+                     struct gray_published *ret_published,
+                     struct gray_problem *ret_problem)
+{
+    struct gray_publish nothing = {
+        .group = publisher->group,
+        .allow_any_filesystem = publisher->allow_any_filesystem,
+        .journalled = true,
+    };
+    bool changed = false;
+    int error = publisher_words_set(publisher, words, word_count, true,
+                                    &changed, ret_problem);
+
+    if (error == 0) {
+        error = gray_publish(publisher->runtime, &nothing, ret_published,
+                             ret_problem);
+    }
+    if (error == 0 && ret_published->policy_generation != generation) {
+        error = publisher_problem(ret_problem, EAGAIN, "not-turned",
+                                  "Generation %llu is not in force.",
+                                  (unsigned long long)generation);
+    }
+    if (error == 0) {
+        error = publisher_words_set(publisher, words, word_count, false,
+                                    &changed, ret_problem);
+    }
+    if (error != 0) {
+        return error;
+    }
+    return publisher_keep(publisher, ret_problem) == 0 ? 0 : 1;
+}
+
+void publisher_named(struct publisher *publisher, struct gray_named *ret_named)
+{
+    gray_folder_named(&publisher->folder, gray_wall_ms(), ret_named);
+}
+
+void publisher_crashes(struct publisher *publisher,
+                       struct gray_crashes *ret_crashes)
+{
+    struct gray_named named;
+
+    publisher_named(publisher, &named);
+    gray_folder_crashes(&publisher->folder, named.policy, ret_crashes);
+    if (!ret_crashes->blocked && named.next != 0) {
+        gray_folder_crashes(&publisher->folder, named.next, ret_crashes);
+    }
+}
+
 uint64_t publisher_revision(struct publisher *publisher)
 {
-    uint64_t generation = __atomic_load_n(
-        &publisher->folder.control->policy_generation, __ATOMIC_ACQUIRE);
+    struct gray_named named;
+    uint64_t generation;
     struct gray_file_header header;
     CLEANUP_FD int fd = -1;
     char name[48];
 
+    publisher_named(publisher, &named);
+    generation = named.policy;
     if (generation == 0 || generation == publisher->revision_of) {
         return generation == 0 ? 0 : publisher->revision;
     }

@@ -53,7 +53,9 @@ uint32_t publisher_word_number(void *context, uint64_t scope);
 /* Sets the words that tighten, publishes, sets the words that loosen, so that
  * no unit is let in by half a change; then keeps a copy in last-good (a copy
  * that could not be kept is reported in *ret_problem with return 1). Words of
- * releases whose folder word has GRAY_WORD_HOST are left alone. */
+ * releases whose folder word has GRAY_WORD_HOST are left alone.  A policy that
+ * was compiled for an instant (effective_at) lies ready until then; whoever
+ * puts one says no words, and sets them by publisher_turned(). */
 int publisher_put(struct publisher *publisher,
                   const struct gray_compiled *compiled,
                   const struct publisher_word *words, size_t word_count,
@@ -71,6 +73,18 @@ int publisher_put_parts(struct publisher *publisher,
 int publisher_tighten(struct publisher *publisher,
                       const struct publisher_word *words, size_t word_count,
                       struct gray_problem *ret_problem);
+/* The instant of that generation has come: words as by publisher_put(), and
+ * `control` and last-good say that it is in force.  1 like publisher_put();
+ * -EAGAIN: it is not in force, and must be put. */
+int publisher_turned(struct publisher *publisher, uint64_t generation,
+                     const struct publisher_word *words, size_t word_count,
+                     struct gray_published *ret_published,
+                     struct gray_problem *ret_problem);
+/* What is in force in the folder now, and what waits. */
+void publisher_named(struct publisher *publisher, struct gray_named *ret_named);
+/* What readers died of under what is in force, or waits. */
+void publisher_crashes(struct publisher *publisher,
+                       struct gray_crashes *ret_crashes);
 /* Words and bypass alone; 1 like publisher_put(). Nothing is copied where
  * nothing was changed. */
 int publisher_words(struct publisher *publisher,
@@ -110,6 +124,9 @@ int publisher_next_word(struct publisher *publisher, size_t *at,
 /* Who set it, from actions.log of the folder: {"action","actor","reason","at"}
  * or NULL. New reference. */
 json_t *publisher_host_action(struct publisher *publisher, const char *name);
+/* The same of what was done to the folder itself: "unblock". */
+json_t *publisher_folder_action(struct publisher *publisher,
+                                const char *action);
 bool publisher_bypassed(struct publisher *publisher);
 
 /* Live readers of a folder with generations and epoch that they acknowledged,

@@ -83,7 +83,9 @@ static const struct restored_file *find(const struct restore *restore,
 static bool known_name(const char *name)
 {
     return strcmp(name, "policy.snap") == 0 ||
-           strcmp(name, "fleet.snap") == 0 || strcmp(name, "keys") == 0 ||
+           strcmp(name, "fleet.snap") == 0 ||
+           strcmp(name, "policy.next") == 0 ||
+           strcmp(name, "fleet.next") == 0 || strcmp(name, "keys") == 0 ||
            strcmp(name, "words") == 0 ||
            (strncmp(name, "lists/", 6) == 0 &&
             publisher_list_name(name + 6, strlen(name + 6)));
@@ -169,10 +171,10 @@ static int engine_check(struct restore *restore,
     struct gray_list list;
     int found = 0;
 
-    if (strcmp(kept->file.name, "policy.snap") == 0) {
+    if (strncmp(kept->file.name, "policy.", 7) == 0) {
         found = gray_snapshot_open(&policy, kept->data, kept->file.size,
                                    &problem);
-    } else if (strcmp(kept->file.name, "fleet.snap") == 0) {
+    } else if (strncmp(kept->file.name, "fleet.", 6) == 0) {
         found =
             gray_fleet_open(&fleet, kept->data, kept->file.size, &problem);
     } else if (strncmp(kept->file.name, "lists/", 6) == 0) {
@@ -295,19 +297,30 @@ static int words_put(struct restore *restore, struct gray_folder *folder)
                : error;
 }
 
+/* What was in force, or (".next") what waited then: it waits on, or has its
+ * instant behind it, and is in force. */
 static int policy_put(struct restore *restore, const char *runtime,
-                      struct gray_publish *what)
+                      const char *suffix, struct gray_publish *what,
+                      struct gray_published *ret_published)
 {
+    char policy_name[LAST_GOOD_NAME_MAX], fleet_name[LAST_GOOD_NAME_MAX];
     CLEANUP_FREE struct gray_publish_list *lists =
         calloc(restore->count, sizeof(*lists));
-    const struct restored_file *policy = find(restore, "policy.snap");
-    const struct restored_file *fleet = find(restore, "fleet.snap");
+    const struct restored_file *policy, *fleet;
 
+    snprintf(policy_name, sizeof(policy_name), "policy%s", suffix);
+    snprintf(fleet_name, sizeof(fleet_name), "fleet%s", suffix);
+    policy = find(restore, policy_name);
+    fleet = find(restore, fleet_name);
+    if (policy == NULL) {
+        return 0;
+    }
     if (lists == NULL) {
         return publisher_problem(restore->problem, ENOMEM, "memory",
                                  "Out of memory.");
     }
     what->lists = lists;
+    what->list_count = 0;
     for (size_t i = 0; i < restore->count; i++) {
         const struct restored_file *kept = &restore->files[i];
 
@@ -319,19 +332,19 @@ static int policy_put(struct restore *restore, const char *runtime,
     }
     what->policy = policy->data;
     what->policy_size = policy->file.size;
-    if (fleet != NULL) {
-        what->fleet = fleet->data;
-        what->fleet_size = fleet->file.size;
-    }
+    what->fleet = fleet != NULL ? fleet->data : NULL;
+    what->fleet_size = fleet != NULL ? fleet->file.size : 0;
     /* Whoever publishes meanwhile knows better. */
     what->expect_generation = true;
-    return gray_publish(runtime, what, NULL, restore->problem);
+    what->expected_generation = ret_published->policy_generation;
+    return gray_publish(runtime, what, ret_published, restore->problem);
 }
 
 static int put_all(struct restore *restore, const char *runtime,
                    struct gray_publish *what)
 {
     const struct restored_file *keys = find(restore, "keys");
+    struct gray_published done = {0};
     struct gray_folder folder = {.dirfd = -1};
     CLEANUP_FD int lock = -1;
     int error = gray_publish(runtime, what, NULL, restore->problem);
@@ -351,7 +364,10 @@ static int put_all(struct restore *restore, const char *runtime,
         error = words_put(restore, &folder);
     }
     if (error == 0) {
-        error = policy_put(restore, runtime, what);
+        error = policy_put(restore, runtime, ".snap", what, &done);
+    }
+    if (error == 0) {
+        error = policy_put(restore, runtime, ".next", what, &done);
     }
     gray_folder_close(&folder);
     return error;

@@ -15,8 +15,8 @@ go on with the release, and a new revision clears it.
 """
 import json
 import os
+import shutil
 import signal
-import sys
 
 from grayd_dies_and_nobody_notices import grayd_module
 from harness import Story, build_folder, check, wait_until
@@ -106,6 +106,51 @@ def alone(story, documents):
     story.stop_nginx()
 
 
+def beside_grayd(story, grayd, documents):
+    def good(reply, code=200):
+        check(reply.status == code, reply.text)
+        return reply.body
+
+    def records(action):
+        return [r for r in good(grayd.ask("GET", "/v1/audit?limit=1000"))
+                ["records"] if r["action"] == action]
+    good(grayd.apply(json.dumps(documents(0))))
+    story.nginx(story.gray_conf(service="cart", workers=1))
+    good(grayd.verb("cart-2", "set-weight", {"weight": 50}))
+    crash(story, 2)
+    crash(story, 2)
+    is_passed_over(story, 2, 1)
+    wait_until(lambda: records("blocked"), "grayd records nothing")
+    record, = records("blocked")
+    check(record["via"] == "host" and
+          record["after"]["generation"] == 2 and
+          record["after"]["signal"] == 11, f"{record}")
+    shown = good(grayd.ask("GET", "/v1/status"))
+    check(shown["crashes"]["blocked"] and
+          "crashes-readers" in shown["readers"][0]["refused"], f"{shown}")
+    refused = grayd.verb("cart-2", "set-weight", {"weight": 60})
+    check(refused.status == 409 and refused.body["code"] == "crashes-readers",
+          f"the release advances: {refused.text}")
+    good(grayd.verb("cart-2", "pause", {}))
+    good(grayd.apply(json.dumps(documents(0) + [
+        {"kind": "List", "name": "fixed", "ids": ["a"]}])))
+    wait_until(lambda: [r["policyGeneration"] for r in
+                        readers(story).values()] == [3], "it is not cleared")
+    check("crashes" not in good(grayd.ask("GET", "/v1/status")), "not cleared")
+    good(grayd.verb("cart-2", "set-weight", {"weight": 60}))
+
+    # somebody on the host says that it is not to blame
+    crash(story, 4)
+    crash(story, 4)
+    is_passed_over(story, 4, 3)
+    wait_until(lambda: len(records("blocked")) == 2, "grayd records nothing")
+    story.gray("unblock", "--runtime", story.runtime, "--reason", "bad memory")
+    wait_until(lambda: records("unblock"), "grayd does not record who did it")
+    check(records("unblock")[0]["reason"] == "bad memory", "and why")
+    good(grayd.verb("cart-2", "set-weight", {"weight": 70}))
+    story.stop_nginx()
+
+
 def main():
     with Story("crashes_are_passed_over") as story:
         story.pardoned = PARDONED
@@ -118,6 +163,11 @@ def main():
             return [cart, story.release("cart-2", share, {"cart": "v2"},
                                         stickiness="none")]
         alone(story, documents)
+        shutil.rmtree(story.runtime)
+        with grayd_module().Grayd(build_folder()) as grayd:
+            grayd.runtime = story.runtime
+            check(grayd.start(), grayd.errors())
+            beside_grayd(story, grayd, documents)
 
 
 if __name__ == "__main__":
