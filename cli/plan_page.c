@@ -360,6 +360,41 @@ static void say_replay(const json_t *replay)
     }
 }
 
+/* Units that are in by a mark, and would not be let in any more. */
+static void say_drops(const json_t *drops)
+{
+    const json_t *row, *unit;
+    char numbers[2][32];
+    size_t i, k;
+
+    if (json_array_size(drops) > 0) {
+        printf("\nwho is in and would be let in no more:\n");
+    }
+    json_array_foreach(drops, i, row) {
+        char list[256] = "";
+
+        json_array_foreach(json_object_get(row, "examples"), k, unit) {
+            snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s",
+                     k == 0 ? ": " : ", ", json_string_value(unit));
+        }
+        if (is(row, "counted", "none")) {
+            snprintf(numbers[0], sizeof(numbers[0]), "an unknown number of");
+        } else {
+            count_text(number_at(row, "marks"), numbers[0]);
+        }
+        wrap_print("  ", 4, "%s: %s: %s%s units with a mark, %s of them at "
+                   "once%s%s",
+                   text_at(row, "release"), text_at(row, "what"),
+                   is(row, "counted", "atLeast") ? "at least " : "",
+                   numbers[0], count_text(number_at(row, "atOnce"),
+                                          numbers[1]),
+                   json_is_true(json_object_get(row, "meant"))
+                       ? " (a deny names them)"
+                       : "",
+                   list);
+    }
+}
+
 /* ---- traffic ------------------------------------------------------------------------------- */
 
 static void verdict_cell(struct table *table, const json_t *row)
@@ -518,6 +553,7 @@ void plan_page(const json_t *plan, const char *place)
         fputc('\n', stdout);
     }
     say_releases(rows, impact);
+    say_drops(json_object_get(plan, "drops"));
     say_replay(json_object_get(impact, "replay"));
     say_traffic(impact);
     say_notes(plan);

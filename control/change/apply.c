@@ -187,6 +187,7 @@ int application_read(struct application *application, struct change *change,
     struct control *control = change->control;
     struct release_refusal refusal = { 0 };
     struct gray_gate_options gates;
+    struct expect expect;
 
     if (!read_options(application, call, reply)) {
         return -1;
@@ -218,17 +219,19 @@ int application_read(struct application *application, struct change *change,
         .may_drop = application->may_drop,
         .may_drop_count = application->may_drop_count,
     };
+    expect = (struct expect) {
+        .allowed = application->over_capacity,
+        .always = application->plans,
+        .replay = json_object_get(call->body, "replay"),
+    };
     failpoint("apply-read");
     if (change_build(change, application->texts, &gates, reply) != 0) {
+        if (application->plans) {
+            application->impact = change_expect_refused(change, &expect);
+        }
         return -1;
     }
-    if (change_expect(change,
-                      &(struct expect) {
-                          .allowed = application->over_capacity,
-                          .always = application->plans,
-                          .replay = json_object_get(call->body, "replay"),
-                      },
-                      &application->impact, reply) != 0) {
+    if (change_expect(change, &expect, &application->impact, reply) != 0) {
         return -1;
     }
     failpoint("apply-checked");

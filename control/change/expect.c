@@ -166,3 +166,22 @@ int change_expect(struct change *change, const struct expect *expect,
     }
     return 0;
 }
+
+json_t *change_expect_refused(struct change *change,
+                              const struct expect *expect)
+{
+    struct gray_compile_options options = {
+        .revision = change->control->world.revision + 1,
+        .now = grayd_now(),
+    };
+    struct reply ignored = { 0 };
+    json_t *impact = NULL;
+
+    if (change->build.model != NULL &&
+        (change->build.compiled.policy.data != NULL ||
+         build_compile(&change->build, &options) == 0)) {
+        change_expect(change, expect, &impact, &ignored);
+        reply_clear(&ignored);
+    }
+    return impact;
+}

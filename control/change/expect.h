@@ -23,6 +23,11 @@ struct expect {
  * reply filled: it is refused, and *ret_impact is there as well. */
 int change_expect(struct change *change, const struct expect *expect,
                   json_t **ret_impact, struct reply *reply);
+/* The same of a change that another gate refuses already, for who only looks:
+ * whoever reads a plan wants the whole of it. NULL where the documents are no
+ * policy. New reference. */
+json_t *change_expect_refused(struct change *change,
+                              const struct expect *expect);
 /* The weights of a "PlanWanted", as if their verbs had been given; a release
  * without one goes to its next step. 0, or -1 with the reply filled. */
 int plan_weights(struct change *change, const json_t *weights,
