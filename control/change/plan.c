@@ -45,9 +45,6 @@ static int move_one(struct change *change, const json_t *item, size_t number,
     };
     int moved;
 
-    if (!call_covers(call, name, reply)) {
-        return -1;
-    }
     if (!world_release(&change->world, name, &status, &facts)) {
         reply_problem(reply, PROBLEM_NOT_FOUND, "There is no release %s.",
                       name);
@@ -55,14 +52,13 @@ static int move_one(struct change *change, const json_t *item, size_t number,
         return -1;
     }
     event.share = wanted_share(item, &status, &facts);
-    if (event.share == RELEASE_NO_SHARE) {
+    if (status.state == RELEASE_INITIALIZED) {
+        event.verb = VERB_START; /* without a weight at its first one */
+    } else if (event.share == RELEASE_NO_SHARE) {
         reply_problem(reply, PROBLEM_REFUSED,
                       "%s has no further step; say which weight is meant.",
                       name);
         return -1;
-    }
-    if (status.state == RELEASE_INITIALIZED) {
-        event.verb = VERB_START;
     }
     moved = release_move(&status, &facts, &event, &next, &refusal);
     if (moved < 0) {
@@ -82,6 +78,12 @@ int plan_weights(struct change *change, const json_t *weights,
     const json_t *item;
     size_t i;
 
+    json_array_foreach(weights, i, item) {
+        if (!call_covers(change->call, json_string_value(json_object_get(
+                                           item, "release")), reply)) {
+            return -1;
+        }
+    }
     json_array_foreach(weights, i, item) {
         if (move_one(change, item, i, reply) != 0) {
             return -1;

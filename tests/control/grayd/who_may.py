@@ -172,6 +172,24 @@ def steered(grayd, ann, root):
             {"name": "f.yaml", "text": own}]}), ann.apply(own)):
         assert "zebra" not in good(reply).text, reply.text
         assert "List/cart-testers" in reply.text, reply.text
+    # Nor what is expected of traffic; a weight is thought of within scope.
+    for weights in ([{"release": "zebra-2", "weight": 5}],
+                    [{"release": "cart-2"}, {"release": "zebra-2"}]):
+        refused(ann.ask("POST", "/v1/plan", {"weights": weights}))
+    reply = good(ann.ask("POST", "/v1/plan", {
+        "weights": [{"release": "cart-2", "weight": 5}],
+        "replay": [{"path": "/", "headers": {"cookie": f"uid={i}"}}
+                   for i in range(200)]}))
+    assert "zebra" not in reply.text, reply.text
+    shares = {r["release"]: (r["shareBefore"], r["shareAfter"])
+              for r in reply.body["impact"]["releases"]}
+    assert reply.body["accepted"] and \
+        shares == {"cart-2": (0, 50000), "cart-3": (0, 0)}, reply.text
+    replayed = reply.body["impact"]["replay"]
+    comes = {r["release"]: r["comes"] for r in replayed["releases"]}
+    assert replayed["replayed"] == 200 and 0 < comes["cart-2"] < 40 and \
+        comes["cart-3"] == 0, replayed
+    assert revision(grayd) == before + 1  # ann's own, and no plan
     # From own to foreign, and what somebody else made in between: not back.
     foreign = RELEASE.format(name="cart-3", service="zebra", priority=1)
     refused(ann.apply(foreign))
@@ -204,6 +222,14 @@ def overridden(grayd, ann, alan, root):
     drop = RELEASE.format(name="cart-5", service="cart", priority=3)
     refused(ann.apply(only, prune=True))
     refused(ann.apply(only, allowDrop=["cart-2"]))
+    refused(ann.apply(only, overCapacity=True))
+    refused(ann.verb("cart-2", "set-weight", weight=6, overCapacity=True))
+    refused(ann.ask("POST", "/v1/plan", {
+        "weights": [{"release": "cart-2", "weight": 6}],
+        "overCapacity": True}))
+    good(alan.ask("POST", "/v1/plan", {
+        "weights": [{"release": "cart-2", "weight": 6}],
+        "overCapacity": True}))
     refused(ann.verb("cart-2", "undo", toRevision=stood, reason="r"))
     refused(ann.ask("POST", "/v1/lists/cart-testers/ids",
                     {"remove": ["bob"], "allowDrop": True}))
