@@ -34,15 +34,15 @@ static const uint8_t moves[GRAY_SLOT_VOID + 1][GRAY_SLOT_VOID + 1] = {
 #undef GRAY_MARK_MOVE
 };
 
-/* It becomes durable, or is settled once it is, and nothing else changes. */
+/* It becomes durable, or is settled once it is (what is not reads HOLD), and
+ * nothing else changes. */
 static bool may_grow(uint64_t from, uint64_t to)
 {
     enum gray_slot_state state = gray_slot_state(to);
     uint64_t change = from ^ to;
 
     return (to & change) == change &&
-           (change == GRAY_SLOT_DURABLE ||
-            (change == GRAY_SLOT_SETTLED && (from & GRAY_SLOT_DURABLE) != 0)) &&
+           (change == GRAY_SLOT_DURABLE || change == GRAY_SLOT_SETTLED) &&
            (state == GRAY_SLOT_IN || state == GRAY_SLOT_OUT ||
             state == GRAY_SLOT_REVOKED);
 }
@@ -63,8 +63,7 @@ bool gray_mark_may_move(uint64_t from, uint64_t to, enum gray_mark_by by)
 
     if (((from | to) & GRAY_SLOT_MOVED) != 0 || (to & 7) != new ||
         (to & GRAY_SLOT_RESERVED) != 0 ||
-        ((to & (GRAY_SLOT_DURABLE | GRAY_SLOT_SETTLED)) != 0 &&
-         by != GRAY_BY_WRITER)) {
+        ((to & GRAY_SLOT_DURABLE) != 0 && by != GRAY_BY_WRITER)) {
         return false;
     }
     if (old == new) {
