@@ -171,10 +171,95 @@ static void killed_at_any_point(void **state)
     folder_remove(path);
 }
 
+#define FAR INT64_C(4102444800000) /* 2100 */
+
+/* Revision that lies ready for a fresh reader; 0: nothing waits. */
+static uint64_t revision_that_waits(const char *path)
+{
+    struct gray_runtime *runtime;
+    uint64_t revision = 0;
+
+    assert_int_equal(gray_runtime_open(&runtime, path, GRAY_READER_CLI, false,
+                                       NULL),
+                     0);
+    assert_null(gray_runtime_refusal(runtime)->code);
+    if (runtime->set->next != NULL) {
+        const struct gray_view *view = &runtime->set->next->view;
+        const struct gray_endpoint *endpoint = gray_endpoint_at(
+            view->fleet,
+            view->link->members[view->link->subsets[0].members.first]);
+
+        revision = view->policy->header->revision;
+        assert_int_equal(endpoint->port, 10000 + revision);
+    }
+    gray_runtime_close(runtime);
+    return revision;
+}
+
+/* Some wait for a far instant, some do not: in force is what was, or what came
+ * at once; and what waits is whole, and never older than what is in force. */
+static void killed_where_one_waits(void **state)
+{
+    uint64_t revision, before = 1, waited = 0, whole = 2000000;
+    uint32_t killed = 0, left = 0;
+    char path[64], text[2048];
+
+    (void)state;
+    folder_new(path);
+    text_of(text, sizeof(text), 1);
+    assert_int_equal(documents_publish(path, text, 1, NULL), 0);
+    for (revision = 2; revision < 2 + KILLS / 2; revision++) {
+        struct gray_publish what = { .group = (gid_t)-1 };
+        struct gray_publish_list list;
+        struct gray_compiled compiled;
+        bool later = draw(3) != 0;
+        uint64_t found, next;
+
+        text_of(text, sizeof(text), revision);
+        documents_compile(text, revision, &compiled);
+        list = (struct gray_publish_list){ compiled.lists[0].name,
+                                           compiled.lists[0].data,
+                                           compiled.lists[0].size };
+        if (later) {
+            ((struct gray_file_header *)(void *)compiled.policy.data)
+                ->effective_at = FAR;
+        }
+        what.policy = compiled.policy.data;
+        what.policy_size = compiled.policy.size;
+        what.fleet = compiled.fleet.data;
+        what.fleet_size = compiled.fleet.size;
+        what.lists = &list;
+        what.list_count = 1;
+        killed += publish_and_kill(path, &what, draw(whole) + 1000);
+        found = revision_in_force(path);
+        next = revision_that_waits(path);
+        assert_true(found == before || (!later && found == revision));
+        assert_true(next == 0 || next == waited || (later && next == revision));
+        assert_true(next == 0 || next > found);
+        /* What waited ends only with a publication that replaced it. */
+        assert_true(next != 0 || waited == 0 || found == revision);
+        left += next != 0;
+        before = found;
+        waited = next;
+        gray_compiled_free(&compiled);
+    }
+    print_message("%u publishers, %u killed, %u left one that waits\n",
+                  KILLS / 2, killed, left);
+    assert_true(killed > 10 && left > 10);
+    text_of(text, sizeof(text), revision);
+    assert_int_equal(documents_publish(path, text, revision, NULL), 0);
+    assert_int_equal(revision_in_force(path), revision);
+    assert_int_equal(revision_that_waits(path), 0);
+    assert_int_equal(files_ending(path, ".new"), 0);
+    assert_true(files_ending(path, ".snap") <= 2 + 3 + 2);
+    folder_remove(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(killed_at_any_point),
+        cmocka_unit_test(killed_where_one_waits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,6 +63,102 @@ static void what_was_in_force_is_in_force(void **state)
     place_remove(&place);
 }
 
+/* Published for an instant of the future or of the past. */
+static void put_for(struct publisher *publisher, uint64_t revision, int64_t at)
+{
+    struct gray_published done;
+    struct gray_compiled compiled;
+
+    revision_compile(revision, &compiled);
+    ((struct gray_file_header *)(void *)compiled.policy.data)->effective_at =
+        at;
+    assert_int_equal(publisher_put(publisher, &compiled, NULL, 0, &done, NULL),
+                     0);
+    gray_compiled_free(&compiled);
+}
+
+static struct gray_named named_in(const char *runtime, int64_t now)
+{
+    struct gray_folder folder;
+    struct gray_named named;
+
+    assert_int_equal(gray_folder_open(&folder, runtime, false, NULL), 0);
+    gray_folder_named(&folder, now, &named);
+    gray_folder_close(&folder);
+    return named;
+}
+
+/* Who starts before the instant needs what is in force until then. */
+static void what_waited_waits_on(void **state)
+{
+    int64_t instant = gray_wall_ms() + 3600000;
+    struct place place;
+    struct publisher *publisher;
+    struct gray_named named;
+
+    (void)state;
+    place_new(&place);
+    publisher = publisher_new(&place);
+    revision_put_well(publisher, 6, NULL, 0);
+    put_for(publisher, 7, instant);
+    publisher_close(publisher);
+    folder_remove(place.runtime); /* the host restarts before the instant */
+    assert_int_equal(restore(&place, place.runtime, NULL), 0);
+    assert_int_equal(revision_found(place.runtime), 6);
+    named = named_in(place.runtime, gray_wall_ms());
+    assert_int_equal(named.next_revision, 7);
+    assert_int_equal(named.next_at, instant);
+    named = named_in(place.runtime, instant);
+    assert_int_equal(named.policy, 2);
+    assert_int_equal(named.fleet, 2);
+    /* A publication that takes its place takes it out of last-good, too. */
+    publisher = publisher_new(&place);
+    assert_int_equal(publisher_revision(publisher), 6);
+    revision_put_well(publisher, 8, NULL, 0);
+    publisher_close(publisher);
+    folder_remove(place.runtime);
+    assert_int_equal(restore(&place, place.runtime, NULL), 0);
+    assert_int_equal(revision_found(place.runtime), 8);
+    assert_int_equal(named_in(place.runtime, instant).next, 0);
+    place_remove(&place);
+}
+
+/* The instant comes while the host is off: nobody is left to turn it. */
+static void what_waited_is_in_force_after_its_instant(void **state)
+{
+    int64_t instant = gray_wall_ms() + 300;
+    struct place place;
+    struct publisher *publisher;
+    struct gray_published done = {0};
+
+    (void)state;
+    place_new(&place);
+    publisher = publisher_new(&place);
+    revision_put_well(publisher, 6, NULL, 0);
+    put_for(publisher, 7, instant);
+    folder_remove(place.runtime);
+    while (gray_wall_ms() <= instant) {
+        usleep(10000); /* bounded wait: the instant */
+    }
+    publisher_close(publisher);
+    assert_int_equal(restore(&place, place.runtime, NULL), 0);
+    assert_int_equal(revision_found(place.runtime), 7);
+    assert_int_equal(named_in(place.runtime, gray_wall_ms()).next, 0);
+    /* And grayd writes it down, where it lay there at the instant. */
+    publisher = publisher_new(&place);
+    put_for(publisher, 8, gray_wall_ms() + 200);
+    while (revision_found(place.runtime) == 7) {
+        usleep(10000); /* bounded wait: the instant */
+    }
+    assert_int_equal(publisher_revision(publisher), 8);
+    assert_int_equal(publisher_turned(publisher, 3, NULL, 0, &done, NULL), 0);
+    assert_int_equal(done.policy_generation, 3);
+    publisher_close(publisher);
+    assert_int_equal(restore_elsewhere(&place), 8);
+    assert_int_equal(named_in(place.other, 0).next, 0);
+    place_remove(&place);
+}
+
 static void an_empty_folder_is_filled(void **state)
 {
     struct gray_publish make = {.group = (gid_t)-1};
@@ -190,6 +286,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_in_force_is_in_force),
+        cmocka_unit_test(what_waited_waits_on),
+        cmocka_unit_test(what_waited_is_in_force_after_its_instant),
         cmocka_unit_test(an_empty_folder_is_filled),
         cmocka_unit_test(a_living_folder_is_left_alone),
         cmocka_unit_test(nothing_to_restore),
