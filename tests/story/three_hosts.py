@@ -1,0 +1,213 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""three_hosts.py - what a server promises of its hosts holds on real links.
+
+Three hosts in network namespaces, each with an agent, nginx and a program with
+libgray, all busy; one server.  h2 is cut off (its link is taken down), h3 is
+behind a slow way on which somebody tears and forges.
+
+  freeze      returns by acknowledgement where hosts are heard, and by the
+              lease where one is cut off; after that nobody comes in on any
+              host, whatever it can hear: judged from answers and journals
+  cut off     goes on serving, and comes back without one flip
+  forged      what is changed or torn on the way is not put in force, and said
+
+usage: three_hosts.py BUILD
+"""
+import os
+import signal
+import time
+
+from fleet import Fleet
+from harness import check, wait_until
+from marked import ORDERS, USERS, marks
+
+LEASE_S = 2  # of the releases; that of hosts is ten seconds
+STRICT = {"durability": "strict", "admissionLease": f"{LEASE_S}s",
+          "strictTimeout": "5s"}
+
+
+def busy(fleet):
+    """Ever new units on every host, so that there is always who may come in."""
+    askers = []
+    for machine in fleet.machines:
+        for kind, rate in (("users", 300), ("orders", 150)):
+            askers.append((machine, machine.ask_start(
+                kind, connections=8, units=50_000_000, rate=rate,
+                seconds=600)))
+    return askers
+
+
+def go_on(fleet, users=150, orders=40):
+    """The load itself is the clock."""
+    for machine in fleet.machines:
+        for kind, more in (("users", users), ("orders", orders)):
+            target = machine.answered(kind) + more
+            wait_until(lambda m=machine, k=kind, t=target: m.answered(k) >= t,
+                       f"{more} more answers to {kind} of {machine.host_name}",
+                       60)
+
+
+def freeze(fleet):
+    return [fleet.verb(release, "freeze") for release in (USERS, ORDERS)]
+
+
+def thaw(fleet, *machines):
+    for release in (USERS, ORDERS):
+        fleet.verb(release, "thaw")
+    fleet.follow(*(machines or fleet.machines))
+    for machine in machines or fleet.machines:
+        wait_until(lambda m=machine: m.word(USERS) == "open" and
+                   m.word(ORDERS) == "open", "the thaw is everywhere")
+
+
+def all_connected(fleet):
+    took = freeze(fleet)
+    go_on(fleet)
+    check(max(took) < 5, f"a freeze of hosts that hear took {took}")
+    for machine in fleet.machines:
+        check(machine.word(USERS) == "no-admit", machine.host_name)
+    thaw(fleet)
+    go_on(fleet)
+    print(f"all connected: freeze took {took[0]:.2f} and {took[1]:.2f} s",
+          flush=True)
+
+
+def slow(fleet):
+    """300 ms each way and a few KiB a second: late, and not waited for as if
+    it were away."""
+    wire = fleet.wires[3]
+    by_kernel = fleet.net.slow(3, 300, 200)
+    if not by_kernel:
+        wire.delay_s, wire.bytes_s = 0.3, 4000
+    took = freeze(fleet)
+    go_on(fleet)
+    check(max(took) < 12, f"a freeze with a slow host took {took}")
+    thaw(fleet)
+    print(f"h3 is slow ({'netem' if by_kernel else 'a relay'}): freeze took "
+          f"{took[0]:.2f} and {took[1]:.2f} s", flush=True)
+
+
+def cut_off(fleet):
+    h1, h2, h3 = fleet.machines
+    sequence = h2.said()["sequence"]
+    inside = wait_until(lambda: next(
+        (a.unit for a in h2.answers("users") if a.said == marks.NEW), None),
+        "somebody is in at h2")
+    fleet.net.cut(2)
+    took = freeze(fleet)
+    until = h2.said()["leaseUntilNs"]
+    check(time.clock_gettime_ns(time.CLOCK_BOOTTIME) >= until,
+          "freeze returned while h2 had a lease")
+    check(h2.word(USERS) == "open", "h2 cannot know of it")
+    go_on(fleet)
+    check(h2.ask(str(inside)) == "new", "who is in stays in, cut off or not")
+    rows = fleet.hosts()
+    check(rows["h2"]["state"] == "away", f"h2 is {rows['h2']}")
+    wait_until(lambda: not h2.said()["reachable"], "h2 notices", 90)
+    shown = h2.gray("status", "--runtime", h2.runtime)
+    check("is not heard" in shown and "the lease is over" in shown, shown)
+    # The others go on, with another share, while it is away.
+    thaw(fleet, h1, h3)
+    fleet.verb(USERS, "set-weight", weight=80)
+    fleet.follow(h1, h3)
+    go_on(fleet)
+    check(h2.said()["sequence"] == sequence, "h2 heard of nothing")
+    fleet.net.mend(2)
+    fleet.follow()
+    check(h2.status()["revision"] == h1.status()["revision"], "h2 is behind")
+    # It lets in again who may come in, and keeps who was in.
+    before = len([a for a in h2.answers("users") if a.said == marks.NEW])
+    wait_until(lambda: len([a for a in h2.answers("users")
+                            if a.said == marks.NEW]) > before,
+               "h2 lets in again")
+    check(h2.ask(str(inside)) == "new", "who is in stays in")
+    print(f"h2 is cut off: freeze took {took[0]:.2f} and {took[1]:.2f} s",
+          flush=True)
+
+
+def forged(fleet):
+    """Somebody on h3's way, with a certificate that h3 believes."""
+    h1, _, h3 = fleet.machines
+    wire = fleet.wires[3]
+    wire.delay_s = wire.bytes_s = 0
+
+    def changed(path, data):
+        at = data.find(b'"revision":')
+        return data[:at + 11] + b"9" + data[at + 11:] \
+            if path.startswith("/v1/bundle") and at >= 0 else data
+
+    def scribbled(path, data):
+        return data[:-8] + b"scribble" if "/blobs/" in path else data
+
+    weight = 71
+    for code, lie in (("forged", {"tamper": changed}),
+                      ("bad-blob", {"tamper": scribbled}),
+                      ("broken", {"tear": lambda path: "/blobs/" in path})):
+        before = h3.status()
+        for name, value in lie.items():
+            setattr(wire, name, value)
+        fleet.verb(USERS, "set-weight", weight=weight)
+        weight += 1
+        wait_until(lambda: (h3.said().get("refused") or {}).get("code") ==
+                   code, f"h3 refuses it as {code}: {h3.said()}")
+        after = h3.status()
+        for key in ("revision", "generation", "releases"):
+            check(before[key] == after[key], f"{code} changed {key}")
+        wait_until(lambda: fleet.hosts()["h3"]["state"] == "refuses",
+                   "the server names it")
+        fleet.follow(fleet.machines[0], fleet.machines[1])
+        wire.tamper = wire.tear = None
+        fleet.follow()
+        check(h3.status()["revision"] == h1.status()["revision"],
+              "h3 is behind")
+        go_on(fleet, 60, 20)
+    print("torn and forged: refused, said, and mended", flush=True)
+
+
+def killed(fleet):
+    """An agent, and then the server, die in the middle: nobody flips."""
+    h1 = fleet.machines[0]
+    h1.grayd.kill()
+    go_on(fleet, 60, 20)
+    h1.grayd.start()
+    fleet.follow()
+    fleet.server.kill()
+    go_on(fleet, 60, 20)
+    fleet.start_server()
+    fleet.follow()
+    go_on(fleet, 60, 20)
+
+
+def main():
+    with Fleet("three_hosts", 3, wires=(3,)) as fleet:
+        first = fleet.machines[0]
+        fleet.apply(first.documents(users=STRICT, orders=STRICT))
+        for machine in fleet.machines:
+            machine.begin()
+        fleet.follow()
+        for release in (USERS, ORDERS):
+            fleet.verb(release, "start", weight=50)
+        fleet.follow()
+        wait_until(lambda: all(h.get("leaseLeftMs", 0) > 0
+                               for h in fleet.hosts().values()),
+                   "every host has a lease")
+        askers = busy(fleet)
+        go_on(fleet)
+        all_connected(fleet)
+        slow(fleet)
+        forged(fleet)
+        cut_off(fleet)
+        killed(fleet)
+        tallies = [m.ask_end(child) for m, child in askers]
+        for machine in fleet.machines:
+            machine.judge("users", USERS, strict=True)
+            machine.judge("orders", ORDERS)
+        for tally in tallies:
+            check(tally["failed"] + tally["odd"] == 0,
+                  f"requests failed: {tally}")
+            check(tally["new"] > 50, f"hardly anybody came in: {tally}")
+
+
+if __name__ == "__main__":
+    main()
