@@ -172,24 +172,21 @@ json_t *apply_files(const struct arguments *arguments, int *ret_status)
 static void add_options(json_t *body, const struct arguments *arguments)
 {
     const char *moment = arguments_get(arguments, CLI_AT);
-    const char *name;
-    json_t *names = json_array();
+    uint64_t drop = 0;
+    bool drops = false;
     double skew = 0;
-    size_t at = 0;
 
-    while ((name = arguments_next(arguments, CLI_ALLOW_DROP, &at)) != NULL) {
-        json_array_append_new(names, json_string(name));
-    }
+    allow_drop(arguments, &drops, &drop); /* was looked at before */
     if (arguments_has(arguments, CLI_OVER_CAPACITY)) {
         json_object_set_new(body, "overCapacity", json_true());
     }
     if (arguments_has(arguments, CLI_PRUNE)) {
         json_object_set_new(body, "prune", json_true());
     }
-    if (json_array_size(names) > 0) {
-        json_object_set(body, "allowDrop", names);
+    if (drops) {
+        json_object_set_new(body, "allowDrop",
+                            json_integer((json_int_t)drop));
     }
-    json_decref(names);
     if (moment != NULL) {
         json_object_set_new(body, "effectiveAt", json_string(moment));
         arguments_number(arguments, CLI_MAX_SKEW, 1, GRAY_SKEW_MAX_MS, &skew);
@@ -205,11 +202,20 @@ static void add_options(json_t *body, const struct arguments *arguments)
 static int check_moment(const struct arguments *arguments)
 {
     const char *text = arguments_get(arguments, CLI_AT);
+    uint64_t drop;
     char now[40];
     int64_t at;
+    bool drops;
+    int status = allow_drop(arguments, &drops, &drop);
 
-    if (text == NULL) {
-        return 0;
+    if (text == NULL || status != 0) {
+        return status;
+    }
+    if (drops) {
+        complain("--at: how many units will drop then is not known now; "
+                 "nothing was done. Apply it at that moment, with what gray "
+                 "plan says then");
+        return CLI_EXIT_USAGE;
     }
     moment_text(port_now_ms(), now);
     if (!gray_parse_moment(text, &at)) {
@@ -291,9 +297,12 @@ static int ask_plan(struct remote *remote, const struct arguments *arguments,
                     json_t **ret_plan)
 {
     CLI_CLEANUP(json_freep) json_t *body = NULL;
-    int status = 0;
+    uint64_t drop;
+    bool drops;
+    int status = allow_drop(arguments, &drops, &drop);
 
-    body = arguments_has(arguments, CLI_FILE) ||
+    body = status != 0 ? NULL
+           : arguments_has(arguments, CLI_FILE) ||
                    !arguments_has(arguments, CLI_WEIGHT)
                ? apply_files(arguments, &status)
                : json_object();

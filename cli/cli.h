@@ -200,6 +200,11 @@ int in_force_read(struct in_force *ret_in_force, const char *folder,
  * nothing is said about documents that are good. */
 int in_force_model(struct in_force *in_force, struct gray_findings *findings);
 void in_force_free(struct in_force *in_force);
+/* Counts marks of a runtime folder (folder_marks.c); `folder` is borrowed. */
+struct gray_counter folder_counter(const char *folder);
+/* --allow-drop N. 0, or an exit code after complaining. */
+int allow_drop(const struct arguments *arguments, bool *ret_given,
+               uint64_t *ret_number);
 /* Number of a release; GRAY_NONE after having listed the names. */
 uint32_t release_find(const struct gray_snapshot *snapshot, const char *name);
 struct gray_str release_name(const struct gray_snapshot *snapshot,

@@ -79,6 +79,8 @@ static int change_part(struct remote *remote,
     CLI_CLEANUP(string_freep) char *path =
         remote_path("/v1/lists/%s/ids", arguments->operands[0]);
     json_t *part = json_array();
+    uint64_t drop = 0;
+    bool drops = false;
 
     for (size_t i = first;
          i < json_array_size(ids) && i < first + PART_IDS; i++) {
@@ -88,8 +90,10 @@ static int change_part(struct remote *remote,
         body,
         strcmp(arguments->command->words, "list add") == 0 ? "add" : "remove",
         part);
-    if (arguments_has(arguments, CLI_ALLOW_DROP)) {
-        json_object_set_new(body, "allowDrop", json_true());
+    allow_drop(arguments, &drops, &drop); /* was looked at before */
+    if (drops) {
+        json_object_set_new(body, "allowDrop",
+                            json_integer((json_int_t)drop));
     }
     remote_reason(body, arguments);
     return remote_change(remote, arguments, "POST", path, body, ret_changed);
@@ -100,23 +104,19 @@ int command_list_ids(const struct arguments *arguments)
     CLI_CLEANUP(remote_freep) struct remote *remote = NULL;
     CLI_CLEANUP(json_freep) json_t *ids = json_array();
     CLI_CLEANUP(json_freep) json_t *changed = NULL;
-    const char *drop = arguments_get(arguments, CLI_ALLOW_DROP);
-    int status = read_ids(arguments, ids);
+    uint64_t drop;
+    bool drops;
+    int status = allow_drop(arguments, &drops, &drop);
 
-    if (drop != NULL && strcmp(drop, arguments->operands[0]) != 0) {
-        complain("--allow-drop names the list itself here: %s",
-                 arguments->operands[0]);
-        status = CLI_EXIT_USAGE;
-    }
-
+    status = status != 0 ? status : read_ids(arguments, ids);
     if (status == 0 && json_array_size(ids) == 0) {
         complain("%s needs ids, or --ids FILE", arguments->command->words);
         status = CLI_EXIT_USAGE;
     }
     if (status == 0 && json_array_size(ids) > PART_IDS &&
-        arguments_has(arguments, CLI_KEY)) {
-        complain("--key is for one call; more than %u ids are several",
-                 PART_IDS);
+        (drops || arguments_has(arguments, CLI_KEY))) {
+        complain("%s is for one call; more than %u ids are several",
+                 drops ? "--allow-drop" : "--key", PART_IDS);
         status = CLI_EXIT_USAGE;
     }
     status = status != 0 ? status : remote_open(&remote, arguments);

@@ -18,6 +18,7 @@ static void plan_free(struct plan *plan)
     in_force_free(&plan->in_force);
     gray_model_free(plan->against);
     json_decref(plan->impact);
+    gray_drops_free(&plan->drops);
 }
 
 static int read_folder(struct plan *plan)
@@ -132,6 +133,14 @@ static json_t *releases_of(const struct plan *plan)
     return rows;
 }
 
+static json_t *drops_value(const struct gray_drops *drops)
+{
+    CLI_CLEANUP(string_freep) char *text = gray_drops_json(drops);
+    json_t *value = text != NULL ? json_loads(text, 0, NULL) : NULL;
+
+    return value != NULL ? value : json_array();
+}
+
 /* ---- the commands ------------------------------------------------------------------- */
 
 static json_t *changes_json(const struct plan *plan)
@@ -170,6 +179,7 @@ static json_t *plan_json(const struct plan *plan, int status)
         json_object_set_new(root, "diff",
                             json_string(diff != NULL ? diff : ""));
         json_object_set_new(root, "releases", releases_of(plan));
+        json_object_set_new(root, "drops", drops_value(&plan->drops));
         json_object_set_new(root, "notes",
                             impact_notes(plan->policy.model));
         json_object_set_new(
@@ -193,20 +203,31 @@ static int ask_grayd(const struct arguments *arguments,
                : remote_or_folder(ret_remote, arguments, false);
 }
 
-/* All of them, also where one refuses: whoever reads it wants the whole. */
+/* All of them, also where one refuses: whoever reads it wants the whole. Marks
+ * are those of the folder, where one is compared with. */
 static int run_gates(struct plan *plan,
                      const struct gray_compile_options *options)
 {
+    const struct arguments *arguments = plan->arguments;
+    struct gray_counter counter =
+        folder_counter(arguments_runtime(arguments));
     struct gray_gate_options gates = {
-        .prune = arguments_has(plan->arguments, CLI_PRUNE),
+        .prune = arguments_has(arguments, CLI_PRUNE),
+        .counter = plan->against == NULL ? &counter : NULL,
+        .now = options->now,
     };
-    int cost = policy_compile(&plan->policy, options);
-    int refused = gray_gates_compare(plan->before, plan->policy.model, &gates,
-                                     &plan->policy.findings) != 0
-                      ? CLI_EXIT_REFUSED
-                      : 0;
-    int expected = cost == 0 ? plan_expect(plan) : 0;
+    int usage = allow_drop(arguments, &gates.allow_drop, &gates.drop);
+    int cost, refused, expected;
 
+    if (usage != 0) {
+        return usage;
+    }
+    cost = policy_compile(&plan->policy, options);
+    refused = gray_gates_compare(plan->before, plan->policy.model, &gates,
+                                 &plan->policy.findings, &plan->drops) != 0
+                  ? CLI_EXIT_REFUSED
+                  : 0;
+    expected = cost == 0 ? plan_expect(plan) : 0;
     return cost != 0 ? cost : expected != 0 ? expected : refused;
 }
 

@@ -19,6 +19,7 @@ struct plan {
     const struct gray_model *before; /* NULL: nothing is in force */
     char place[256];            /* what is compared with, in words */
     json_t *impact;             /* NULL: it was not worked out */
+    struct gray_drops drops;
 };
 
 /* Gate 6 here: fills plan->impact. 0, REFUSED, or another exit code after

@@ -163,6 +163,26 @@ static int read_instant(struct publication *p)
     return 0;
 }
 
+/* Gates 4 and 5, with the marks that the folder has. */
+static int compare(struct publication *p)
+{
+    struct gray_counter counter = folder_counter(p->folder);
+    struct gray_gate_options gates = {
+        .prune = arguments_has(p->arguments, CLI_PRUNE),
+        .counter = &counter,
+        .now = port_now_ms(),
+    };
+    CLI_CLEANUP(gray_drops_free) struct gray_drops drops = { NULL, 0 };
+    int status = allow_drop(p->arguments, &gates.allow_drop, &gates.drop);
+
+    if (status == 0 &&
+        gray_gates_compare(p->before.model, p->policy.model, &gates,
+                           &p->policy.findings, &drops) != 0) {
+        status = CLI_EXIT_REFUSED;
+    }
+    return status;
+}
+
 static int prepare(struct publication *p)
 {
     int status = arguments_number(p->arguments, CLI_WAIT, 0, CLI_WAIT_MAX,
@@ -180,15 +200,7 @@ static int prepare(struct publication *p)
     }
     gray_model_warn_durable(p->policy.model, &p->policy.findings);
     status = read_before(p);
-    if (status == 0 &&
-        gray_gates_compare(p->before.model, p->policy.model,
-                           &(struct gray_gate_options) {
-                               .prune = arguments_has(p->arguments, CLI_PRUNE),
-                           },
-                           &p->policy.findings) != 0) {
-        status = CLI_EXIT_REFUSED;
-    }
-    return status;
+    return status != 0 ? status : compare(p);
 }
 
 /* What the words say now, for the table; without them all are open. */

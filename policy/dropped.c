@@ -118,6 +118,36 @@ static bool any_fits(struct proof *proof, const struct side *b,
     return false;
 }
 
+/* Whether a tree tells ids apart in another way as well: then some that end so
+ * may be kept, and no tail is lost as a whole. A few that are named are none. */
+static bool tells_otherwise(const struct cond *cond,
+                            const struct cond *attribute)
+{
+    if (cond == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < cond->child_count; i++) {
+        if (tells_otherwise(&cond->children[i], attribute)) {
+            return true;
+        }
+    }
+    if (cond->kind != COND_TEST || !gray_same_attribute(cond, attribute)) {
+        return false;
+    }
+    switch (cond->op) {
+    case GRAY_CONDITION_ID_TAIL:
+    case GRAY_CONDITION_PRESENT:
+    case GRAY_CONDITION_ABSENT:
+    case GRAY_CONDITION_BLANK:
+    case GRAY_CONDITION_EXACT:
+    case GRAY_CONDITION_IN:
+    case GRAY_CONDITION_LIST:
+        return false;
+    default:
+        return true;
+    }
+}
+
 static void drop_tails(struct proof *proof, const struct cond *a,
                        const struct side *b, uint32_t count,
                        struct dropped *dropped)
@@ -125,6 +155,9 @@ static void drop_tails(struct proof *proof, const struct cond *a,
     uint32_t width = a->tail_width;
     for (uint32_t i = 0; i < count; i++) {
         width = widest(b[i].cond, a, width);
+        if (tells_otherwise(b[i].cond, a)) {
+            return;
+        }
     }
     if (width - a->tail_width > WIDEN_MAX) {
         return;

@@ -12,7 +12,6 @@
 
 #include <string.h>
 
-#define CONFIRM_TRIES 60000u /* ids, until one has the wanted buckets */
 #define CONFIRM_ROUNDS 48u   /* sorts of requests that are made real */
 
 struct trial {
@@ -25,138 +24,32 @@ struct trial {
 
 /* ---- making a drop real ---------------------------------------------------------- */
 
-static bool in_cell(const struct pair_hash *hash, uint32_t cell,
-                    struct model_text value)
-{
-    uint32_t bucket =
-        gray_bucket((struct gray_str){hash->salt.data, hash->salt.length},
-                    (struct gray_str){value.data, value.length});
-    uint32_t least = cell == 0 ? 0 : hash->limits[cell - 1];
-    uint32_t most =
-        cell == hash->limit_count ? GRAY_SHARE_ALL : hash->limits[cell];
-
-    return bucket >= least && bucket < most;
-}
-
-/* Do the buckets of this value of an attribute lie where they must? */
-static bool fits_cells(const struct trial *t, uint32_t attribute, bool unit,
-                       struct model_text value)
-{
-    const struct pair *pair = t->pair;
-
-    for (uint32_t i = 0; i < pair->hash_count; i++) {
-        const struct pair_hash *hash = &pair->hashes[i];
-
-        if ((hash->attribute == attribute ||
-             (unit && hash->attribute == PAIR_UNIT)) &&
-            hash->limit_count > 0 && !in_cell(hash, t->at.cell[i], value)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool drops_for_real(struct trial *t, enum pair_outcome wanted,
                            struct gray_verdict *ret_now)
 {
     struct pair *pair = t->pair;
     struct gray_verdict old;
 
-    pair_ask_real(pair, 0, &t->at, &old);
-    pair_ask_real(pair, 1, &t->at, ret_now);
+    pair_ask_real(pair, 0, &t->at, NULL, NULL, &old);
+    pair_ask_real(pair, 1, &t->at, NULL, NULL, ret_now);
     return pair_outcome(&pair->real[0], &old, &pair->real[1], ret_now) ==
            wanted;
 }
 
-/* What the search for a value of one attribute came to. */
-enum sought { SOUGHT_FOUND, SOUGHT_NONE, SOUGHT_NOT_FOUND };
-
-/* All values of a class that a set names. */
-static enum sought seek_few(struct trial *t, uint32_t number, bool unit,
-                            const struct value_class *class)
-{
-    const struct pair_attribute *attribute = &t->pair->attributes[number];
-    bool folded = false;
-
-    for (uint32_t i = 0; i < attribute->atom_count; i++) {
-        const struct atom *atom = &attribute->atoms[i];
-        const struct cond *test = atom->side.cond;
-        const struct model_text *texts = &test->text;
-        uint64_t count = 1;
-
-        if ((atom->kind != ATOM_SET && atom->kind != ATOM_LIST) ||
-            !answer_of(&class->answers, i)) {
-            continue;
-        }
-        folded |= atom->fold;
-        if (test->op == GRAY_CONDITION_LIST) {
-            texts = atom->side.model->lists[test->list].ids;
-            count = atom->side.model->lists[test->list].id_count;
-        } else if (test->op != GRAY_CONDITION_EXACT) {
-            texts = test->texts;
-            count = test->text_count;
-        }
-        for (uint64_t k = 0; k < count; k++) {
-            struct answers answers;
-
-            gray_classes_answers(&attribute->classes, texts[k], &answers);
-            if (answers_equal(&answers, &class->answers) &&
-                fits_cells(t, number, unit, texts[k])) {
-                t->at.instead[number] = texts[k];
-                return SOUGHT_FOUND;
-            }
-        }
-    }
-    return folded ? SOUGHT_NOT_FOUND : SOUGHT_NONE;
-}
-
-static enum sought seek(struct trial *t, uint32_t number, bool unit)
-{
-    struct pair *pair = t->pair;
-    const struct pair_attribute *attribute = &pair->attributes[number];
-    const struct pair_choice *choice =
-        &attribute->choices[t->at.choice[number]];
-    const struct value_class *class;
-    char room[GRAY_SAMPLE_ROOM];
-    struct model_text value;
-
-    if (choice->count == 0 || choice->values[0] == PAIR_LONG) {
-        return SOUGHT_FOUND;
-    }
-    class = &attribute->classes.items[choice->values[0]];
-    if (fits_cells(t, number, unit, class->text)) {
-        return SOUGHT_FOUND;
-    }
-    if (class->few) {
-        return seek_few(t, number, unit, class);
-    }
-    for (uint32_t i = 1; i < CONFIRM_TRIES; i++) {
-        if (gray_classes_sample(&attribute->classes, choice->values[0], i,
-                                room, &value) &&
-            fits_cells(t, number, unit, value)) {
-            t->at.instead[number] = (struct model_text){
-                gray_arena_copy(pair->arena, value.data, value.length),
-                value.length};
-            return SOUGHT_FOUND;
-        }
-    }
-    return SOUGHT_NOT_FOUND;
-}
-
-static enum sought seek_all(struct trial *t)
+static enum pair_sought seek_all(struct trial *t)
 {
     struct pair *pair = t->pair;
     uint32_t unit = pair_unit_of(pair, 0, &t->at);
-    enum sought worst = SOUGHT_FOUND;
+    enum pair_sought worst = PAIR_SOUGHT_FOUND;
 
     memset(t->at.instead, 0, sizeof(t->at.instead));
     for (uint32_t i = 0; i < pair->attribute_count; i++) {
-        enum sought one = seek(t, i, i == unit);
+        enum pair_sought one = pair_seek(pair, &t->at, i, i == unit);
 
-        if (one == SOUGHT_NONE) {
-            return SOUGHT_NONE;
+        if (one == PAIR_SOUGHT_NONE) {
+            return PAIR_SOUGHT_NONE;
         }
-        worst = one == SOUGHT_NOT_FOUND ? one : worst;
+        worst = one == PAIR_SOUGHT_NOT_FOUND ? one : worst;
     }
     return worst;
 }
@@ -176,22 +69,22 @@ static void tell(struct trial *t, const struct gray_verdict *now, bool told)
 static bool confirm(struct trial *t, const struct gray_verdict *loose)
 {
     struct gray_verdict now;
-    enum sought sought;
+    enum pair_sought sought;
 
     if (t->rounds >= CONFIRM_ROUNDS) {
         t->doubtful = true;
         return false;
     }
     sought = seek_all(t);
-    if (sought == SOUGHT_NONE) {
+    if (sought == PAIR_SOUGHT_NONE) {
         return false; /* no id has all these buckets */
     }
     t->rounds++;
-    if (sought == SOUGHT_FOUND && drops_for_real(t, PAIR_DROPPED, &now)) {
+    if (sought == PAIR_SOUGHT_FOUND && drops_for_real(t, PAIR_DROPPED, &now)) {
         tell(t, &now, true);
         return true;
     }
-    if (sought == SOUGHT_NOT_FOUND && !t->pair->tangled) {
+    if (sought == PAIR_SOUGHT_NOT_FOUND && !t->pair->tangled) {
         tell(t, loose, false); /* endlessly many ids, and one of them has */
         return true;
     }

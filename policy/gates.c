@@ -8,27 +8,16 @@
  * Read next: implies.c, dropped.c, gates_rules.c.
  */
 #include "policy/gates.h"
+#include "policy/standing.h"
 
 #include <string.h>
-
-static bool may_drop(const struct gates *g)
-{
-    for (size_t i = 0; g->release != NULL && i < g->options.may_drop_count;
-         i++) {
-        if (strcmp(g->options.may_drop[i], g->release) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
 
 void gray_gate_say(struct gates *g, enum gray_severity severity,
                    enum gray_problem_number problem, const char *pointer,
                    const char *format, ...)
 {
     struct gray_finding_head head = {
-        .severity = severity == GRAY_ERROR && may_drop(g) ? GRAY_WARNING
-                                                          : severity,
+        .severity = severity,
         .problem = problem,
         .pointer = pointer,
         .document = g->document};
@@ -288,13 +277,46 @@ static void compare_lanes(struct gates *g)
     }
 }
 
+static bool has_finding(const struct gray_findings *findings, size_t first,
+                        const char *code)
+{
+    for (size_t i = first; i < findings->count; i++) {
+        if (strcmp(findings->items[i].code, code) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Keeps in mind that a release has errors, to be counted when all are known. */
+static void note_concern(struct gates *g, const struct model_release *old,
+                         const struct model_release *now)
+{
+    size_t errors = g->findings->errors - g->document_errors;
+    bool denies = has_finding(g->findings, g->document_first, "deny-added");
+
+    if (errors > 0 || denies) {
+        g->concerns[g->concern_count++] = (struct concern){
+            .old = old, .now = now, .document = g->document,
+            .first = g->document_first, .last = g->findings->count,
+            .errors = errors, .denies = denies,
+            .lost_tails = gray_arena_copy(&g->arena, g->lost_tails,
+                                          strlen(g->lost_tails))};
+    }
+    g->lost_tails[0] = '\0';
+}
+
 static void compare_all(struct gates *g)
 {
+    g->concerns = gray_arena_array(&g->arena, g->before->release_count,
+                                   sizeof(*g->concerns));
     for (uint32_t i = 0; i < g->before->release_count; i++) {
         const struct model_release *old = &g->before->releases[i];
         const struct model_release *now = find_release(g->after, old->name);
         g->document = gray_arena_print(&g->arena, "Release/%s", old->name);
         g->release = old->name;
+        g->document_first = g->findings->count;
+        g->document_errors = g->findings->errors;
         if (now == NULL) {
             bool somebody = old->share > 0 || old->allow_count > 0;
 
@@ -307,7 +329,9 @@ static void compare_all(struct gates *g)
         } else {
             compare_release(g, old, now);
         }
+        note_concern(g, old, now);
     }
+    gray_gate_drops(g);
     g->release = NULL;
     compare_services(g);
     compare_lanes(g);
@@ -329,7 +353,8 @@ static bool compare_guarded(struct gates *g)
 int gray_gates_compare(const struct gray_model *before,
                        const struct gray_model *after,
                        const struct gray_gate_options *options,
-                       struct gray_findings *findings)
+                       struct gray_findings *findings,
+                       struct gray_drops *ret_drops)
 {
     struct gates g = {.before = before,
                       .after = after,
@@ -337,8 +362,12 @@ int gray_gates_compare(const struct gray_model *before,
                                      ? *options
                                      : (struct gray_gate_options){0},
                       .findings = findings,
+                      .drops = ret_drops,
                       .proof = {.budget = GRAY_PROOF_BUDGET}};
     size_t first = findings->count, errors = findings->errors;
+    if (ret_drops != NULL) {
+        *ret_drops = (struct gray_drops){NULL, 0};
+    }
     if (before == NULL) {
         return 0;
     }
@@ -349,6 +378,7 @@ int gray_gates_compare(const struct gray_model *before,
                           "memory is at its end while comparing");
     }
     gray_findings_free(&g.suspicions);
+    gray_standing_close(g.standing);
     gray_arena_free(&g.arena);
     gray_model_locate(after, findings, first);
     return findings->errors == errors ? 0 : -1;

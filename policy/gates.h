@@ -10,6 +10,7 @@
 #define GRAY_POLICY_GATES_H
 
 #include "policy/implies.h"
+#include "policy/policy.h"
 
 struct gates {
     const struct gray_model *before, *after;
@@ -18,9 +19,25 @@ struct gates {
     struct gray_findings suspicions; /* of rules, until they are settled */
     struct gray_arena arena;
     struct proof proof;
+    struct gray_drops *drops;  /* NULL: not wanted */
+    struct concern *concerns;  /* releases with errors, by count */
+    uint32_t concern_count;
+    size_t document_first;     /* first finding of the release at hand */
+    size_t document_errors;    /* and the errors before it */
+    char lost_tails[256];      /* "01, 11 ..." of the release at hand */
+    struct gray_standing *standing; /* that is open */
     const char *document; /* "Release/cart-2" */
     const char *release;  /* its name alone, for commands */
     const char *services; /* pointer to its services or variants */
+};
+/* A release that has errors of its own. */
+struct concern {
+    const struct model_release *old, *now; /* now NULL: it ends */
+    const char *document;
+    size_t first, last; /* findings of it: [first, last) */
+    size_t errors;
+    char *lost_tails;
+    bool denies;        /* ids are denied that were not */
 };
 void gray_gate_say(struct gates *g, enum gray_severity severity,
                    enum gray_problem_number problem, const char *pointer,
@@ -34,6 +51,9 @@ void gray_gate_rules(struct gates *g, const struct model_release *old,
  * (gates_exact.c). */
 void gray_gate_settle(struct gates *g, const struct model_release *old,
                       const struct model_release *now);
+/* Counts the marks of all concerns, says so, and lets errors be warnings where
+ * exactly so many may drop (gates_drops.c). */
+void gray_gate_drops(struct gates *g);
 /* How marks are kept, stages and dimensions (gates_marks.c). */
 void gray_gate_marks(struct gates *g, const struct model_release *old,
                      const struct model_release *now);

@@ -8,6 +8,7 @@
  */
 #include "policy/gates.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Rules of one list by the hash of their conditions. */
@@ -118,6 +119,7 @@ static void say_dropped(struct gates *g, const char *pointer,
                         const char *rule, const struct dropped *dropped)
 {
     if (dropped->known && dropped->count > 0 && dropped->tails) {
+        snprintf(g->lost_tails, sizeof(g->lost_tails), "%s", dropped->names);
         gray_gate_say(g, GRAY_ERROR, GRAY_PROBLEM_TAIL_DROPPED, pointer,
                       "%s drops %s: units whose id ends so are in and would "
                       "fall out (%llu tail(s) in all); keep them, or send "

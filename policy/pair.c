@@ -288,26 +288,17 @@ static void collect_units(struct pair *pair)
     }
 }
 
-/* Stages that both have; those that neither decide at are asked all the same. */
+/* Requests are of the stages that there were; one that is gone only reads. */
 static void collect_stages(struct pair *pair)
 {
     const struct model_release *old = pair->real[0].release;
-    const struct model_release *now = pair->real[1].release;
 
     pair->stages = gray_arena_array(pair->arena, old->stage_count + 1,
                                     sizeof(*pair->stages));
     for (uint32_t i = 0; i < old->stage_count; i++) {
-        for (uint32_t k = 0; k < now->stage_count; k++) {
-            if (strcmp(old->stages[i].name, now->stages[k].name) == 0) {
-                pair->stages[pair->stage_count++] = old->stages[i].name;
-            }
-        }
+        pair->stages[i] = old->stages[i].name;
     }
-    if (old->stage_count == 0) {
-        pair->stage_count = 1; /* NULL */
-    } else if (pair->stage_count == 0) {
-        pair->why = "it has no stage that it had before";
-    }
+    pair->stage_count = old->stage_count == 0 ? 1 : old->stage_count;
 }
 
 static bool lists_are_small(struct pair *pair)

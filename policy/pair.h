@@ -84,6 +84,9 @@ bool pair_open(struct pair *pair, struct gray_arena *arena,
                const struct gray_model *after,
                const struct model_release *now_release, int64_t now);
 void pair_close(struct pair *pair);
+/* For a pair that could not be taken apart: requests hold the unit and nothing
+ * else.  False: it cannot even be asked. */
+bool pair_make_bare(struct pair *pair, int64_t now);
 
 /* ---- pair_values.c ------------------------------------------------------------ */
 
@@ -122,9 +125,10 @@ bool pair_address(struct model_text text, uint8_t ret_bytes[16]);
 void pair_ask_loose(struct pair *pair, int side,
                     const struct pair_request *request,
                     struct gray_verdict *ret_verdict);
+/* `marks` NULL: nobody has a mark. */
 void pair_ask_real(struct pair *pair, int side,
-                   const struct pair_request *request,
-                   struct gray_verdict *ret_verdict);
+                   const struct pair_request *request, gray_mark_fn marks,
+                   void *context, struct gray_verdict *ret_verdict);
 /* Lets the own bucket of `loose` lie in a cell: shares are everyone's or
  * nobody's. */
 void pair_set_cell(struct pair *pair, int side, uint32_t cell);
@@ -134,6 +138,20 @@ uint32_t pair_unit_of(const struct pair *pair, int side,
 /* "cookie uid \"101\", header x-a \"b\"", in the arena. */
 const char *pair_words(const struct pair *pair,
                        const struct pair_request *request);
+
+/* ---- pair_seek.c -------------------------------------------------------------------- */
+
+enum pair_sought {
+    PAIR_SOUGHT_FOUND,
+    PAIR_SOUGHT_NONE,     /* there is none */
+    PAIR_SOUGHT_NOT_FOUND /* there may be */
+};
+/* Lets the value of an attribute have the buckets of the request's cells, by
+ * request->instead; `unit`: it is the unit. */
+enum pair_sought pair_seek(struct pair *pair, struct pair_request *request,
+                           uint32_t number, bool unit);
+
+/* ---- outcomes (pair_feed.c) ------------------------------------------------------------ */
 
 /* What a drop is, by what both sides say. */
 enum pair_outcome {

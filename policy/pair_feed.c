@@ -330,8 +330,8 @@ static void send_value(const struct pair *pair,
 }
 
 void pair_ask_real(struct pair *pair, int side,
-                   const struct pair_request *request,
-                   struct gray_verdict *ret_verdict)
+                   const struct pair_request *request, gray_mark_fn marks,
+                   void *context, struct gray_verdict *ret_verdict)
 {
     struct pair_side *of = &pair->real[side];
     struct sent sent = {.target = {.arena = pair->arena},
@@ -367,7 +367,7 @@ void pair_ask_real(struct pair *pair, int side,
                                         (uint32_t)sent.cookies.length});
     }
     set_stage(pair, request, &in);
-    gray_decide_release(&of->view, 0, &in, NULL, NULL, ret_verdict, NULL);
+    gray_decide_release(&of->view, 0, &in, marks, context, ret_verdict, NULL);
 }
 
 /* ---- in words -------------------------------------------------------------------------- */

@@ -157,8 +157,10 @@ static void put_several(struct pair *pair, struct pair_attribute *attribute,
         struct answers with = joined(&all[number].answers, &own[i]);
 
         if (answers_equal(&with, &all[number].answers)) {
+            bool alone = count == 2 && classes[i] == values[1];
+
             values[0] = classes[i];
-            put_choice(pair, attribute, values, count);
+            put_choice(pair, attribute, values, alone ? 1 : count);
         }
     }
     if (!attribute->unit) {
@@ -450,4 +452,30 @@ bool pair_values(struct pair *pair, int64_t now)
         }
     }
     return fits_a_request(pair) && fill_instants(pair, now);
+}
+
+bool pair_make_bare(struct pair *pair, int64_t now)
+{
+    static uint32_t any = PAIR_LONG; /* always exchanged for the unit */
+
+    for (uint32_t i = 0; i < pair->attribute_count; i++) {
+        struct pair_attribute *attribute = &pair->attributes[i];
+
+        attribute->choices =
+            gray_arena_array(pair->arena, 2, sizeof(*attribute->choices));
+        attribute->choice_count = attribute->unit ? 2 : 1;
+        attribute->choices[1] = (struct pair_choice){&any, 1};
+    }
+    for (uint32_t i = 0; i < pair->hash_count; i++) {
+        pair->hashes[i].limit_count = 0;
+    }
+    pair->instants[0] = now > 0 ? now : INT64_C(1767571200000);
+    pair->instant_count = 1;
+    for (int i = 0; i < 2; i++) {
+        if (pair->real[i].compiled.policy.data == NULL &&
+            !pair_compile(pair, &pair->real[i], false)) {
+            return false;
+        }
+    }
+    return true;
 }

@@ -113,24 +113,67 @@ void gray_model_warn_durable(const struct gray_model *model,
 
 /* ---- gates over two models ----------------------------------------------- */
 
+/* How far a number may be believed. */
+enum gray_counted {
+    GRAY_COUNTED_NONE,     /* nobody could count */
+    GRAY_COUNTED_AT_LEAST, /* there may be more */
+    GRAY_COUNTED_EXACT
+};
+/* Units that a change would let fall out, of one release and in one way. */
+#define GRAY_DROP_EXAMPLES 5u
+struct gray_drop {
+    char *release, *what; /* "01", "the share was 10 and would be 5" */
+    const char *kind;     /* a code of problems.def: "tail-dropped"; static */
+    uint64_t marks;       /* of units that are IN and drop */
+    uint64_t at_once;     /* of them: whom not even their mark keeps in */
+    enum gray_counted counted;
+    char *examples[GRAY_DROP_EXAMPLES]; /* units; NULL at the end */
+    bool meant;           /* ids that a deny names: the one allowed drop */
+};
+struct gray_drops {
+    struct gray_drop *items;
+    size_t count;
+};
+void gray_drops_free(struct gray_drops *drops);
+/* [{release, kind, what, marks, atOnce, counted: "exact|atLeast|none",
+ * examples}] as JSON. malloc'd. */
+char *gray_drops_json(const struct gray_drops *drops);
+
+/* Whoever can count marks of a release: asks `standing` (standing.h) of each
+ * that is IN and says how far all of them were seen. Its tally is given back in
+ * *ret_tally; `why`, where not all were seen, is copied. */
+struct gray_standing;
+struct gray_tally;
+struct gray_counter {
+    enum gray_counted (*count)(void *context, struct gray_standing *standing,
+                               struct gray_tally *ret_tally,
+                               char ret_why[160]);
+    void *context;
+};
+
 /* Gate 4 (shares, salts, units, tails, lists, conditions: `in before AND NOT in
  * after` is empty, decided by the engine over every sort of request that the
- * conditions tell apart) and gate 5 (one variable at a time).  Findings are errors where a unit that is in could
- * fall out, or where a Service, a Release that lets somebody in, or a Lane
- * that is on is left out of `after`.  `before` NULL: nothing was in force.
- * `options` NULL: nothing is overridden.  0 when there are no errors. */
+ * conditions tell apart) and gate 5 (one variable at a time).  Findings are
+ * errors where a unit that is in could fall out, or where a Service, a Release
+ * that lets somebody in, or a Lane that is on is left out of `after`.  `before`
+ * NULL: nothing was in force.  `options` NULL: nothing is overridden.
+ * *ret_drops (NULL: not wanted) is freed by the caller. 0 when there are no
+ * errors. */
 struct gray_gate_options {
     bool prune; /* what is left out is meant to go, and is only warned of */
+    /* What would drop units of a release, or widens it twice, is only warned
+     * of, if exactly `drop` marks drop by all of that together. */
+    bool allow_drop;
+    uint64_t drop;
+    const struct gray_counter *counter; /* NULL: nobody counts */
     int64_t now; /* ms since the epoch: windows of time that are over do not
                     count; 0: all count */
-    /* Releases whose units may fall out; that is then only warned of. */
-    const char *const *may_drop;
-    size_t may_drop_count;
 };
 int gray_gates_compare(const struct gray_model *before,
                        const struct gray_model *after,
                        const struct gray_gate_options *options,
-                       struct gray_findings *findings);
+                       struct gray_findings *findings,
+                       struct gray_drops *ret_drops);
 /* Human or JSON difference: added, removed, changed documents with JSON
  * pointers, before and after. malloc'd. */
 char *gray_model_diff(const struct gray_model *before,

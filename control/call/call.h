@@ -57,6 +57,7 @@ struct route {
 };
 extern const struct route routes[ROUTE_COUNT];
 
+struct counted;
 struct call {
     const struct route *route;
     struct identity identity; /* no name: nobody (routes of RIGHT_NONE) */
@@ -71,6 +72,8 @@ struct call {
     uint64_t if_match;
     uint64_t known;    /* If-None-Match: "SEQUENCE"; 0: none, or others */
     char key[CALL_KEY_MAX + 1]; /* Idempotency-Key; "": none */
+    struct counted *counted; /* marks, ahead of the change (change/counting.h);
+                                NULL: none were */
     uint8_t request_hash[STORE_HASH]; /* of method, path, query and body */
 };
 struct grayd;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "control/change/apply.h"
+#include "control/change/counting.h"
 #include "control/change/expect.h"
 #include "control/dump.h"
 #include "control/hex.h"
@@ -162,13 +163,15 @@ static bool names_are_new(struct store_reader *reader, const json_t *changes,
 static bool read_options(struct application *application,
                          const struct call *call, struct reply *reply)
 {
-    const json_t *drop = json_object_get(call->body, "allowDrop"), *name;
-    size_t i;
+    bool drops = json_object_get(call->body, "allowDrop") != NULL;
 
     application->prune = json_is_true(json_object_get(call->body, "prune"));
-    json_array_foreach(drop, i, name) {
-        application->may_drop[application->may_drop_count++] =
-            json_string_value(name);
+    if (drops && json_object_get(call->body, "effectiveAt") != NULL) {
+        reply_problem(reply, PROBLEM_BAD_BODY,
+                      "allowDrop is the number of units that drop now; how "
+                      "many it will be at effectiveAt nobody knows.");
+        reply_add(reply, "pointer", json_string("/allowDrop"));
+        return false;
     }
     application->over_capacity =
         json_is_true(json_object_get(call->body, "overCapacity"));
@@ -177,8 +180,7 @@ static bool read_options(struct application *application,
            (!application->over_capacity ||
             may_override(call, "Leading more requests to a version than it "
                                "bears", reply)) &&
-           (application->may_drop_count == 0 ||
-            may_override(call, "Letting units drop out", reply));
+           (!drops || may_override(call, "Letting units drop out", reply));
 }
 
 int application_read(struct application *application, struct change *change,
@@ -214,11 +216,8 @@ int application_read(struct application *application, struct change *change,
         !names_are_new(control->reader, application->changes, reply)) {
         return -1;
     }
-    gates = (struct gray_gate_options) {
-        .prune = application->prune,
-        .may_drop = application->may_drop,
-        .may_drop_count = application->may_drop_count,
-    };
+    gates = (struct gray_gate_options) { .prune = application->prune };
+    counting_options(call, &gates);
     expect = (struct expect) {
         .allowed = application->over_capacity,
         .always = application->plans,

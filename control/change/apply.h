@@ -9,8 +9,6 @@
 struct application {
     bool plans; /* nothing will be committed */
     bool prune, over_capacity;
-    const char *may_drop[64];
-    size_t may_drop_count;
     struct gray_documents *texts;
     json_t *changes; /* [{"kind","name","change"}] */
     json_t *impact;  /* "Impact" of schemas.json; NULL: not asked */
@@ -25,6 +23,10 @@ int application_read(struct application *application, struct change *change,
  * those of the services that it steers. False after having filled the reply. */
 bool document_covered(const struct call *call, const json_t *document,
                       struct reply *reply);
+/* Checks what LIST_IDS asks for, as far as change_build(); 0, or -1 with the
+ * reply (documents.c). */
+int list_ids_check(struct change *change, const struct call *call,
+                   struct reply *reply);
 /* Whether the caller may override a gate; `what` begins the refusal. */
 bool may_override(const struct call *call, const char *what,
                   struct reply *reply);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/change/counting.h"
 #include "control/change/internal.h"
 #include "control/dump.h"
 
@@ -82,6 +83,7 @@ void change_end(struct change *change)
     json_decref(change->after);
     json_decref(change->epochs);
     build_clear(&change->build);
+    gray_drops_free(&change->drops);
     world_free(&change->world);
     *change = (struct change) { 0 };
 }
@@ -175,6 +177,28 @@ void change_refuse_move(const struct release_refusal *refusal,
     }
 }
 
+/* Gates 4 and 5, by what was counted ahead or now. */
+static int compare(struct change *change,
+                   const struct gray_gate_options *gates)
+{
+    struct counting_kept kept = {
+        .call = change->call, .revision = change->control->world.revision
+    };
+    struct gray_counter ahead = counting_kept(&kept);
+    struct gray_gate_options options = *gates;
+
+    /* Without a counter nothing is counted, and nothing said of it. */
+    options.counter = change->counter;
+    if (options.counter == NULL && gates->allow_drop &&
+        change->call != NULL) {
+        options.counter = &ahead;
+    }
+    return gray_gates_compare(change->control->model, change->build.model,
+                              &options, &change->build.findings,
+                              options.counter != NULL ? &change->drops
+                                                      : NULL);
+}
+
 int change_build(struct change *change, struct gray_documents *texts,
                  const struct gray_gate_options *gates, struct reply *reply)
 {
@@ -186,10 +210,9 @@ int change_build(struct change *change, struct gray_documents *texts,
         .word_context = control->publisher,
     };
 
+    gray_drops_free(&change->drops);
     if (build_check(&change->build, &change->world, texts) != 0 ||
-        (gates != NULL &&
-         gray_gates_compare(control->model, change->build.model, gates,
-                            &change->build.findings) != 0) ||
+        (gates != NULL && compare(change, gates) != 0) ||
         build_compile(&change->build, &options) != 0) {
         change_refuse_findings(change, reply);
         return -1;

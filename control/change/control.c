@@ -58,6 +58,7 @@ void control_record_denied(struct grayd *grayd, const struct call *call,
         denied->call = *call;
         denied->call.query = NULL;
         denied->call.body = NULL;
+        denied->call.counted = NULL;
         denied->problem = problem;
         pthread_cond_signal(&control->wake);
     } else {

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "control/change/apply.h"
+#include "control/change/counting.h"
 
 static bool version_is_current(const struct change *change,
                                const struct call *call, const char *kind,
@@ -243,44 +244,43 @@ static bool put_edited(struct change *change, const char *kind,
     return good;
 }
 
-/* Every release: a list may stand in any of them. */
-static void all_may_drop(const struct world *world, const char **names,
-                         size_t most, struct gray_gate_options *gates)
+/* The list as it should be, in the world; false after filling the reply. */
+static bool put_ids(struct change *change, const struct call *call,
+                    struct gray_gate_options *gates, struct reply *reply)
 {
-    const char *name;
-    json_t *entry;
+    const json_t *old = world_document(&change->world, "List", call->name);
 
-    json_object_foreach(world->releases, name, entry) {
-        (void)entry;
-        if (gates->may_drop_count < most) {
-            names[gates->may_drop_count++] = name;
-        }
+    if (!version_is_current(change, call, "List", reply)) {
+        return false;
     }
-    gates->may_drop = names;
+    counting_options(call, gates);
+    if (gates->allow_drop &&
+        !may_override(call, "Letting units drop out", reply)) {
+        return false;
+    }
+    return put_edited(change, "List", old, "ids",
+                      edited_ids(json_object_get(old, "ids"),
+                                 json_object_get(call->body, "add"),
+                                 json_object_get(call->body, "remove")),
+                      reply);
+}
+
+int list_ids_check(struct change *change, const struct call *call,
+                   struct reply *reply)
+{
+    struct gray_gate_options gates = { 0 };
+
+    return put_ids(change, call, &gates, reply)
+               ? change_build(change, NULL, &gates, reply)
+               : -1;
 }
 
 static void edit_list(struct change *change, const struct call *call,
                       struct reply *reply)
 {
-    const json_t *old = world_document(&change->world, "List", call->name);
-    const char *names[GRAY_RELEASES_MAX];
     struct gray_gate_options gates = { 0 };
 
-    if (!version_is_current(change, call, "List", reply)) {
-        return;
-    }
-    if (json_is_true(json_object_get(call->body, "allowDrop"))) {
-        if (!may_override(call, "Letting units drop out", reply)) {
-            return;
-        }
-        all_may_drop(&change->control->world, names, GRAY_RELEASES_MAX,
-                     &gates);
-    }
-    if (put_edited(change, "List", old, "ids",
-                   edited_ids(json_object_get(old, "ids"),
-                              json_object_get(call->body, "add"),
-                              json_object_get(call->body, "remove")),
-                   reply)) {
+    if (put_ids(change, call, &gates, reply)) {
         commit_documents(change, "list-ids", &gates, reply);
     }
 }

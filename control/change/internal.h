@@ -126,6 +126,9 @@ struct change {
     json_t *before, *after;   /* of the audit; owned */
     struct world world;       /* as it should be */
     struct build build;
+    struct gray_drops drops;  /* of its gates */
+    struct gray_counter *counter; /* of a change that only looks; NULL: marks
+                                     were counted ahead (counting.h) */
     bool built;               /* `build` holds its model and snapshot */
     bool drops_meant;         /* shares may shrink: the gates were asked, or
                                * the verb says so */
@@ -186,6 +189,12 @@ const char *action_word(const struct route *route,
  * nothing. */
 void call_resource(const struct call *call,
                    char ret_resource[STORE_NAME_MAX + 1]);
+
+/* A control of its own for one look on another thread: a world, a model, a
+ * reader (plan.c). 0, or -1 with the reply. */
+int control_borrow(struct control *own, struct hand *hand,
+                   struct reply *reply);
+void control_give_back(struct control *own);
 
 /* ---- publishing (in_force.c) ------------------------------------------------- */
 

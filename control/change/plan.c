@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "control/change/apply.h"
+#include "control/change/counting.h"
 #include "control/change/expect.h"
 #include "impact/impact.h"
 
@@ -137,6 +138,17 @@ static void leave_covered_impact(const struct identity *identity,
 
 /* ---- what is said ------------------------------------------------------------------ */
 
+/* Of releases in the caller's scope. */
+static json_t *drops_json(const struct change *change)
+{
+    char *text = gray_drops_json(&change->drops);
+    json_t *drops = text != NULL ? json_loads(text, 0, NULL) : NULL;
+
+    free(text);
+    leave_covered(&change->call->identity, drops);
+    return drops != NULL ? drops : json_array();
+}
+
 static void fill_plan(struct reply *reply, const struct application *a,
                       const struct change *change, bool accepted)
 {
@@ -163,12 +175,12 @@ static void fill_plan(struct reply *reply, const struct application *a,
         leave_covered_impact(&change->call->identity, a->impact);
         json_object_set(reply->body, "impact", a->impact);
     }
+    json_object_set_new(reply->body, "drops", drops_json(change));
     free(diff);
 }
 
-/* A control of its own for one look: a world, a model, a reader. */
-static int borrow_control(struct control *own, struct hand *hand,
-                          struct reply *reply)
+int control_borrow(struct control *own, struct hand *hand,
+                   struct reply *reply)
 {
     struct gray_problem problem = { 0 };
     struct build build = { 0 };
@@ -187,10 +199,17 @@ static int borrow_control(struct control *own, struct hand *hand,
     return 0;
 }
 
+void control_give_back(struct control *own)
+{
+    gray_model_free(own->model);
+    world_free(&own->world);
+}
+
 void route_handle_PLAN(struct hand *hand, const struct call *call,
                        struct reply *reply)
 {
     struct control *own = malloc(sizeof(*own));
+    struct gray_counter counter = counting_now(hand->grayd);
     struct application a = { .plans = true };
     struct change change;
 
@@ -198,13 +217,15 @@ void route_handle_PLAN(struct hand *hand, const struct call *call,
         reply_problem(reply, PROBLEM_INTERNAL, "Memory is at its end.");
         return;
     }
-    if (borrow_control(own, hand, reply) != 0) {
+    if (control_borrow(own, hand, reply) != 0) {
         free(own);
         return;
     }
     if (change_begin(&change, own, call, reply) == 0) {
-        int status = application_read(&a, &change, call, reply);
+        int status;
 
+        change.counter = &counter;
+        status = application_read(&a, &change, call, reply);
         if (status >= 0) {
             fill_plan(reply, &a, &change, true);
         } else if (reply->status == 422 && a.changes != NULL) {
@@ -219,7 +240,6 @@ void route_handle_PLAN(struct hand *hand, const struct call *call,
         change_end(&change);
     }
     application_clear(&a);
-    gray_model_free(own->model);
-    world_free(&own->world);
+    control_give_back(own);
     free(own);
 }

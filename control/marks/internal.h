@@ -271,6 +271,10 @@ bool settled_heard(struct marks *marks, struct scope *scope, uint32_t reader,
 /* ---- scopes.c --------------------------------------------------------------------------- */
 
 struct scope *scope_find(const struct marks *marks, uint64_t scope);
+/* The same, with `maps` read-locked until the caller unlocks it, so that its
+ * tables stay where they are; NULL, unlocked: it keeps none (look.c). */
+struct scope *marks_hold(struct marks *marks, uint64_t scope,
+                         struct gray_problem *ret_problem);
 /* Finds or makes one; NULL: no memory, or too many. */
 struct scope *scope_make(struct marks *marks, uint64_t scope);
 void scopes_free(struct marks *marks);

@@ -215,9 +215,8 @@ static json_t *look_journal(struct look *look,
 
 /* ---- what is asked ------------------------------------------------------------- */
 
-/* Finds a scope and keeps its tables where they are. */
-static struct scope *hold(struct marks *marks, uint64_t scope,
-                          struct gray_problem *ret_problem)
+struct scope *marks_hold(struct marks *marks, uint64_t scope,
+                         struct gray_problem *ret_problem)
 {
     struct scope *found;
 
@@ -244,7 +243,7 @@ json_t *marks_get(struct marks *marks, uint64_t scope, uint8_t space,
     bool ready;
     uint64_t value;
 
-    look.scope = hold(marks, scope, ret_problem);
+    look.scope = marks_hold(marks, scope, ret_problem);
     if (look.scope == NULL) {
         return NULL;
     }
@@ -289,7 +288,7 @@ json_t *marks_list(struct marks *marks, uint64_t scope, uint8_t state,
         .limit = limit < LIST_MAX ? limit : LIST_MAX,
     };
 
-    look.scope = hold(marks, scope, ret_problem);
+    look.scope = marks_hold(marks, scope, ret_problem);
     return look.scope != NULL ? look_journal(&look, ret_problem) : NULL;
 }
 
@@ -399,7 +398,7 @@ json_t *marks_status(struct marks *marks, uint64_t number,
     if (number == 0) {
         return status_of_writer(marks);
     }
-    scope = hold(marks, number, ret_problem);
+    scope = marks_hold(marks, number, ret_problem);
     if (scope == NULL) {
         return NULL;
     }

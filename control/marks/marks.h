@@ -14,7 +14,7 @@
  *   settled.c units that are over
  *   scopes.c  whose table is whose      grow.c    tables that grow
  *   sweep.c   marks without a record    ahead.c   an older journal
- *   look.c    what people are shown
+ *   look.c    what people are shown          replay.c  what a plan asks
  *   redis.c   put-if-absent             thread.c  the rounds of all this
  *   lease.c   leases of a server        policy.c  scopes of a policy
  *   ship.c    records for a server
@@ -33,6 +33,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "policy/policy.h"
 #include "runtime/runtime.h"
 
 struct marks;
@@ -180,6 +181,14 @@ json_t *marks_list(struct marks *marks, uint64_t scope, uint8_t state,
  * reference. */
 json_t *marks_status(struct marks *marks, uint64_t scope,
                      struct gray_problem *ret_problem);
+/* Asks `standing` (policy/standing.h) of every mark of a scope that is IN, in a
+ * child, for `bound_ms` at most; as gray_counter.count. Waits for it. */
+struct gray_standing;
+struct gray_tally;
+enum gray_counted marks_replay(struct marks *marks, uint64_t scope,
+                               struct gray_standing *standing,
+                               int64_t bound_ms, struct gray_tally *ret_tally,
+                               char ret_why[160]);
 enum gray_writer_state marks_writer(const struct marks *marks);
 
 /* ---- shipping (any): what an agent sends to its server ------------------------------ */

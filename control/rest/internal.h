@@ -94,6 +94,7 @@ struct exchange {
     bool head;             /* HEAD: the answer has no body */
     bool prepared;         /* respond_prepare() was here */
     bool close;            /* the connection ends after the answer */
+    bool read;             /* the body was read */
     bool bad_token;        /* something was shown, and believed to be nobody */
     char allow[64];        /* of a 405 */
     struct headers headers; /* valid in the first call of the handler only */

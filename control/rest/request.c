@@ -13,6 +13,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "control/change/counting.h"
 #include "control/rest/internal.h"
 
 /* ---- begin and end ----------------------------------------------------------- */
@@ -62,6 +63,7 @@ void request_end(void *cls, struct MHD_Connection *connection, void **context,
     reply_clear(&exchange->reply);
     json_decref(exchange->call.query);
     json_decref(exchange->call.body);
+    counting_free(exchange->call.counted);
     EVP_MD_CTX_free(exchange->digest);
     free(exchange->target);
     free(exchange);
@@ -217,6 +219,7 @@ static bool read_body(struct exchange *exchange)
     struct call *call = &exchange->call;
     char sentence[256];
 
+    exchange->read = true;
     if (exchange->digest != NULL) {
         EVP_DigestUpdate(exchange->digest, exchange->body, exchange->length);
         EVP_DigestFinal_ex(exchange->digest, call->request_hash, NULL);
@@ -296,9 +299,12 @@ void request_plan(struct exchange *exchange, struct hand *hand)
 {
     const struct route *route = exchange->call.route;
 
-    if (!read_body(exchange)) {
+    if (!exchange->read && !read_body(exchange)) {
         finish(exchange);
     } else if (route->where == WHERE_CONTROL) {
+        if (counting_is_wanted(&exchange->call)) {
+            counting_ahead(hand, &exchange->call);
+        }
         submit(exchange);
     } else if (hand == NULL || hand->reader == NULL) {
         reply_problem(&exchange->reply, PROBLEM_STORE,
@@ -364,7 +370,7 @@ static bool dispatch(struct exchange *exchange)
     } else if (!read_body(exchange)) {
         return false;
     } else if (route->where == WHERE_CONTROL) {
-        return wait_for(exchange, false);
+        return wait_for(exchange, counting_is_wanted(&exchange->call));
     } else {
         hand = rest_hand(exchange->rest);
         if (hand == NULL ||

@@ -258,7 +258,7 @@ class Everything(Case):
             set(self.facts("get", "list", "testers")["document"]["ids"]),
             {"alice", "bob", "carol", "dave", "erin"})
         self.both("list", "remove", "testers", "bob", "--allow-drop",
-                  "testers", keyed="out")
+                  "0", keyed="out")
         self.both("lane", "disable", "red", keyed="off")
         self.both("lane", "enable", "red", keyed="on")
         self.both("lane", "disable", "red", keyed="off-again")
@@ -459,7 +459,7 @@ class Refusals(Case):
         self.write("x" * 1025 + "\n", "ids.txt")
         self.gray("apply", "-f", docs, code=REFUSED)
         self.write("x" * 1024 + "\n", "ids.txt")
-        self.gray("apply", "-f", docs, "--allow-drop", "cart-2")
+        self.gray("apply", "-f", docs, "--allow-drop", "0")
 
     def test_units_that_would_drop_out(self):
         self.apply()
@@ -467,9 +467,13 @@ class Refusals(Case):
         done = self.gray("list", "remove", "testers", "alice", code=REFUSED)
         self.assertIn("[findings]", done.stderr)
         self.gray("list", "remove", "testers", "alice", "--allow-drop",
-                  "other", code=USAGE)
+                  "testers", code=USAGE)
+        done = self.gray("list", "remove", "testers", "alice",
+                         "--allow-drop", "7", code=REFUSED)
+        self.assertIn("7 units were allowed to drop, and 0 would",
+                      done.stderr)
         self.gray("list", "remove", "testers", "alice", "--allow-drop",
-                  "testers")
+                  "0")
 
     def test_no_document_is_not_sent(self):
         bad = self.write("kind: [", "bad.yaml")

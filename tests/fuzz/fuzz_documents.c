@@ -45,7 +45,7 @@ static void check_model(const struct gray_model *model)
 
     char *diff = gray_model_diff(model, again, 1);
     MUST(strcmp(diff, "[]") == 0);
-    MUST(gray_gates_compare(model, again, NULL, &findings) == 0);
+    MUST(gray_gates_compare(model, again, NULL, &findings, NULL) == 0);
     MUST(findings.count == 0);
     gray_findings_free(&findings);
     gray_model_free(again);

@@ -106,18 +106,20 @@ static void test_a_new_attempt_begins_at_nothing(void **state)
 {
     struct gray_model *old = attempt_of(50000, 1), *now = attempt_of(50000, 2);
     struct gray_model *ended = attempt_of(0, 1);
-    const char *names[] = {"cart-2"};
-    struct gray_gate_options options = {.may_drop = names,
-                                        .may_drop_count = 1};
+    struct gray_counter nobody = {count_nobody, NULL};
+    struct gray_gate_options options = {.allow_drop = true,
+                                        .counter = &nobody};
     struct gray_findings findings = {0};
 
     (void)state;
-    assert_int_equal(gray_gates_compare(old, now, NULL, &findings), -1);
+    assert_int_equal(gray_gates_compare(old, now, NULL, &findings, NULL), -1);
     assert_string_equal(findings.items[0].code, "may-drop");
-    assert_int_equal(gray_gates_compare(old, now, &options, &findings), 0);
-    assert_int_equal(gray_gates_compare(ended, now, NULL, &findings), 0);
-    options.may_drop_count = 0;
-    assert_int_equal(gray_gates_compare(old, now, &options, &findings), -1);
+    assert_int_equal(gray_gates_compare(old, now, &options, &findings, NULL),
+                     0);
+    assert_int_equal(gray_gates_compare(ended, now, NULL, &findings, NULL), 0);
+    options.drop = 1;
+    assert_int_equal(gray_gates_compare(old, now, &options, &findings, NULL),
+                     -1);
     gray_model_free(old);
     gray_model_free(now);
     gray_model_free(ended);

@@ -45,7 +45,7 @@ static int read_once(const char *text)
             size_t length;
             free(gray_model_source(model, &length));
             free(gray_model_diff(NULL, model, 1));
-            whole = gray_gates_compare(model, model, NULL, &findings) == 0;
+            whole = gray_gates_compare(model, model, NULL, &findings, NULL) == 0;
         } else {
             /* What is not good is said, or at least counted. */
             whole = findings.errors == 0 ? -1 : 0;

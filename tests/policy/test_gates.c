@@ -45,7 +45,7 @@ static void check_change(const struct change *change)
     struct gray_model *before = model_of(change->before);
     struct gray_model *after = model_of(change->after);
     const char *code = NULL, *sentence = "";
-    int status = gray_gates_compare(before, after, NULL, &findings);
+    int status = gray_gates_compare(before, after, NULL, &findings, NULL);
     size_t errors = count_errors(&findings, &code, &sentence);
     bool good = change->code == NULL
                     ? status == 0 && errors == 0
@@ -65,9 +65,9 @@ static void check_change(const struct change *change)
         assert_int_not_equal(findings.items[0].line, 0);
     }
     gray_findings_free(&findings);
-    assert_int_equal(gray_gates_compare(before, before, NULL, &findings), 0);
-    assert_int_equal(gray_gates_compare(after, after, NULL, &findings), 0);
-    assert_int_equal(gray_gates_compare(NULL, after, NULL, &findings), 0);
+    assert_int_equal(gray_gates_compare(before, before, NULL, &findings, NULL), 0);
+    assert_int_equal(gray_gates_compare(after, after, NULL, &findings, NULL), 0);
+    assert_int_equal(gray_gates_compare(NULL, after, NULL, &findings, NULL), 0);
     assert_int_equal(findings.count, 0);
     gray_findings_free(&findings);
     gray_model_free(before);
@@ -376,7 +376,7 @@ static void test_units_variants_targets(void **state)
         snprintf(text, sizeof(text), "%s%s%s%s", SERVICE, pay, head,
                  cases[i].after);
         struct gray_model *after = read_good(text);
-        gray_gates_compare(before, after, NULL, &findings);
+        gray_gates_compare(before, after, NULL, &findings, NULL);
         assert_int_equal(findings.errors, cases[i].code == NULL ? 0 : 1);
         assert_int_equal(cases[i].code != NULL,
                          cases[i].code != NULL &&
@@ -394,7 +394,7 @@ static void test_warnings(void **state)
     struct gray_model *denied =
         model_of(DENY("{list: team}") LIST("'7', '8'"));
     (void)state;
-    assert_int_equal(gray_gates_compare(before, denied, NULL, &findings), 0);
+    assert_int_equal(gray_gates_compare(before, denied, NULL, &findings, NULL), 0);
     const struct gray_finding *added = find_code(&findings, "deny-added");
     assert_non_null(added);
     assert_int_equal(added->severity, GRAY_WARNING);
@@ -412,7 +412,7 @@ static void check_ended(const char *before_lines, struct gray_model *after,
     struct gray_findings findings = {0};
     struct gray_model *before = model_of(before_lines);
     const struct gray_finding *found;
-    assert_int_equal(gray_gates_compare(before, after, NULL, &findings),
+    assert_int_equal(gray_gates_compare(before, after, NULL, &findings, NULL),
                      harms ? -1 : 0);
     found = find_code(&findings, code);
     assert_non_null(found);
@@ -421,7 +421,7 @@ static void check_ended(const char *before_lines, struct gray_model *after,
     assert_int_equal(strstr(found->sentence, "--prune") != NULL, harms);
     gray_findings_free(&findings);
     assert_int_equal(gray_gates_compare(before, after,
-                           &(struct gray_gate_options) { .prune = true }, &findings), 0);
+                           &(struct gray_gate_options) { .prune = true }, &findings, NULL), 0);
     found = find_code(&findings, code);
     assert_non_null(found);
     assert_int_equal(found->severity, GRAY_WARNING);
@@ -481,8 +481,8 @@ static void test_many_rules(void **state)
     struct gray_model *wider = many_rules(20000, 19999, "in: [new, old]");
     struct gray_model *other = many_rules(20000, 19999, "exact: old");
     (void)state;
-    assert_int_equal(gray_gates_compare(before, wider, NULL, &findings), 0);
-    assert_int_equal(gray_gates_compare(before, other, NULL, &findings), -1);
+    assert_int_equal(gray_gates_compare(before, wider, NULL, &findings, NULL), 0);
+    assert_int_equal(gray_gates_compare(before, other, NULL, &findings, NULL), -1);
     assert_int_equal(findings.errors, 1);
     assert_non_null(strstr(find_code(&findings, "ids-dropped")->sentence,
                            "drops new:"));

@@ -38,14 +38,14 @@ static void fail_with(const struct change *change,
 
 static void check_change(const struct change *change)
 {
-    const char *name = "cart-2";
-    struct gray_gate_options options = {.may_drop = &name,
-                                        .may_drop_count = 1};
+    struct gray_counter nobody = {count_nobody, NULL};
+    struct gray_gate_options options = {.allow_drop = true,
+                                        .counter = &nobody};
     struct gray_findings findings = {0}, allowed = {0};
     struct gray_model *before = model_of(change->before);
     struct gray_model *after = model_of(change->after);
     bool refused = change->code != NULL && !change->warning;
-    int status = gray_gates_compare(before, after, NULL, &findings);
+    int status = gray_gates_compare(before, after, NULL, &findings, NULL);
 
     if (status != (refused ? -1 : 0) ||
         findings.count != (change->code != NULL) ||
@@ -55,11 +55,13 @@ static void check_change(const struct change *change)
           findings.items[0].line == 0))) {
         fail_with(change, &findings);
     }
-    assert_int_equal(gray_gates_compare(before, after, &options, &allowed), 0);
+    assert_int_equal(
+        gray_gates_compare(before, after, &options, &allowed, NULL), 0);
     assert_int_equal(allowed.count, findings.count);
     gray_findings_free(&allowed);
-    assert_int_equal(gray_gates_compare(before, before, NULL, &allowed), 0);
-    assert_int_equal(gray_gates_compare(after, after, NULL, &allowed), 0);
+    assert_int_equal(gray_gates_compare(before, before, NULL, &allowed, NULL),
+                     0);
+    assert_int_equal(gray_gates_compare(after, after, NULL, &allowed, NULL), 0);
     assert_int_equal(allowed.count, 0);
     gray_findings_free(&findings);
     gray_model_free(before);
@@ -192,10 +194,10 @@ static void test_an_earlier_name_is_missed(void **state)
     struct gray_model *after = model_of(IN);
 
     (void)state;
-    assert_int_equal(gray_gates_compare(before, after, NULL, &findings), 0);
+    assert_int_equal(gray_gates_compare(before, after, NULL, &findings, NULL), 0);
     assert_int_equal(findings.count, 1);
     assert_string_equal(findings.items[0].code, "may-drop");
-    assert_int_equal(gray_gates_compare(after, before, NULL, &findings), 0);
+    assert_int_equal(gray_gates_compare(after, before, NULL, &findings, NULL), 0);
     assert_int_equal(findings.count, 1);
     gray_findings_free(&findings);
     gray_model_free(before);

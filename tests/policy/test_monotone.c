@@ -275,7 +275,7 @@ static bool judge_pair(struct tally *tally, const struct ask *ask,
         "ids-dropped", "share-lowered", "require-changed"};
     bool safe = true;
 
-    gray_gates_compare(ask->before, ask->after, NULL, ret_findings);
+    gray_gates_compare(ask->before, ask->after, NULL, ret_findings, NULL);
     for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++) {
         safe &= !has_code(ret_findings, codes[i]);
     }

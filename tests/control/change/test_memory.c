@@ -123,7 +123,8 @@ static int ask(struct desk *desk, const struct question *question)
     "['127.0.0.1:2']}\n---\n"
 #define RELEASE(last)                                                    \
     "kind: Release\nname: cart-2\nservices: [{service: cart, version: "  \
-    "v2}]\nunit: {cookie: u}\nadmission: {allow: [{list: team}]}\n"      \
+    "v2}]\nunit: {cookie: u}\nstickiness: none\nadmission: "             \
+    "{allow: [{list: team}]}\n"                                         \
     "strategy: {canary: {steps: [{setWeight: 1}, {pause: {}}, "         \
     "{setWeight: " last "}]}}\n---\n"
 static const char there[] = SERVICE RELEASE("50")
@@ -134,8 +135,8 @@ static const char wanted[] = SERVICE RELEASE("60")
 
 static json_t *apply_body(const char *text)
 {
-    return json_pack("{s:[{s:s,s:s}],s:b,s:[s]}", "files", "name", "t",
-                     "text", text, "prune", true, "allowDrop", "cart-2");
+    return json_pack("{s:[{s:s,s:s}],s:b,s:i}", "files", "name", "t",
+                     "text", text, "prune", true, "allowDrop", 0);
 }
 
 /* ---- whole, or not at all ----------------------------------------------------------- */
@@ -286,9 +287,9 @@ static void list_ids(void **state)
 {
     struct question apply = first();
     struct question change = { "/v1/lists/team/ids",
-                               json_pack("{s:[sss],s:[s],s:b}", "add", "c",
+                               json_pack("{s:[sss],s:[s],s:i}", "add", "c",
                                          "d", "e", "remove", "a",
-                                         "allowDrop", true) };
+                                         "allowDrop", 0) };
     struct desk desk;
 
     (void)state;

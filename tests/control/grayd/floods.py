@@ -38,8 +38,7 @@ SEEDS = [
 ]
 BODIES = [
     ("/v1/apply?dryRun=true", {"files": [{"name": "s.yaml", "text": SHOP}],
-                               "reason": "r", "allowDrop": ["cart-2"],
-                               "effectiveAt": "2030-01-01T00:00:00Z"}),
+                               "reason": "r", "allowDrop": 0}),
     ("/v1/plan", {"files": [{"name": "s.yaml", "text": SHOP}]}),
     ("/v1/releases/cart-2/set-weight?dryRun=true", {"weight": 12.5,
                                                     "reason": "r"}),

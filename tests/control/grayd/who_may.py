@@ -193,7 +193,7 @@ def steered(grayd, ann, root):
     # From own to foreign, and what somebody else made in between: not back.
     foreign = RELEASE.format(name="cart-3", service="zebra", priority=1)
     refused(ann.apply(foreign))
-    good(root.apply(foreign, allowDrop=["cart-3"]))
+    good(root.apply(foreign, allowDrop=0))
     refused(ann.apply(own))
     refused(ann.ask("DELETE", "/v1/documents/Release/cart-3"))
     good(root.apply(LANE.format(name="cart-x", service="zebra")))
@@ -204,7 +204,7 @@ def steered(grayd, ann, root):
     good(ann.ask("POST", "/v1/lanes/cart-red/enable", {}))
     good(root.ask("POST", "/v1/lanes/cart-x/disable", {}))
     good(root.ask("DELETE", "/v1/documents/Lane/cart-x"))
-    good(root.apply(own, allowDrop=["cart-3"]))
+    good(root.apply(own, allowDrop=0))
     good(ann.ask("DELETE", "/v1/documents/Release/cart-3"))
     refused(ann.ask("POST", "/v1/lists/zebra-testers/ids", {"add": ["bob"]}))
     good(ann.ask("POST", "/v1/lists/cart-testers/ids", {"add": ["bob"]}))
@@ -221,7 +221,7 @@ def overridden(grayd, ann, alan, root):
     only = TEAM.format(t="cart")
     drop = RELEASE.format(name="cart-5", service="cart", priority=3)
     refused(ann.apply(only, prune=True))
-    refused(ann.apply(only, allowDrop=["cart-2"]))
+    refused(ann.apply(only, allowDrop=0))
     refused(ann.apply(only, overCapacity=True))
     refused(ann.verb("cart-2", "set-weight", weight=6, overCapacity=True))
     refused(ann.ask("POST", "/v1/plan", {
@@ -232,13 +232,13 @@ def overridden(grayd, ann, alan, root):
         "overCapacity": True}))
     refused(ann.verb("cart-2", "undo", toRevision=stood, reason="r"))
     refused(ann.ask("POST", "/v1/lists/cart-testers/ids",
-                    {"remove": ["bob"], "allowDrop": True}))
+                    {"remove": ["bob"], "allowDrop": 0}))
     # alan may, but prune would take out what is not his.
     refused(alan.apply(only, prune=True))
     good(alan.verb("cart-2", "undo", toRevision=stood, reason="r"))
     assert grayd.ask("GET", "/v1/releases/cart-2").body["percent"] == 1
     good(alan.ask("POST", "/v1/lists/cart-testers/ids",
-                  {"remove": ["bob"], "allowDrop": True}))
+                  {"remove": ["bob"], "allowDrop": 0}))
     good(root.apply(drop))
     both = TEAM.format(t="zebra") + only
     good(root.apply(both, prune=True))

@@ -245,12 +245,14 @@ class Limits(unittest.TestCase):
         self.assertEqual(pointer({"files": [{"name": "a"}]}), "/files/0")
         self.assertEqual(pointer({"files": [file], "a/~b": 1}), "/a~1~0b")
         self.assertEqual(pointer({"files": [file] * 1001}), "/files")
-        self.assertEqual(pointer({"files": [file], "allowDrop": ["A"]}),
-                         "/allowDrop/0")
+        self.assertEqual(pointer({"files": [file], "allowDrop": -1}),
+                         "/allowDrop")
+        self.assertEqual(pointer({"files": [file], "allowDrop": ["cart-2"]}),
+                         "/allowDrop")
         self.assertEqual(pointer({"files": [file], "prune": 1}), "/prune")
         self.assertEqual(pointer({"files": [file], "reason": ""}), "/reason")
         good = {"files": [file] * 1000, "reason": "ä" * 400,
-                "allowDrop": ["a" * 63]}
+                "allowDrop": 12}
         self.assertEqual(self.ask("POST", "/v1/apply", body=good).status, 200)
         good["reason"] += "a"
         self.assertEqual(pointer(good), "/reason")
