@@ -226,19 +226,19 @@ static void raise_files(void)
 }
 
 /* An index that cannot be opened keeps nobody from stopping a release. */
-static struct decisions_thread *open_decisions(struct grayd *grayd)
+static struct decisions_thread *
+open_decisions(const struct grayd_options *o, struct decisions **ret_decisions)
 {
-    const struct grayd_options *o = &grayd->options;
     struct decisions_limits limits = { .days = o->decision_days,
                                        .mib = o->decision_mib };
     struct gray_problem problem = { 0 };
 
-    if (decisions_open(&grayd->decisions, o->state, &limits, &problem) != 0) {
+    if (decisions_open(ret_decisions, o->state, &limits, &problem) != 0) {
         grayd_log(LOG_LEVEL_ERROR, problem.code, "%s", problem.sentence);
         return NULL;
     }
     return o->decision_log != NULL
-               ? decisions_follow(grayd->decisions, o->decision_log)
+               ? decisions_follow(*ret_decisions, o->decision_log)
                : NULL;
 }
 
@@ -252,15 +252,21 @@ static void open_measure(struct grayd *grayd)
     }
 }
 
+static void close_decisions(struct decisions_thread *follower,
+                            struct decisions *decisions)
+{
+    decisions_unfollow(follower);
+    if (decisions != NULL) {
+        decisions_close(decisions);
+    }
+}
+
 static void close_all(struct grayd *grayd, struct decisions_thread *follower)
 {
     control_stop(grayd);
     rest_free(grayd);
     measure_stop(grayd->measure);
-    decisions_unfollow(follower);
-    if (grayd->decisions != NULL) {
-        decisions_close(grayd->decisions);
-    }
+    close_decisions(follower, grayd->decisions);
 }
 
 static int run(const struct grayd_options *o)
@@ -277,7 +283,7 @@ static int run(const struct grayd_options *o)
         grayd_log(LOG_LEVEL_ERROR, problem.code, "%s", problem.sentence);
         return 3;
     }
-    follower = open_decisions(&grayd);
+    follower = open_decisions(o, &grayd.decisions);
     open_measure(&grayd);
     if (rest_start(&grayd, &problem) != 0) {
         grayd_log(LOG_LEVEL_ERROR, problem.code, "%s", problem.sentence);
@@ -301,6 +307,7 @@ static int run_agent(struct given *given)
 {
     const struct grayd_options *o = &given->options;
     struct gray_problem problem = { 0 };
+    struct decisions_thread *follower = NULL;
     struct agent *agent = NULL;
     char said[160];
     sigset_t set;
@@ -312,8 +319,12 @@ static int run_agent(struct given *given)
     given->agent.allow_any_filesystem = o->allow_any_filesystem;
     block_signals(&set);
     raise_files();
+    if (o->decision_log != NULL) {
+        follower = open_decisions(o, &given->agent.decisions);
+    }
     if (agent_start(&agent, &given->agent, &problem) != 0) {
         grayd_log(LOG_LEVEL_ERROR, problem.code, "%s", problem.sentence);
+        close_decisions(follower, given->agent.decisions);
         return 3;
     }
     agent_say(agent, said, sizeof(said));
@@ -323,6 +334,7 @@ static int run_agent(struct given *given)
         sigwait(&set, &got);
     }
     agent_stop(agent);
+    close_decisions(follower, given->agent.decisions);
     return 0;
 }
 

@@ -17,7 +17,8 @@
  *   kept.c blob.c                          its memory on disk
  *   bundle.c install.c words.c             a bundle into the folder
  *   watch.c close.c                        looking after the folder
- *   report.c push.c tell.c                 upwards, and for people here
+ *   report.c push.c push_decisions.c       upwards
+ *   tell.c                                 for people here
  *
  * Read next: docs/agent.md, rules.h, bundle.c.
  */
@@ -32,6 +33,7 @@
 #define AGENT_TOLD "agent" /* file of the runtime folder, for people (tell.c) */
 #define AGENT_NAME_MAX GRAY_NAME_MAX
 
+struct decisions;
 struct agent_options {
     const char *state, *runtime;
     const char *server;      /* https://HOST:PORT, unix:/PATH */
@@ -40,6 +42,7 @@ struct agent_options {
     const char *ca;          /* PEM; NULL: the system's */
     const char *host;        /* NULL: the kernel's name */
     gid_t group;             /* of `keys`; (gid_t)-1: nobody knows */
+    struct decisions *decisions; /* to be carried up; borrowed; NULL: none */
     bool accept_server;      /* once: another server, or an older one */
     bool allow_any_filesystem;
 };

@@ -108,6 +108,8 @@ struct agent {
     char *told;               /* what the file for people says */
     int64_t told_at;
 
+    uint64_t decided; /* lines that the server has; of the report thread */
+
     pthread_mutex_t lock;
     pthread_cond_t wake; /* of the report thread */
     struct agent_said said;
@@ -185,12 +187,14 @@ int watch_tick(void *agent); /* a link_tick */
 /* The folder has changed: its readers are waited for. */
 void watch_readers(struct agent *agent);
 
-/* ---- report.c, push.c, tell.c ------------------------------------------------------ */
+/* ---- report.c, push.c, push_decisions.c, tell.c ------------------------------------------------------ */
 
 void *report_main(void *agent);
 /* Sends records of marks that the server lacks. 0: some; 1: it has all, or a
  * report goes first; negative: later. */
 int push_records(struct agent *agent);
+/* The same of lines of decision logs. */
+int push_decisions(struct agent *agent);
 /* Writes <runtime>/agent when it says something new. */
 void tell_people(struct agent *agent);
 

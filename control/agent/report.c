@@ -327,11 +327,11 @@ static int64_t report_once(struct agent *agent, struct backoff *backoff)
     return due;
 }
 
-/* Records that the server lacks; when to look again (CLOCK_BOOTTIME ns). */
+/* Records and lines that the server lacks; when to look again (CLOCK_BOOTTIME ns). */
 static int64_t push_some(struct agent *agent, struct backoff *backoff)
 {
     bool reachable;
-    int result;
+    int result, more;
 
     pthread_mutex_lock(&agent->lock);
     reachable = agent->said.reachable;
@@ -339,6 +339,9 @@ static int64_t push_some(struct agent *agent, struct backoff *backoff)
     do {
         result = reachable ? push_records(agent) : 1;
     } while (result == 0);
+    while (result == 1 && reachable && (more = push_decisions(agent)) != 1) {
+        result = more < 0 ? more : 1;
+    }
     if (result < 0) {
         return agent_boot_ns() + backoff_next(backoff, 0) * MS;
     }

@@ -13,7 +13,9 @@
  * lines, so a kill neither loses nor doubles one.  Old lines go by age and by
  * size: marks and the store need the disk more.
  * Threads: a decisions may be used by several; one lock, short holds.
- * Read next: line.c, index.c, tail.c, thread.c, ../read/decisions.c.
+ *   agent's index -> its lines -> take.c (POST /v1/hosts/{name}/decisions)
+ *
+ * Read next: line.c, index.c, tail.c, thread.c, take.c, ../read/decisions.c.
  */
 #ifndef GRAYD_DECISIONS_H
 #define GRAYD_DECISIONS_H
@@ -77,12 +79,14 @@ int decisions_position(struct decisions *decisions, const char *source,
 struct decisions_batch {
     const char *source;  /* "log:8c51a0..." or "host:h1" */
     uint64_t after;      /* the position behind it */
+    uint64_t before;     /* where it must stand, ... */
+    bool expects;        /* ... if this says so: else -ESTALE, and nothing */
     const char *text;    /* whole lines, each with its line end */
     size_t length;
     size_t bad;          /* lines that the reader itself had to skip */
 };
 /* Takes all lines of a batch and the new position, or nothing. Lines that are
- * none are counted and skipped. 0, or negative: -ENOSPC, -EIO. */
+ * none are counted and skipped. 0, or negative: -ENOSPC, -EIO, -ESTALE. */
 int decisions_add(struct decisions *decisions,
                   const struct decisions_batch *batch,
                   struct gray_problem *ret_problem);
@@ -90,6 +94,11 @@ int decisions_add(struct decisions *decisions,
  * `now`: ms. */
 int64_t decisions_forget(struct decisions *decisions, int64_t now,
                          struct gray_problem *ret_problem);
+
+/* 32 hex digits: another one where the index was begun anew. */
+#define DECISIONS_ID 32u
+int decisions_id(struct decisions *decisions, char ret_id[DECISIONS_ID + 1],
+                 struct gray_problem *ret_problem);
 
 struct decisions_query {
     const char *unit;    /* NULL: any; then trace is given */

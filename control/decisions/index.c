@@ -72,7 +72,8 @@ static const char schema[] =
     " WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS source(name TEXT PRIMARY KEY, position"
     " INTEGER NOT NULL, bad INTEGER NOT NULL)"
-    " WITHOUT ROWID;";
+    " WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS own(id TEXT NOT NULL);";
 
 int decisions_say(struct gray_problem *ret_problem, int error,
                   const char *code, const char *format, ...)
@@ -266,30 +267,67 @@ void decisions_close(struct decisions *decisions)
 
 /* ---- adding ------------------------------------------------------------------ */
 
+/* Under the lock. */
+static int read_position(struct decisions *decisions, const char *source,
+                         uint64_t *ret_position,
+                         struct gray_problem *ret_problem)
+{
+    sqlite3_stmt *statement =
+        index_statement(decisions, SQL_SOURCE, ret_problem);
+    int error = 0, step;
+
+    if (statement == NULL) {
+        return -EIO;
+    }
+    sqlite3_bind_text(statement, 1, source, -1, SQLITE_STATIC);
+    step = sqlite3_step(statement);
+    *ret_position = 0;
+    if (step == SQLITE_ROW) {
+        *ret_position = (uint64_t)sqlite3_column_int64(statement, 0);
+    } else if (step != SQLITE_DONE) {
+        error = index_problem(decisions, ret_problem);
+    }
+    sqlite3_reset(statement);
+    return error;
+}
+
 int decisions_position(struct decisions *decisions, const char *source,
                        uint64_t *ret_position,
                        struct gray_problem *ret_problem)
 {
-    sqlite3_stmt *statement;
-    int error = 0;
+    int error;
 
     pthread_mutex_lock(&decisions->lock);
-    statement = index_statement(decisions, SQL_SOURCE, ret_problem);
-    if (statement == NULL) {
-        error = -EIO;
-    } else {
-        int step;
+    error = read_position(decisions, source, ret_position, ret_problem);
+    pthread_mutex_unlock(&decisions->lock);
+    return error;
+}
 
-        sqlite3_bind_text(statement, 1, source, -1, SQLITE_STATIC);
-        step = sqlite3_step(statement);
-        *ret_position = 0;
-        if (step == SQLITE_ROW) {
-            *ret_position = (uint64_t)sqlite3_column_int64(statement, 0);
-        } else if (step != SQLITE_DONE) {
-            error = index_problem(decisions, ret_problem);
-        }
-        sqlite3_reset(statement);
+/* A row that only the first start makes. */
+int decisions_id(struct decisions *decisions, char ret_id[DECISIONS_ID + 1],
+                 struct gray_problem *ret_problem)
+{
+    char text[160];
+    sqlite3_stmt *statement = NULL;
+    int error = 0;
+
+    grayd_random_hex(ret_id);
+    snprintf(text, sizeof(text),
+             "INSERT INTO own(id) SELECT '%s' WHERE NOT EXISTS (SELECT 1"
+             " FROM own)",
+             ret_id);
+    pthread_mutex_lock(&decisions->lock);
+    if (sqlite3_exec(decisions->handle, text, NULL, NULL, NULL) !=
+            SQLITE_OK ||
+        sqlite3_prepare_v2(decisions->handle, "SELECT id FROM own", -1,
+                           &statement, NULL) != SQLITE_OK ||
+        sqlite3_step(statement) != SQLITE_ROW) {
+        error = index_problem(decisions, ret_problem);
+    } else {
+        snprintf(ret_id, DECISIONS_ID + 1, "%s",
+                 (const char *)sqlite3_column_text(statement, 0));
     }
+    sqlite3_finalize(statement);
     pthread_mutex_unlock(&decisions->lock);
     return error;
 }
@@ -377,6 +415,23 @@ static int move_source(struct decisions *decisions,
     return index_run(decisions, statement, ret_problem);
 }
 
+static int check_place(struct decisions *decisions,
+                       const struct decisions_batch *batch,
+                       struct gray_problem *ret_problem)
+{
+    uint64_t stands = 0;
+    int error = batch->expects ? read_position(decisions, batch->source,
+                                               &stands, ret_problem)
+                               : 0;
+
+    return error != 0 || !batch->expects || stands == batch->before
+               ? error
+               : decisions_say(ret_problem, ESTALE, "decisions-gap",
+                               "%.60s stands at %llu, not at %llu.",
+                               batch->source, (unsigned long long)stands,
+                               (unsigned long long)batch->before);
+}
+
 /* The same disk holds marks and the store: it is not ours to fill. */
 static int check_room(const struct decisions *decisions,
                       struct gray_problem *ret_problem)
@@ -408,7 +463,10 @@ int decisions_add(struct decisions *decisions,
     pthread_mutex_lock(&decisions->lock);
     error = run(decisions, SQL_BEGIN, ret_problem);
     if (error == 0) {
-        error = add_lines(decisions, batch, &good, &bad, ret_problem);
+        error = check_place(decisions, batch, ret_problem);
+        error = error != 0 ? error
+                           : add_lines(decisions, batch, &good, &bad,
+                                       ret_problem);
         error = error != 0
                     ? error
                     : move_source(decisions, batch, bad, ret_problem);
