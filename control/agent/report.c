@@ -327,7 +327,8 @@ static int64_t report_once(struct agent *agent, struct backoff *backoff)
     return due;
 }
 
-/* Records and lines that the server lacks; when to look again (CLOCK_BOOTTIME ns). */
+/* Records and lines that the server lacks; when to look again (CLOCK_BOOTTIME
+ * ns). */
 static int64_t push_some(struct agent *agent, struct backoff *backoff)
 {
     bool reachable;

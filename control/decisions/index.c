@@ -234,6 +234,7 @@ int decisions_open(struct decisions **ret_decisions, const char *state,
     pthread_mutex_init(&decisions->lock, NULL);
     snprintf(decisions->folder, sizeof(decisions->folder),
              "%.4000s/" DECISIONS_FOLDER, state);
+    mkdir(state, 0700); /* where this is the first that is kept there */
     if (mkdir(decisions->folder, 0700) != 0 && errno != EEXIST) {
         error = decisions_say(ret_problem, errno, "bad-folder",
                               "The folder %.100s cannot be made: %.40s.",
