@@ -11,7 +11,8 @@
  *   control             generations, bypass, scope words     writer: publisher
  *   keys                signing keys, mode 0640               writer: publisher
  *   policy.snap         the one in force                      writer: publisher
- *   policy.<gen>.snap   the last three good ones              writer: publisher
+ *   policy.<gen>.snap   the last three good ones, and the one that waits for its
+ *                       instant (control.next_generation)     writer: publisher
  *   fleet.snap          endpoints (and fleet.<gen>.snap)      writer: publisher
  *   lists/<hash>        id lists, by content                  writer: publisher
  *   readers/<id>        acknowledgements, counters          writer: its reader
