@@ -2,9 +2,12 @@
  * pace.h - when the last entity outside is settled, by how they were so far.
  *
  * Why: people plan by this date, so none is better than one from a handful of
- * events or from one file that somebody sent: it asks for ten of them, in three
- * steps, and goes by the newest thirty, so that it follows a pace that changes
- * and is put off while nothing comes.  Pure: time is an argument.
+ * events, or from one file that somebody sent in parts.  It goes by the newest
+ * thirty, so that it follows a pace that changes, and by as many more as it
+ * takes until they are spread over the time that they are set against: they
+ * came at three moments, each a tenth of it apart.  So it is put off while
+ * nothing comes, and a job that reports each night has a pace after three
+ * nights.  Pure: time is an argument.
  * Read next: outside.c (who looks), ../read/release_marks.c (who says it).
  */
 #ifndef GRAYD_CHANGE_PACE_H
@@ -14,9 +17,10 @@
 #include <stdint.h>
 
 #define PACE_KEPT 720u     /* looks; beyond them the older half is thinned */
-#define PACE_QUIET_MS 10000 /* between two looks that saw the same */
 #define PACE_LEAST 10u     /* settlements that a date asks for */
-#define PACE_STEPS 3u      /* looks at which their number had grown */
+#define PACE_SPAN_MS 10000 /* the time that they are set against, at least; */
+#define PACE_MOMENTS 3u    /* at which some came, */
+#define PACE_PARTS 10      /* each such a part of it apart */
 #define PACE_ENOUGH 30u    /* the newest ones that it goes by */
 #define PACE_FURTHEST_MS (INT64_C(3650) * 86400000) /* ten years: no end */
 
@@ -28,12 +32,13 @@ struct pace { /* zero: nobody looked yet */
     size_t count;
     struct pace_look looks[PACE_KEPT]; /* the oldest first */
 };
-/* One more look.  A clock that went back begins anew. */
+/* One more look; of those that saw the same the first and the last are kept.
+ * A clock that went back begins anew. */
 void pace_add(struct pace *pace, struct pace_look look);
 
 enum pace_says {
     PACE_NOBODY,  /* none is open */
-    PACE_TOO_FEW, /* settlements, or they came at once */
+    PACE_TOO_FEW, /* settlements, or too much at once */
     PACE_GROWS,   /* as many begin outside as are settled */
     PACE_ENDS     /* at `ends` */
 };

@@ -99,8 +99,8 @@ static json_t *forecast_text(const struct pace_end *end, int64_t now,
         return json_string("no end in sight: none was settled since grayd "
                            "looks (gray marks settle)");
     }
-    return json_sprintf("no end in sight yet: %llu settled in the last %s, or "
-                        "at once, are too few to go by",
+    return json_sprintf("no end in sight: %llu settled in the last %s are too "
+                        "few, or came too much at once, to go by",
                         settled, span);
 }
 

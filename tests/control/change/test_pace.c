@@ -67,14 +67,40 @@ static void few_or_all_at_once_are_no_pace(void **state)
     assert_int_equal(pace_end(&pace, now).settled, PACE_LEAST - 1);
     settle(MINUTE, 1);
     assert_int_equal(pace_end(&pace, now).says, PACE_ENDS);
-    /* One file, then another: whatever they hold. */
-    begin(1000);
-    settle(MINUTE, 300);
-    assert_int_equal(pace_end(&pace, now).says, PACE_TOO_FEW);
-    settle(MINUTE, 300);
-    assert_int_equal(pace_end(&pace, now).says, PACE_TOO_FEW);
-    settle(MINUTE, 1);
-    assert_int_equal(pace_end(&pace, now).says, PACE_ENDS);
+    /* A file of them that goes up in parts, in no time. */
+    begin(200000);
+    for (int i = 0; i < 75; i++) {
+        settle(100, 2000);
+        assert_int_equal(pace_end(&pace, now).says, PACE_TOO_FEW);
+    }
+    for (int i = 0; i < 600; i++) {
+        settle(MINUTE, 0);
+        assert_int_equal(pace_end(&pace, now).says, PACE_TOO_FEW);
+    }
+}
+
+/* The same each night, at three, in parts. */
+static void three_nights_are_a_pace(void **state)
+{
+    struct pace_end end;
+
+    (void)state;
+    begin(100000);
+    for (int night = 0; night < 6; night++) {
+        for (int i = 0; i < 10; i++) {
+            settle(100, 100);
+        }
+        for (int i = 0; i < 24 * 60; i++) {
+            settle(MINUTE, 0);
+            end = pace_end(&pace, now);
+            assert_int_equal(end.says, night < 2    ? PACE_TOO_FEW
+                                       : night == 2 ? end.says
+                                                    : PACE_ENDS);
+        }
+    }
+    /* 94,000 are left, a thousand a night. */
+    assert_true(end.ends - now.at > 94000 / 1000 * 24 * 60 * MINUTE / 2);
+    assert_true(end.ends - now.at < 94000 / 1000 * 24 * 60 * MINUTE * 2);
 }
 
 static void as_many_that_begin_have_no_end(void **state)
@@ -98,7 +124,7 @@ static void as_many_that_begin_have_no_end(void **state)
 
 static void it_follows_what_comes_and_is_put_off_when_nothing_does(void **state)
 {
-    int64_t slow, fast, stopped;
+    int64_t slow, fast, later;
 
     (void)state;
     begin(10000);
@@ -111,12 +137,13 @@ static void it_follows_what_comes_and_is_put_off_when_nothing_does(void **state)
     }
     fast = pace_end(&pace, now).ends - now.at;
     assert_true(fast * 9 < slow);
+    now.at += 60 * MINUTE;
+    assert_int_equal(pace_end(&pace, now).says, PACE_ENDS);
+    later = pace_end(&pace, now).ends - now.at;
+    assert_true(later > fast);
+    /* And at last there is none. */
     now.at += 10 * 24 * 60 * MINUTE;
-    stopped = pace_end(&pace, now).ends - now.at;
-    assert_true(stopped > slow);
-    /* Beyond ten years nobody believes it. */
-    now.at += 200 * 24 * 60 * MINUTE;
-    assert_int_equal(pace_end(&pace, now).says, PACE_GROWS);
+    assert_int_equal(pace_end(&pace, now).says, PACE_TOO_FEW);
 }
 
 static void nobody_left_is_said(void **state)
@@ -168,14 +195,16 @@ static void a_clock_that_goes_back_begins_anew(void **state)
     /* And one that went back since the last look tells no date. */
     now.at -= MINUTE;
     assert_int_equal(pace_end(&pace, now).says, PACE_TOO_FEW);
-    /* A look that saw the same is none, for a while. */
+    /* Of looks that saw the same the first and the last are kept. */
     begin(10);
     for (int i = 0; i < 9; i++) {
         settle(1000, 0);
     }
-    assert_int_equal(pace.count, 1);
-    settle(1000, 0);
     assert_int_equal(pace.count, 2);
+    assert_int_equal(pace.looks[0].at, BEGIN);
+    assert_int_equal(pace.looks[1].at, now.at);
+    settle(1000, 1);
+    assert_int_equal(pace.count, 3);
 }
 
 static void a_repair_takes_one_back_and_no_more(void **state)
@@ -197,6 +226,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_even_pace_ends_when_it_says),
         cmocka_unit_test(few_or_all_at_once_are_no_pace),
+        cmocka_unit_test(three_nights_are_a_pace),
         cmocka_unit_test(as_many_that_begin_have_no_end),
         cmocka_unit_test(it_follows_what_comes_and_is_put_off_when_nothing_does),
         cmocka_unit_test(nobody_left_is_said),
