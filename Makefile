@@ -15,6 +15,7 @@ help:
 	@echo "make run          install what is missing, build, show a gray release; ONCE=1 ends by itself"
 	@echo "make test         the same, then every test"
 	@echo "make chaos        long (an hour): 10,000 kills while a release ramps; KILLS=n"
+	@echo "make agree        a million decisions through nginx and libgray, the same to the byte"
 	@echo "make bench        figures, one a line: name value unit"
 	@echo "make bench-large  marks: a hundred million of them, where memory allows"
 	@echo "make monotone     1,000 pairs of policies over a million ids: does gate 4 ever"
@@ -50,6 +51,12 @@ monotone: build
 	@tools/setup run test
 	@tools/build $(BUILD) test
 	@$(BUILD)/tests/policy/test_policy_monotone 1000 1000000 600
+
+agree: build
+	@tools/setup run test
+	@tools/build $(BUILD) test
+	@STORY_REQUESTS=1050000 PYTHONDONTWRITEBYTECODE=1 \
+	 python3 tests/story/a_million_decisions_agree.py $(BUILD)
 
 habit: build
 	@tests/habit/habit.py $(BUILD)
