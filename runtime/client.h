@@ -16,7 +16,7 @@ struct gray_client {
     struct gray_runtime *runtime; /* atomic: another one when the folder is
                                      another, or the process is */
     pthread_mutex_t loading;      /* held by whoever reloads */
-    uint64_t seed, draws;
+    uint64_t seed;
     int fd;       /* what gray_client_fd() says; atomic */
     struct client_pool *pool; /* of experiments; atomic, NULL: none yet */
     struct gray_client *next; /* client_fork.c's list */
@@ -25,6 +25,7 @@ struct gray_client {
     unsigned phase;           /* atomic */
     struct {
         _Alignas(64) uint64_t inside[2]; /* readers, by phase; atomic */
+        uint64_t draws; /* atomic */
     } stripes[CLIENT_STRIPES];
 };
 
@@ -58,6 +59,8 @@ struct client_hold {
     const struct gray_runtime_set *set;
     uint32_t *trial; /* counts us while the policy is new; NULL: it is not */
 };
+/* Which of the stripes this thread uses: few share one. */
+unsigned runtime_client_stripe(void);
 /* Takes what is new, unless another thread is at it, then holds the state. */
 struct client_hold runtime_client_enter(struct gray_client *client);
 void runtime_client_leave(struct client_hold hold);

@@ -59,7 +59,6 @@ static void orphan(struct gray_client *client)
     }
     runtime_reader_slot_orphan(&client->runtime->slot);
     client->pool = NULL; /* its threads are the parent's */
-    client->draws = 0;
     runtime_client_seed(client);
     client->orphan = CLIENT_ORPHAN;
 }

@@ -46,9 +46,12 @@ void runtime_client_seed(struct gray_client *client)
 /* Good enough to draw a share for one request; nothing secret hangs on it. */
 uint64_t runtime_client_random(struct gray_client *client)
 {
-    uint64_t draw = __atomic_add_fetch(&client->draws, 1, __ATOMIC_RELAXED);
+    unsigned stripe = runtime_client_stripe();
+    uint64_t draw =
+        __atomic_add_fetch(&client->stripes[stripe].draws, 1, __ATOMIC_RELAXED);
 
-    return gray_mix64(client->seed + draw * 0x9e3779b97f4a7c15u);
+    return gray_mix64(client->seed + stripe +
+                      draw * CLIENT_STRIPES * 0x9e3779b97f4a7c15u);
 }
 
 /* An entrance that the policy does not name is the unnamed one, here as in the

@@ -131,7 +131,11 @@ static struct gray_mark handed_ask(void *context,
     if (query->step != GRAY_STEP_MARK || query->alias) {
         return none;
     }
-    look_for_revoked(handed, query);
+    /* Asked only where it can change what is said. */
+    if (handed->had == GRAY_CLIENT_ABSENT ||
+        (handed->good && handed->mark.state == GRAY_MARK_IN)) {
+        look_for_revoked(handed, query);
+    }
     switch (handed->had) {
     case GRAY_CLIENT_ABSENT:
         return handed->revoked.state != 0 ? handed->revoked : none;

@@ -19,7 +19,7 @@
 /* ---- readers and the one writer
  * ------------------------------------------------ */
 
-static unsigned stripe_here(void)
+unsigned runtime_client_stripe(void)
 {
     uint64_t frame = (uint64_t)(uintptr_t)__builtin_frame_address(0);
 
@@ -32,7 +32,7 @@ static struct client_hold enter(struct gray_client *client)
     struct client_hold hold;
     unsigned phase = __atomic_load_n(&client->phase, __ATOMIC_SEQ_CST) & 1;
 
-    hold.inside = &client->stripes[stripe_here()].inside[phase];
+    hold.inside = &client->stripes[runtime_client_stripe()].inside[phase];
     __atomic_fetch_add(hold.inside, 1, __ATOMIC_SEQ_CST);
     /* After the count, so that whoever changed the state before sees us or we
      * see the change. */
