@@ -355,8 +355,8 @@ size_t gray_client_baggage(const char *incoming, const char *lane,
  * returns what that said; the candidate runs in a thread of a pool of the
  * library (4 threads, 64 at a time; made by the first experiment), handed over
  * before the control begins or after it has ended, by chance.  The caller never
- * waits for it, and never hears of its failure; there is no room: it is left
- * out, and counted.
+ * waits for it, and never hears of its failure; where there is no room it is
+ * left out, and counted.
  *
  * Both get bytes and write bytes: `input` is copied before anything runs, each
  * has a result of its own, and all of it may outlive the call.  So neither may
@@ -364,7 +364,7 @@ size_t gray_client_baggage(const char *incoming, const char *lane,
  * `drop`.  A candidate must change nothing that anybody else sees, and cannot
  * be ended: one that is over its deadline counts as late, holds its thread
  * until it returns, and gray_client_close() leaves it behind then.  A candidate
- * that crashes takes the process with it, as any code. */
+ * that crashes takes the process with it, as any code; none may throw. */
 struct gray_client_trial {
     size_t size;          /* sizeof(struct gray_client_trial) */
     const char *name;     /* what is counted together; at most 63 bytes */
@@ -385,8 +385,9 @@ struct gray_client_trial {
 };
 /* Runs one.  Returns what the control returned, and *result (of result_size
  * bytes) is the control's, or -EINVAL (nothing ran): a record of an unknown
- * size, no control, no name, a size above the limit.  Under bypass, in folders
- * that are gone, and for who is not sampled, the control runs alone. */
+ * size, no control, no name, a size above the limit.  Under bypass, without a
+ * candidate, for who is not sampled, and where `client` is NULL, the control
+ * runs alone. */
 GRAY_CLIENT_API
 int gray_client_experiment(struct gray_client *client,
                            const struct gray_client_trial *experiment,

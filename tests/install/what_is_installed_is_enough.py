@@ -97,6 +97,9 @@ def main():
 
         with open(one(dest, "man1/gray.1"), encoding="utf-8") as file:
             assert file.read() == run(gray, "help", "--as", "man")
+        manual = os.path.join(ROOT, "docs", "man")
+        for page in os.listdir(manual):
+            assert os.path.exists(one(dest, f"man{page[-1]}/{page}")), page
         for shell, name in (("bash", "completions/gray.bash"),
                             ("zsh", "_gray")):
             with open(one(dest, name), encoding="utf-8") as file:
