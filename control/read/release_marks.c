@@ -100,8 +100,9 @@ static json_t *forecast_text(const struct pace_end *end, int64_t now,
                            "looks (gray marks settle)");
     }
     return json_sprintf("no end in sight: %llu settled in the last %s are too "
-                        "few, or came too much at once, to go by",
-                        settled, span);
+                        "%s to go by",
+                        settled, span,
+                        settled < PACE_LEAST ? "few" : "much at once");
 }
 
 static void forecast(json_t *marks, struct grayd *grayd, const char *name)
