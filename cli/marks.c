@@ -44,11 +44,29 @@ static void print_history(const json_t *history)
         table_cell(table, "%s", text_at(row, "state"));
         table_cell(table, "%lld", (long long)number_at(row, "variant"));
         table_cell(table, "%lld", (long long)number_at(row, "attempt"));
-        table_cell(table, "%s", text_at(row, "reader"));
+        table_cell(table, "%s%s%s", text_at(row, "host"),
+                   *text_at(row, "host") != '\0' ? " " : "",
+                   text_at(row, "reader"));
         table_cell(table, "%s", text_at(row, "actor"));
         table_cell(table, "%s", text_at(row, "reason"));
     }
     table_print(table, stdout);
+}
+
+/* "h1 in, h2 out". */
+static void say_told(const json_t *told)
+{
+    const json_t *row;
+    size_t i;
+
+    json_array_foreach(told, i, row) {
+        printf("%s%s %s", i > 0 ? ", " : "", text_at(row, "host"),
+               text_at(row, "state"));
+        if (number_at(row, "variant") > 0) {
+            printf(" (variant %lld)", (long long)number_at(row, "variant"));
+        }
+    }
+    printf("\n");
 }
 
 static int say_mark(const struct arguments *arguments, json_t *mark)
@@ -68,6 +86,10 @@ static int say_mark(const struct arguments *arguments, json_t *mark)
                    : ", not on disk yet");
     }
     printf("\n");
+    if (json_object_get(mark, "hosts") != NULL) {
+        printf("on other hosts: ");
+        say_told(json_object_get(mark, "hosts"));
+    }
     print_history(json_object_get(mark, "history"));
     return CLI_EXIT_OK;
 }
@@ -150,9 +172,10 @@ int command_marks_list(const struct arguments *arguments)
     CLI_CLEANUP(string_freep) char *name =
         remote_path("/v1/releases/%s/marks", arguments->operands[0]);
     CLI_CLEANUP(string_freep) char *path = NULL;
-    CLI_CLEANUP(table_freep) struct table *table = table_new(6);
+    CLI_CLEANUP(table_freep) struct table *table = NULL;
     const char *const heads[] = { "UNIT", "STATE", "SETTLED", "VARIANT",
-                                  "ATTEMPT", "AT" };
+                                  "ATTEMPT", "AT", "HOST" };
+    size_t columns = 6; /* 7 where other hosts told some */
     char state[40];
     double count = LIST_COUNT;
     const json_t *row;
@@ -172,7 +195,11 @@ int command_marks_list(const struct arguments *arguments)
     if (arguments_json(arguments)) {
         return json_print(json_pack("{s:O}", "marks", rows), JSON_INDENT(2));
     }
-    for (i = 0; i < 6; i++) {
+    json_array_foreach(rows, i, row) {
+        columns = *text_at(row, "host") != '\0' ? 7 : columns;
+    }
+    table = table_new(columns);
+    for (i = 0; i < columns; i++) {
         table_cell(table, "%s", heads[i]);
     }
     json_array_foreach(rows, i, row) {
@@ -184,9 +211,41 @@ int command_marks_list(const struct arguments *arguments)
         table_cell(table, "%lld", (long long)number_at(row, "variant"));
         table_cell(table, "%lld", (long long)number_at(row, "attempt"));
         table_cell(table, "%s", text_at(row, "at"));
+        if (columns == 7) {
+            table_cell(table, "%s", text_at(row, "host"));
+        }
     }
     table_print(table, stdout);
     return CLI_EXIT_OK;
+}
+
+int command_marks_conflicts(const struct arguments *arguments)
+{
+    CLI_CLEANUP(remote_freep) struct remote *remote = NULL;
+    CLI_CLEANUP(json_freep) json_t *found = NULL;
+    CLI_CLEANUP(string_freep) char *path = remote_path(
+        "/v1/releases/%s/marks/conflicts", arguments->operands[0]);
+    const json_t *row;
+    json_int_t count;
+    size_t i;
+    int status = remote_open(&remote, arguments);
+
+    status = status != 0 ? status : remote_get(remote, path, &found);
+    if (status != 0) {
+        return status;
+    }
+    count = number_at(found, "count");
+    if (arguments_json(arguments)) {
+        json_print(json_incref(found), JSON_INDENT(2));
+        return count == 0 ? CLI_EXIT_OK : CLI_EXIT_REFUSED;
+    }
+    json_array_foreach(json_object_get(found, "conflicts"), i, row) {
+        printf("%s: ", text_at(row, "unit"));
+        say_told(json_object_get(row, "told"));
+    }
+    printf("%lld unit%s told differently by two hosts\n", (long long)count,
+           count == 1 ? " was" : "s were");
+    return count == 0 ? CLI_EXIT_OK : CLI_EXIT_REFUSED;
 }
 
 static int write_piece(void *context, const char *data, size_t length)

@@ -71,6 +71,10 @@ static void say_units(const json_t *marks)
     if (json_object_get(marks, "forecast") != NULL) {
         say_outside(marks);
     }
+    if (number_at(marks, "conflicts") > 0) {
+        printf("  TOLD DIFFERENTLY by two hosts: %lld (gray marks conflicts)\n",
+               (long long)number_at(marks, "conflicts"));
+    }
     if (number_at(marks, "queued") > 0) {
         printf("  being taken back: %lld left to look at\n",
                (long long)number_at(marks, "queued"));

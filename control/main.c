@@ -348,7 +348,7 @@ int main(int argc, char **argv)
             .listen = "127.0.0.1:7170",
             .rest_threads = 4,
             .planner_threads = 2,
-            .connections_max = 12000,
+            .connections_max = 24000,
             .decision_days = DECISIONS_DAYS_DEFAULT,
             .decision_mib = DECISIONS_MIB_DEFAULT,
             .measure_window = MEASURE_WINDOW_DEFAULT,

@@ -368,7 +368,10 @@ static int read_host(void *context, const struct store_item *item)
 
 int bundling_open(struct control *control, struct gray_problem *ret_problem)
 {
-    struct hosts_options options = { .server = control->grayd->instance };
+    struct hosts_options options = {
+        .server = control->grayd->instance,
+        .state = control->grayd->options.state,
+    };
     struct bundling *bundling = &control->bundling;
     int error;
 

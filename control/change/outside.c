@@ -119,6 +119,40 @@ static uint64_t open_of(const json_t *counts)
     return out > over ? out - over : 0;
 }
 
+/* Units that other hosts told count as those of this one do. */
+static void add_hosts(struct grayd *grayd, const char *name, json_t *counts)
+{
+    static const char *const states[] = { "in", "out", "settled", "revoked",
+                                          "hold" };
+    struct told *told =
+        grayd->hosts != NULL ? hosts_told(grayd->hosts) : NULL;
+    json_t *there = told != NULL && counts != NULL
+                        ? told_counts(told,
+                                      gray_hash_scope(name, strlen(name)))
+                        : NULL;
+    bool some = false;
+
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        json_int_t more =
+            json_integer_value(json_object_get(there, states[i]));
+
+        if (more != 0) {
+            some = true;
+            json_object_set_new(
+                counts, states[i],
+                json_integer(json_integer_value(
+                                 json_object_get(counts, states[i])) +
+                             more));
+        }
+    }
+    if (some) {
+        json_object_set(counts, "hosts", there);
+        json_object_set(counts, "conflicts",
+                        json_object_get(there, "conflicts"));
+    }
+    json_decref(there);
+}
+
 static void look(struct control *control, const char *name,
                  const struct release_status *status, int64_t now)
 {
@@ -127,6 +161,7 @@ static void look(struct control *control, const char *name,
         marks_status(control->grayd->marks,
                      gray_hash_scope(name, strlen(name)), &problem);
 
+    add_hosts(control->grayd, name, counts);
     /* A table that is being read back knows nothing yet. */
     if (counts != NULL &&
         strcmp(json_string_value(json_object_get(
@@ -237,6 +272,7 @@ json_t *control_marks(struct grayd *grayd, const char *name, int64_t age_ms)
     }
     counts = marks_status(grayd->marks, gray_hash_scope(name, strlen(name)),
                           &problem);
+    add_hosts(grayd, name, counts);
     if (counts != NULL) {
         json_t *copy = json_deep_copy(counts);
 

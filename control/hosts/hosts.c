@@ -18,6 +18,7 @@
 #include "control/hosts/internal.h"
 
 #define NAMED_MAX 100u
+#define RETRY_MOST_S 30
 
 static int64_t boot_ms(void)
 {
@@ -51,6 +52,12 @@ int hosts_open(struct hosts **ret_hosts, const struct hosts_options *options,
     pthread_mutex_init(&hosts->lock, NULL);
     pthread_cond_init(&hosts->wake, &clock);
     pthread_condattr_destroy(&clock);
+    /* Hosts are fed and stopped without them, too. */
+    if (options->state != NULL &&
+        told_open(&hosts->told, options->state, ret_problem) != 0) {
+        grayd_log(LOG_LEVEL_ERROR, ret_problem->code, "%s",
+                  ret_problem->sentence);
+    }
     error = poll_start(hosts, ret_problem);
     if (error != 0) {
         hosts_close(hosts);
@@ -69,6 +76,7 @@ void hosts_close(struct hosts *hosts)
     registry_clear(&hosts->registry);
     bundle_release(hosts->bundle);
     bundle_release(hosts->before);
+    told_close(hosts->told);
     pthread_mutex_destroy(&hosts->lock);
     pthread_cond_destroy(&hosts->wake);
     free(hosts);
@@ -227,13 +235,50 @@ bool hosts_next_word(struct hosts *hosts, size_t *at, hosts_epoch_of *epoch_of,
     return found;
 }
 
+struct told *hosts_told(struct hosts *hosts)
+{
+    return hosts->told;
+}
+
+void hosts_note_through(struct hosts *hosts, const char *name,
+                        const char *journal, uint64_t through)
+{
+    struct host *host;
+
+    pthread_mutex_lock(&hosts->lock);
+    host = registry_find(&hosts->registry, name);
+    if (host != NULL) {
+        snprintf(host->journal, sizeof(host->journal), "%s", journal);
+        host->through = through;
+        host->has_through = true;
+    }
+    pthread_mutex_unlock(&hosts->lock);
+}
+
+/* Where nobody asked yet since the start, or its journal is another one. */
+static uint64_t ask_through(struct hosts *hosts, const char *name,
+                            const char *journal)
+{
+    struct gray_problem problem = { 0 };
+    uint64_t through = 0;
+
+    if (hosts->told != NULL && journal[0] != '\0' &&
+        told_through(hosts->told, name, journal, &through, &problem) == 0) {
+        hosts_note_through(hosts, name, journal, through);
+    }
+    return through;
+}
+
 json_t *hosts_report(struct hosts *hosts, const char *name,
                      struct report *report)
 {
     struct host *host;
     int64_t lease = 0, spread;
-    uint64_t sequence;
+    uint64_t sequence, through = 0;
+    char journal[REPORT_ID_MAX + 1];
+    bool known = false;
 
+    strcpy(journal, report->journal);
     pthread_mutex_lock(&hosts->lock);
     host = registry_add(&hosts->registry, name);
     if (host != NULL) {
@@ -241,24 +286,37 @@ json_t *hosts_report(struct hosts *hosts, const char *name,
                             hosts->wall());
         hosts->words |= host->report.word_count > 0;
         hosts->news |= !host->kept;
+        known = host->has_through && strcmp(host->journal, journal) == 0;
+        through = host->through;
     }
     spread = hosts_spread(hosts->registry.count);
     sequence = hosts->newest.sequence;
     pthread_mutex_unlock(&hosts->lock);
     report_clear(report);
+    if (!known) {
+        through = ask_through(hosts, name, journal);
+    }
     return host != NULL
-               ? json_pack("{s:I,s:I,s:I,s:i}", "leaseMs", (json_int_t)lease,
+               ? json_pack("{s:I,s:I,s:I,s:I}", "leaseMs", (json_int_t)lease,
                            "sequence", (json_int_t)sequence, "spreadMs",
-                           (json_int_t)spread, "admissionsThrough", 0)
+                           (json_int_t)spread, "admissionsThrough",
+                           (json_int_t)through)
                : NULL;
 }
 
-bool hosts_admit(struct hosts *hosts)
+bool hosts_admit(struct hosts *hosts, bool polls, unsigned *ret_retry_s)
 {
     bool may;
 
     pthread_mutex_lock(&hosts->lock);
-    may = shed_take(&hosts->shed, hosts->now());
+    may = shed_take(polls ? &hosts->polls : &hosts->reports, hosts->now());
+    if (!may) {
+        int64_t spread = hosts_spread(hosts->registry.count) / 2000;
+
+        *ret_retry_s = spread < 1               ? 1
+                       : spread > RETRY_MOST_S ? RETRY_MOST_S
+                                               : (unsigned)spread;
+    }
     pthread_mutex_unlock(&hosts->lock);
     return may;
 }

@@ -20,12 +20,14 @@
 #include "control/call/call.h"
 #include "control/hosts/bundle.h"
 #include "control/hosts/registry.h"
+#include "control/hosts/told.h"
 
 #define HOSTS_WAIT_MAX_S 55u
 
 struct hosts;
 struct hosts_options {
     const char *server;    /* id of the store */
+    const char *state;     /* folder of copies of journals; NULL: none */
     int64_t (*now)(void);  /* ms of CLOCK_BOOTTIME; NULL: that one */
     int64_t (*wall)(void); /* ms since the epoch */
 };
@@ -80,6 +82,12 @@ bool hosts_next_word(struct hosts *hosts, size_t *at, hosts_epoch_of *epoch_of,
 json_t *hosts_report(struct hosts *hosts, const char *name,
                      struct report *report);
 
+/* Copies of hosts' journals; NULL: they could not be opened (any). */
+struct told *hosts_told(struct hosts *hosts);
+/* A host's journal is here up to this number (any). */
+void hosts_note_through(struct hosts *hosts, const char *name,
+                        const char *journal, uint64_t through);
+
 /* ---- promises (any) ------------------------------------------------------------------ */
 
 struct hosts_stand {
@@ -109,7 +117,8 @@ struct hosts_figures {
 };
 extern const char *const hosts_state_words[8]; /* ends with NULL */
 void hosts_count(struct hosts *hosts, struct hosts_figures *ret_figures);
-/* May one more connection of a host come now? */
-bool hosts_admit(struct hosts *hosts);
+/* May one more connection of a host come now, that polls or that reports?
+ * False: in *ret_retry_s it may try again. */
+bool hosts_admit(struct hosts *hosts, bool polls, unsigned *ret_retry_s);
 
 #endif

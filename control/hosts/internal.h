@@ -27,6 +27,7 @@ struct waiter {
 };
 struct hosts {
     char server[REPORT_ID_MAX + 1];
+    struct told *told; /* NULL: there is none */
     int64_t (*now)(void);
     int64_t (*wall)(void);
     pthread_mutex_t lock; /* of everything below */
@@ -41,7 +42,7 @@ struct hosts {
     size_t waiting;
     int64_t swept;   /* now-clock, in slots: those before it are empty */
     uint64_t random; /* of when polls end */
-    struct shed shed;
+    struct shed polls, reports; /* connections that come */
     bool words;      /* some report said words */
     bool news;       /* some host is not kept yet */
 };

@@ -119,8 +119,8 @@ void hosts_count(struct hosts *hosts, struct hosts_figures *ret_figures)
     figures.polls = hosts->waiting;
     figures.sequence = hosts->newest.sequence;
     figures.epoch = hosts->newest.epoch;
-    figures.taken = hosts->shed.taken;
-    figures.refused = hosts->shed.refused;
+    figures.taken = hosts->polls.taken + hosts->reports.taken;
+    figures.refused = hosts->polls.refused + hosts->reports.refused;
     for (size_t i = 0; i < hosts->registry.count; i++) {
         const struct host *host = hosts->registry.hosts[i];
         const char *state = host_state(host, &hosts->newest, hosts->now());

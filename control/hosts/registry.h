@@ -37,6 +37,9 @@ struct host {
     bool heard;         /* since this server began */
     int64_t lease_until; /* now-clock; 0: it has none */
     int64_t heard_at, heard_wall;
+    char journal[REPORT_ID_MAX + 1]; /* whose copy `through` counts in */
+    uint64_t through;   /* records of it that are kept here */
+    bool has_through;
     void *poll;         /* that waits: poll.c's; NULL: none */
     int64_t skew_ms;    /* its clock less ours, when a report came */
     struct report report;

@@ -10,6 +10,7 @@
 
 #include "control/call/marks.h"
 #include "control/dump.h"
+#include "control/hosts/hosts.h"
 #include "control/marks/marks.h"
 #include "control/read/internal.h"
 #include "runtime/mark_look.h"
@@ -96,7 +97,9 @@ static void mend_row(json_t *row)
         json_integer_value(json_object_get(row, "entrance")) == 0) {
         json_object_set_new(row, "entrance", json_null());
     }
-    if (json_is_integer(at)) {
+    if (json_is_integer(at) && json_integer_value(at) == 0) {
+        json_object_del(row, "at"); /* there is no mark */
+    } else if (json_is_integer(at)) {
         json_object_set_new(row, "at",
                             read_moment((int64_t)json_integer_value(at)));
     }
@@ -110,6 +113,122 @@ static void mend_rows(json_t *rows)
     json_array_foreach(rows, i, row) {
         mend_row(row);
     }
+}
+
+/* Positions from here on are of marks that other hosts told. */
+#define HOSTS_AT (UINT64_C(1) << 52)
+
+static struct told *told_of(struct hand *hand)
+{
+    return hand->grayd->hosts != NULL ? hosts_told(hand->grayd->hosts) : NULL;
+}
+
+/* Behind those of this host: `page` has room for some, or is the last. */
+static void add_told(struct told *told, uint64_t scope,
+                     const struct filter *filter, size_t limit, json_t *page)
+{
+    json_t *rows = json_object_get(page, "marks");
+    size_t room = limit - json_array_size(rows);
+    json_t *more = told_list(told, scope, filter->state, filter->open, 0,
+                             room > 0 ? room : 1);
+    json_int_t next = json_integer_value(json_object_get(more, "next"));
+
+    if (room > 0) {
+        json_array_extend(rows, json_object_get(more, "marks"));
+    } else if (json_array_size(json_object_get(more, "marks")) > 0) {
+        json_object_set_new(page, "next", json_integer((json_int_t)HOSTS_AT));
+    }
+    if (room > 0 && next != 0) {
+        json_object_set_new(page, "next",
+                            json_integer((json_int_t)HOSTS_AT + next));
+    }
+    json_decref(more);
+}
+
+/* As marks_list(), of all hosts: this one first. */
+static json_t *list_all(struct hand *hand, uint64_t scope,
+                        const struct filter *filter, uint64_t after,
+                        size_t limit, struct gray_problem *ret_problem)
+{
+    struct told *told = told_of(hand);
+    json_int_t next;
+    json_t *page;
+
+    if (after < HOSTS_AT || told == NULL) {
+        page = marks_list(hand->grayd->marks, scope, filter->state,
+                          filter->open, after, limit, ret_problem);
+        if (page != NULL && told != NULL &&
+            json_integer_value(json_object_get(page, "next")) == 0) {
+            add_told(told, scope, filter, limit, page);
+        }
+        return page;
+    }
+    page = told_list(told, scope, filter->state, filter->open,
+                     after - HOSTS_AT, limit);
+    next = json_integer_value(json_object_get(page, "next"));
+    if (page == NULL) {
+        ret_problem->code = "hosts-store";
+        strcpy(ret_problem->sentence, TOLD_FILE " cannot be read.");
+    } else if (next != 0) {
+        json_object_set_new(page, "next",
+                            json_integer((json_int_t)HOSTS_AT + next));
+    }
+    return page;
+}
+
+/* What this host does not know the first of the others says. */
+static void stand_in(json_t *mark, const json_t *host)
+{
+    static const char *const members[] = { "state",    "variant", "attempt",
+                                           "revision", "at" };
+    const char *state = json_string_value(json_object_get(mark, "state"));
+
+    if (state == NULL || strcmp(state, "absent") != 0) {
+        return;
+    }
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        json_object_set(mark, members[i], json_object_get(host, members[i]));
+    }
+    json_object_set_new(mark, "durable", json_true()); /* in its journal */
+}
+
+static void add_told_unit(struct told *told, uint64_t scope, uint8_t space,
+                          const char *unit, json_t *mark)
+{
+    json_t *there = told_unit(told, scope, space, unit);
+    json_t *hosts = json_object_get(there, "hosts");
+
+    if (json_array_size(hosts) > 0) {
+        mend_rows(hosts);
+        json_object_set(mark, "hosts", hosts);
+        stand_in(mark, json_array_get(hosts, 0));
+        json_array_extend(json_object_get(mark, "history"),
+                          json_object_get(there, "history"));
+    }
+    json_decref(there);
+}
+
+void route_handle_MARKS_CONFLICTS(struct hand *hand, const struct call *call,
+                                  struct reply *reply)
+{
+    struct told *told = told_of(hand);
+    json_t *found, *counts, *row;
+    uint64_t scope = 0;
+    size_t i;
+
+    if (!begin(hand, call, &scope, reply)) {
+        return;
+    }
+    found = told != NULL ? told_conflicts(told, scope) : json_array();
+    counts = told != NULL ? told_counts(told, scope) : NULL;
+    json_array_foreach(found, i, row) {
+        mend_rows(json_object_get(row, "told"));
+    }
+    reply_json(reply, 200,
+               json_pack("{s:o,s:I}", "conflicts", found, "count",
+                         json_integer_value(json_object_get(counts,
+                                                            "conflicts"))));
+    json_decref(counts);
 }
 
 void route_handle_MARK(struct hand *hand, const struct call *call,
@@ -134,6 +253,9 @@ void route_handle_MARK(struct hand *hand, const struct call *call,
     if (mark == NULL) {
         marks_failed(reply, &problem);
     } else {
+        if (told_of(hand) != NULL) {
+            add_told_unit(told_of(hand), scope, (uint8_t)space, unit, mark);
+        }
         mend_row(mark);
         mend_rows(json_object_get(mark, "history"));
         reply_json(reply, 200, mark);
@@ -155,8 +277,7 @@ void route_handle_MARKS(struct hand *hand, const struct call *call,
         !read_limit(call, &limit, reply)) {
         return;
     }
-    page = marks_list(hand->grayd->marks, scope, filter.state, filter.open,
-                      after, limit, &problem);
+    page = list_all(hand, scope, &filter, after, limit, &problem);
     if (page == NULL) {
         marks_failed(reply, &problem);
         return;
@@ -210,9 +331,8 @@ static int next_piece(struct reply_stream *stream, struct hand *hand,
         if (export->ended) {
             return 0;
         }
-        page = marks_list(hand->grayd->marks, export->scope,
-                          export->filter.state, export->filter.open,
-                          export->after, EXPORT_PAGE, &problem);
+        page = list_all(hand, export->scope, &export->filter, export->after,
+                        EXPORT_PAGE, &problem);
         if (page == NULL) {
             return -1;
         }

@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "control/hosts/hosts.h"
 #include "control/rest/internal.h"
 
 struct token_check {
@@ -171,6 +172,32 @@ static bool allow(struct exchange *exchange)
     return true;
 }
 
+/* After an outage thousands of hosts come at once. Each of their connections
+ * is counted when it asks first, before its token is looked up. */
+static bool shed(struct exchange *exchange)
+{
+    struct hosts *hosts = exchange->rest->grayd->hosts;
+    bool *let_in = drain_host(exchange->connection);
+    unsigned retry = 1;
+
+    if ((exchange->call.route->right & RIGHT_FOLLOW) == 0 || hosts == NULL ||
+        (let_in != NULL && *let_in)) {
+        return false;
+    }
+    if (hosts_admit(hosts, exchange->call.route->number == ROUTE_BUNDLE,
+                    &retry)) {
+        if (let_in != NULL) {
+            *let_in = true;
+        }
+        return false;
+    }
+    reply_problem(&exchange->reply, PROBLEM_BUSY,
+                  "More than %u hosts a second come.", HOSTS_PER_S);
+    exchange->reply.retry_after = retry;
+    exchange->close = true;
+    return true;
+}
+
 bool authorize(struct exchange *exchange, const char *method)
 {
     struct call *call = &exchange->call;
@@ -181,6 +208,9 @@ bool authorize(struct exchange *exchange, const char *method)
 
     if (found == 0 && call->route->right == RIGHT_NONE) {
         return true;
+    }
+    if (found == 0 && shed(exchange)) {
+        return false;
     }
     who = identify(exchange);
     if (who < 0) {

@@ -20,7 +20,17 @@
 struct open_connection {
     struct open_connection *next, **at; /* at: what points to it */
     int fd;
+    bool host; /* it is one of a host that was let in */
 };
+
+bool *drain_host(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+        connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct open_connection *open = info != NULL ? info->socket_context : NULL;
+
+    return open != NULL ? &open->host : NULL;
+}
 
 void drain_notify(void *cls, struct MHD_Connection *connection,
                   void **context, enum MHD_ConnectionNotificationCode code)

@@ -69,6 +69,8 @@ struct rest {
 /* MHD_OPTION_NOTIFY_CONNECTION; cls is a struct door. */
 void drain_notify(void *cls, struct MHD_Connection *connection,
                   void **context, enum MHD_ConnectionNotificationCode code);
+/* Whether this connection was let in as one of a host; NULL: nobody knows. */
+bool *drain_host(struct MHD_Connection *connection);
 /* Shuts the reading side of every connection and waits, a bounded time, until
  * none is left; after both doors take no more. */
 void drain_connections(struct rest *rest);

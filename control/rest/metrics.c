@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "control/hosts/hosts.h"
 #include "control/read/read.h"
 #include "control/rest/internal.h"
 #include "runtime/counters.h"
@@ -308,6 +309,38 @@ static void add_marks(struct text *text, struct hand *hand)
     json_decref(releases);
 }
 
+/* ---- hosts --------------------------------------------------------------------- */
+
+static void add_hosts(struct text *text, struct grayd *grayd)
+{
+    struct hosts_figures figures;
+
+    if (grayd->hosts == NULL) {
+        return;
+    }
+    hosts_count(grayd->hosts, &figures);
+    head(text, "grayd_hosts", "gauge", "hosts with agents, by how they stand");
+    for (size_t i = 0; hosts_state_words[i] != NULL; i++) {
+        runtime_text_add(text, "grayd_hosts{state=\"%s\"} %zu\n",
+                         hosts_state_words[i], figures.states[i]);
+    }
+    one(text, "grayd_hosts_lag_bundles", "gauge",
+        "bundles that the host furthest behind has not",
+        figures.lag_most);
+    one(text, "grayd_hosts_polls", "gauge", "polls of hosts that wait",
+        figures.polls);
+    one(text, "grayd_bundle_sequence", "gauge",
+        "number of the newest bundle of hosts", figures.sequence);
+    head(text, "grayd_hosts_connections_total", "counter",
+         "connections of hosts that came anew; refused: above the rate");
+    runtime_text_add(
+        text,
+        "grayd_hosts_connections_total{outcome=\"taken\"} %llu\n"
+        "grayd_hosts_connections_total{outcome=\"refused\"} %llu\n",
+        (unsigned long long)figures.taken,
+        (unsigned long long)figures.refused);
+}
+
 /* What Prometheus' own client libraries say of a process. */
 static void add_process(struct text *text, const struct grayd *grayd)
 {
@@ -374,6 +407,7 @@ void route_handle_METRICS(struct hand *hand, const struct call *call,
     add_durations(&text, rest->metrics);
     add_denied(&text, rest->metrics);
     add_marks(&text, hand);
+    add_hosts(&text, hand->grayd);
     add_process(&text, hand->grayd);
     host = gray_status_prometheus(hand->grayd->options.runtime, &length);
     if (host != NULL) {

@@ -17,7 +17,9 @@
 #include "control/hosts/hosts.h"
 #include "control/rest/internal.h"
 
-#define CONNECTIONS_DEFAULT 12000u
+/* 10,000 hosts, each with a poll and a report, and everybody else. */
+#define CONNECTIONS_DEFAULT 24000u
+#define CONNECTIONS_FEW 12000u /* below it somebody is told aloud */
 #define THREADS_DEFAULT 4u
 #define PLANNERS_DEFAULT 2u
 #define LOCAL_LEAST 1024u /* connections of the unix socket */
@@ -90,11 +92,16 @@ static unsigned count_connections(const struct grayd *grayd)
         setrlimit(RLIMIT_NOFILE, &limit);
     }
     if (limit.rlim_cur < (rlim_t)wanted + FILES_BESIDE) {
-        unsigned most = limit.rlim_cur > 2 * FILES_BESIDE
+        rlim_t beside = FILES_BESIDE + LOCAL_LEAST;
+        unsigned most = limit.rlim_cur > 2 * beside
+                            ? (unsigned)(limit.rlim_cur - beside)
+                        : limit.rlim_cur > 2 * FILES_BESIDE
                             ? (unsigned)limit.rlim_cur - FILES_BESIDE
                             : FILES_BESIDE;
 
-        grayd_log(LOG_LEVEL_WARN, "few-files",
+        grayd_log(most < CONNECTIONS_FEW && most < wanted ? LOG_LEVEL_WARN
+                                                          : LOG_LEVEL_INFO,
+                  "few-files",
                   "RLIMIT_NOFILE allows %u connections, not %u.", most,
                   wanted);
         wanted = most;
