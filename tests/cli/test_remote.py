@@ -43,6 +43,7 @@ class Everything(Case):
         self.small_changes()
         self.looking()
         self.tokens()
+        self.hosts()
         self.audit()
         commands = self.gray("help", "--as", "markdown").stdout
         for words, options in re.findall(
@@ -50,6 +51,35 @@ class Everything(Case):
                 re.S):
             if "--server" in options and not words.startswith("context"):
                 self.assertIn(words, self.said, f"gray {words} is not tested")
+
+    def hosts(self):
+        self.assertIn("no host has reported", self.gray("hosts").stdout)
+        made = self.facts("token", "create", "a", "--role", "agent", "--scope",
+                          "h1")
+        self.assertRegex(self.gray("token", "list").stdout,
+                         r"agent +h1 ")  # one host, and no beginning
+        done = subprocess.run(
+            ["curl", "-s", "--unix-socket", self.socket, "-H",
+             "Authorization: Bearer " + made["token"], "-H",
+             "Content-Type: application/json", "-d", json.dumps(
+                 {"host": "h1", "sequence": 0, "epoch": 0, "readers": [],
+                  "refused": {"sequence": 7, "sentence": "torn"}}),
+             "http://localhost/v1/hosts/h1/report"], capture_output=True,
+            text=True)
+        self.assertEqual(json.loads(done.stdout)["leaseMs"], 0, done)
+        rows, text = self.both("hosts")
+        self.assertEqual([h["name"] for h in rows["hosts"]], ["h1"])
+        self.assertRegex(text, "h1 +refuses .*refuses bundle 7: torn")
+        self.assertIn("refuses bundle 7", self.gray("status").stdout)
+        found, text = self.both("marks", "conflicts", "cart-2")
+        self.assertEqual(found["count"], 0)
+        self.assertIn("0 units were told differently", text)
+        self.said.add("hosts forget")
+        self.assertIn("would be forgotten", self.gray(
+            "hosts", "forget", "h1", "--dry-run").stdout)
+        self.assertIn("h1 is forgotten", self.gray(
+            "hosts", "forget", "h1", "--reason", "r").stdout)
+        self.gray("hosts", "forget", "h1", code=NOT_FOUND)
 
     def documents(self):
         changed, text = self.both("apply", "-f", self.docs, "--reason", "one",
