@@ -116,20 +116,23 @@ static double part_then(const struct impact_question *q,
                         enum impact_basis *ret_basis)
 {
     double share = after->share / 1e6, now = part_now(q, before);
+    double entered = q->present != NULL ? (double)q->present->entered : 0;
     const struct impact_replayed *replayed =
-        predict_replayed(q->replay, after->name);
+        q->replay != NULL && q->replay->replayed >= IMPACT_REQUESTS_MIN
+            ? predict_replayed(q->replay, after->name)
+            : NULL;
 
-    *ret_basis = IMPACT_REPLAYED;
-    if (replayed != NULL && replayed->after >= IMPACT_REQUESTS_MIN) {
-        return (double)replayed->after / (double)q->replay->replayed;
-    }
+    /* the more of both that were seen in, the less is left to chance */
     if (same && now >= 0 && before->share > 0 &&
-        (double)q->present->entered * fmax(now, before->share / 1e6) >=
-            SHARE_MIN) {
+        entered * fmax(now, before->share / 1e6) >= SHARE_MIN &&
+        (replayed == NULL ||
+         (double)replayed->after < fmin(IMPACT_REQUESTS_MIN,
+                                        now * entered))) {
         *ret_basis = IMPACT_MEASURED;
         return fmin(1, now * (after->share / (double)before->share));
     }
-    if (replayed != NULL && q->replay->replayed >= IMPACT_REQUESTS_MIN) {
+    if (replayed != NULL) {
+        *ret_basis = IMPACT_REPLAYED;
         return (double)replayed->after / (double)q->replay->replayed;
     }
     *ret_basis = IMPACT_BY_SHARE;

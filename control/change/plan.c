@@ -108,19 +108,16 @@ static bool row_covered(const struct identity *identity, const json_t *row,
     return text == NULL || identity_covers(identity, name);
 }
 
-/* Traffic of one team is none of another's business, names included. */
-static void leave_covered(const struct identity *identity, json_t *rows)
+/* Traffic of one team is none of another's business, names included; but what
+ * a change does to a service behind it must be seen by who plans it. */
+static void leave_covered(const struct identity *identity, json_t *rows,
+                          const char *key)
 {
-    static const char *const keys[] = { "release", "service", "arm" };
-
     for (size_t i = json_array_size(rows); i-- > 0;) {
         const json_t *row = json_array_get(rows, i);
-        bool covered = true;
 
-        for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++) {
-            covered &= row_covered(identity, row, keys[k]);
-        }
-        if (!covered) {
+        if (!row_covered(identity, row, key) &&
+            !json_is_true(json_object_get(row, "touched"))) {
             json_array_remove(rows, i);
         }
     }
@@ -129,11 +126,11 @@ static void leave_covered(const struct identity *identity, json_t *rows)
 static void leave_covered_impact(const struct identity *identity,
                                  json_t *impact)
 {
-    leave_covered(identity, json_object_get(impact, "releases"));
-    leave_covered(identity, json_object_get(impact, "versions"));
-    leave_covered(identity, json_object_get(impact, "calls"));
+    leave_covered(identity, json_object_get(impact, "releases"), "release");
+    leave_covered(identity, json_object_get(impact, "versions"), "service");
+    leave_covered(identity, json_object_get(impact, "calls"), "arm");
     leave_covered(identity, json_object_get(json_object_get(impact, "replay"),
-                                            "releases"));
+                                            "releases"), "release");
 }
 
 /* ---- what is said ------------------------------------------------------------------ */
@@ -168,7 +165,7 @@ static void fill_plan(struct reply *reply, const struct application *a,
     if (change->build.model != NULL) {
         json_t *notes = impact_notes(change->build.model);
 
-        leave_covered(&change->call->identity, notes);
+        leave_covered(&change->call->identity, notes, "release");
         json_object_set_new(reply->body, "notes", notes);
     }
     if (a->impact != NULL) {

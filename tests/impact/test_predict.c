@@ -208,7 +208,13 @@ static void replay_says_more_than_a_share(void **state)
     NEAR(s.impact.releases[0].then, 30);
     NEAR(version(&s, "cart", "v2")->then, 30);
     impact_free(&s.impact);
-    row.after = 99; /* too few to believe more than who is in now */
+    s.present = s.traffic;
+    s.flows[0].requests = 60;
+    row.after = 60; /* not a hundred, but as many as were counted */
+    predict(&s);
+    assert_int_equal(s.impact.releases[0].basis, IMPACT_REPLAYED);
+    impact_free(&s.impact);
+    row.after = 59; /* fewer than who is in now */
     predict(&s);
     assert_int_equal(s.impact.releases[0].basis, IMPACT_MEASURED);
     end(&s);
