@@ -167,11 +167,11 @@ static const struct {
       "gray plan --weight NAME=PERCENT finds a step that fits; --over-capacity "
       "(and the right to override) goes on all the same" },
     { "tail-dropped", "gray retreat %s takes units out and records each; or "
-                      "--allow-drop, where it is meant" },
+                      "--allow-drop N, where it is meant" },
     { "ids-dropped", "gray retreat %s takes units out and records each; or "
-                     "--allow-drop, where it is meant" },
-    { "may-drop", "say it in a way that can be proven, or --allow-drop, where "
-                  "it is meant" },
+                     "--allow-drop N, where it is meant" },
+    { "may-drop", "say it in a way that can be proven, or --allow-drop N, "
+                  "where it is meant" },
     { "two-dimensions", "apply it in two revisions, one after the other" },
     { "release-ended", "gray abort %s --reason TEXT, then gray delete Release "
                        "%s; or --prune, where it is meant" },

@@ -142,7 +142,7 @@ static json_t *drops_json(const struct change *change)
     json_t *drops = text != NULL ? json_loads(text, 0, NULL) : NULL;
 
     free(text);
-    leave_covered(&change->call->identity, drops);
+    leave_covered(&change->call->identity, drops, "release");
     return drops != NULL ? drops : json_array();
 }
 
