@@ -51,6 +51,8 @@ static int read_folder(struct plan *plan)
 
 static int read_before(struct plan *plan)
 {
+    struct gray_findings findings = { 0 };
+
     if (!arguments_has(plan->arguments, CLI_AGAINST)) {
         return read_folder(plan);
     }
@@ -58,9 +60,12 @@ static int read_before(struct plan *plan)
         complain("either --against or --runtime, not both");
         return CLI_EXIT_USAGE;
     }
-    plan->against =
-        model_load(plan->arguments, CLI_AGAINST, &plan->policy.findings);
+    plan->against = model_load(plan->arguments, CLI_AGAINST, &findings);
     plan->before = plan->against;
+    if (plan->against == NULL) {
+        gray_findings_print(&findings, stderr);
+    }
+    gray_findings_free(&findings); /* advice about the old ones is no news */
     snprintf(plan->place, sizeof(plan->place), "%.200s",
              arguments_get(plan->arguments, CLI_AGAINST));
     return plan->against != NULL ? 0 : CLI_EXIT_REFUSED;

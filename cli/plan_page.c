@@ -159,19 +159,20 @@ static void say_verdict(const json_t *plan)
 
 /* ---- findings ------------------------------------------------------------------------ */
 
+#define RETREAT \
+    "gray retreat %s takes units out and records each; if it is meant"
 /* What helps against a finding; %s is the name of its document. */
 static const struct {
     const char *code, *help;
+    bool drops; /* or they are meant to fall out */
 } helps[] = {
     { "over-capacity",
       "gray plan --weight NAME=PERCENT finds a step that fits; --over-capacity "
       "(and the right to override) goes on all the same" },
-    { "tail-dropped", "gray retreat %s takes units out and records each; or "
-                      "--allow-drop N, where it is meant" },
-    { "ids-dropped", "gray retreat %s takes units out and records each; or "
-                     "--allow-drop N, where it is meant" },
-    { "may-drop", "say it in a way that can be proven, or --allow-drop N, "
-                  "where it is meant" },
+    { "tail-dropped", RETREAT, true },
+    { "ids-dropped", RETREAT, true },
+    { "drops", RETREAT, true },
+    { "may-drop", "say it in a way that can be proven; if it is meant", true },
     { "two-dimensions", "apply it in two revisions, one after the other" },
     { "release-ended", "gray abort %s --reason TEXT, then gray delete Release "
                        "%s; or --prune, where it is meant" },
@@ -179,10 +180,32 @@ static const struct {
     { "lane-ended", "--prune, where it is meant" },
 };
 
-static void say_help(const json_t *finding)
+/* What --allow-drop would have to say; "N" where nobody knows exactly. */
+static const char *drop_text(const json_t *plan, char buffer[32])
+{
+    const json_t *row;
+    json_int_t sum = 0;
+    size_t i, rows = 0;
+
+    json_array_foreach(json_object_get(plan, "drops"), i, row) {
+        if (json_is_true(json_object_get(row, "meant"))) {
+            continue;
+        }
+        if (!is(row, "counted", "exact")) {
+            return "N";
+        }
+        sum += number_at(row, "marks");
+        rows++;
+    }
+    snprintf(buffer, 32, "%lld", (long long)sum);
+    return rows > 0 ? buffer : "N";
+}
+
+static void say_help(const json_t *plan, const json_t *finding)
 {
     const char *slash = strchr(text_at(finding, "document"), '/');
     const char *name = slash != NULL ? slash + 1 : "NAME";
+    char number[32];
 
     for (size_t i = 0; i < sizeof(helps) / sizeof(helps[0]); i++) {
         if (is(finding, "code", helps[i].code)) {
@@ -194,15 +217,17 @@ static void say_help(const json_t *finding)
             size_t between = second != NULL ? (size_t)(second - after)
                                             : strlen(after);
 
-            wrap_print("  help: ", 8, "%.*s%s%.*s%s%s", (int)before,
+            wrap_print("  help: ", 8, "%.*s%s%.*s%s%s%s%s", (int)before,
                        helps[i].help, first != NULL ? name : "", (int)between,
                        after, second != NULL ? name : "",
-                       second != NULL ? second + 2 : "");
+                       second != NULL ? second + 2 : "",
+                       helps[i].drops ? ": --allow-drop " : "",
+                       helps[i].drops ? drop_text(plan, number) : "");
         }
     }
 }
 
-static void say_finding(const json_t *finding)
+static void say_finding(const json_t *plan, const json_t *finding)
 {
     const char *file = text_at(finding, "file");
     const char *pointer = text_at(finding, "pointer");
@@ -220,17 +245,17 @@ static void say_finding(const json_t *finding)
                *document != '\0' || *pointer != '\0' ? " (" : "", document,
                *document != '\0' && *pointer != '\0' ? " " : "", pointer,
                *document != '\0' || *pointer != '\0' ? ")" : "");
-    say_help(finding);
+    say_help(plan, finding);
 }
 
-static void say_findings(const json_t *findings, const char *severity)
+static void say_findings(const json_t *plan, const char *severity)
 {
     const json_t *finding;
     size_t i;
 
-    json_array_foreach(findings, i, finding) {
+    json_array_foreach(json_object_get(plan, "findings"), i, finding) {
         if (is(finding, "severity", severity)) {
-            say_finding(finding);
+            say_finding(plan, finding);
         }
     }
 }
@@ -373,20 +398,22 @@ static void say_drops(const json_t *drops)
     json_array_foreach(drops, i, row) {
         char list[256] = "";
 
+        if (is(row, "counted", "none")) {
+            wrap_print("  ", 4, "%s: %s: how many is not known, for nobody "
+                       "here has its marks", text_at(row, "release"),
+                       text_at(row, "what"));
+            continue;
+        }
         json_array_foreach(json_object_get(row, "examples"), k, unit) {
             snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s",
                      k == 0 ? ": " : ", ", json_string_value(unit));
         }
-        if (is(row, "counted", "none")) {
-            snprintf(numbers[0], sizeof(numbers[0]), "an unknown number of");
-        } else {
-            count_text(number_at(row, "marks"), numbers[0]);
-        }
-        wrap_print("  ", 4, "%s: %s: %s%s units with a mark, %s of them at "
-                   "once%s%s",
+        wrap_print("  ", 4, "%s: %s: %s%s units in by a mark, %s of them fall "
+                   "out at once%s%s",
                    text_at(row, "release"), text_at(row, "what"),
                    is(row, "counted", "atLeast") ? "at least " : "",
-                   numbers[0], count_text(number_at(row, "atOnce"),
+                   count_text(number_at(row, "marks"), numbers[0]),
+                   count_text(number_at(row, "atOnce"),
                                           numbers[1]),
                    json_is_true(json_object_get(row, "meant"))
                        ? " (a deny names them)"
@@ -484,7 +511,7 @@ static void say_not_measured(const json_t *plan, const json_t *impact)
 {
     char text[32];
 
-    if (json_number_value(json_object_get(impact, "seconds")) > 0) {
+    if (json_number_value(json_object_get(impact, "seconds")) >= 1) {
         wrap_print("note: ", 6,
                    "%s requests came to entrances in %.0f s, and a figure "
                    "needs 100: nothing is compared with a capacity",
@@ -493,9 +520,9 @@ static void say_not_measured(const json_t *plan, const json_t *impact)
     } else {
         wrap_print("note: ", 6, "traffic is not measured, so nothing is "
                    "compared with a capacity%s",
-                   json_object_get(plan, "against") != NULL
+                   strncmp(text_at(plan, "against"), "revision ", 9) == 0
                        ? "; --measure SECONDS does"
-                       : " yet");
+                       : "");
     }
 }
 
@@ -506,7 +533,7 @@ static void say_notes(const json_t *plan)
     size_t i;
 
     fputc('\n', stdout);
-    say_findings(json_object_get(plan, "findings"), "advice");
+    say_findings(plan, "advice");
     json_array_foreach(json_object_get(plan, "notes"), i, note) {
         wrap_print("note: ", 6, "%s: %s [%s]", text_at(note, "release"),
                    text_at(note, "sentence"), text_at(note, "code"));
@@ -537,8 +564,8 @@ void plan_page(const json_t *plan, const char *place)
                              : json_object_get(plan, "releases");
 
     say_verdict(plan);
-    say_findings(json_object_get(plan, "findings"), "error");
-    say_findings(json_object_get(plan, "findings"), "warning");
+    say_findings(plan, "error");
+    say_findings(plan, "warning");
     if (json_object_get(plan, "notes") == NULL) {
         return; /* what was read is no policy */
     }

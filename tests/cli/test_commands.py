@@ -354,6 +354,50 @@ class Documents(Case):
         refused = self.publish(code=REFUSED)
         self.assertEqual(codes, [f["code"] for f in refused["findings"]])
 
+    def test_a_plan_is_a_page(self):
+        """The verdict first, then what is refused and what helps, in 80
+        columns."""
+        old = self.write(SERVICE + release(share=50), "old.yaml")
+        lines = self.run_gray("plan", "-f", self.docs, "--against", old,
+                              code=REFUSED).stdout.splitlines()
+        self.assertEqual(lines[0], "REFUSED for 1 reason; nothing was "
+                                   "written.")
+        self.assertIn(": error: ", lines[1])
+        self.assertLess(max(map(len, lines[2:])), 81)
+        self.assertIn("cart-2   50 %  10 %", lines)
+        text = self.run_gray("plan", "-f", old, "--against",
+                             self.docs).stdout
+        self.assertTrue(text.startswith("Every gate passes; nothing was "
+                                        "written."), text)
+
+    def test_plan_replays_requests(self):
+        self.publish()
+        self.write(SERVICE + release(share=30))
+        visits = "".join('{"path": "/", "headers": {"cookie": "uid=%d"}}\n' % i
+                         for i in range(1000)) + "no request\n"
+        done = self.run_gray("plan", "-f", self.docs, "--replay", "-", "-o",
+                             "json", stdin=visits)
+        self.assertIn("1001", done.stderr)
+        impact = json.loads(done.stdout)["impact"]
+        self.assertFalse(impact["measured"])
+        row, = impact["replay"]["releases"]
+        self.assertEqual(impact["replay"]["replayed"], 1000)
+        self.assertTrue(60 < row["before"] < 140 and
+                        250 < row["after"] < 350, row)
+        self.assertEqual((row["comes"], row["drops"], len(row["come"])),
+                         (row["after"] - row["before"], 0, 3))
+        text = self.run_gray("plan", "-f", self.docs, "--replay", "-",
+                             stdin=visits).stdout
+        self.assertIn("of 1,000 recorded requests", text)
+        # who they are is what sample says of them
+        for unit in row["come"]:
+            told = self.run_gray("explain", "-f", self.docs, "--header",
+                                 f"cookie: uid={unit}").stdout
+            self.assertIn("cart-2", told)
+        self.run_gray("plan", "-f", self.docs, "--replay", "/nowhere",
+                      code=SYSTEM)
+        self.run_gray("plan", "--weight", "cart-2=20", code=USAGE)
+
     def test_plan_against_documents(self):
         old = self.write(SERVICE + release(share=50), "old.yaml")
         self.run_gray("plan", "-f", self.docs, "--against", old, code=REFUSED)
