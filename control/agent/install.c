@@ -227,8 +227,13 @@ static int put(struct agent *agent, const struct files *files,
     if (error == 0 && parts && files->policy.size > 0) {
         error = publisher_put_parts(agent->publisher, &what, words, count,
                                     &done, ret_problem);
-        agent->generation = error >= 0 ? done.policy_generation
-                                       : agent->generation;
+        if (error >= 0) {
+            bool waits = done.next_generation != 0;
+
+            agent->turn_at = waits ? manifest->effective_at : 0;
+            agent->generation = waits ? done.next_generation
+                                      : done.policy_generation;
+        }
     } else if (error == 0) {
         error = publisher_words(agent->publisher, words, count, ret_problem);
     }

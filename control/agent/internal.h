@@ -103,6 +103,7 @@ struct agent {
     size_t closing_count;
     bool waits;               /* readers have not all acknowledged */
     uint64_t generation;      /* of the policy that they are to have */
+    int64_t turn_at;          /* it waits until then, ms since the epoch; 0: no */
     int64_t waits_since, looked, put_at;
     bool lost;                /* the folder was removed */
     char *told;               /* what the file for people says */

@@ -13,6 +13,7 @@
 
 #define EAGER_MS 2000      /* after that a late reader is looked at seldom */
 #define SELDOM_MS 200
+#define TURN_AGAIN_MS 5000 /* a policy whose instant has come must be in force */
 #define PUT_AGAIN_MS 1000  /* between two tries to fill a folder anew */
 
 void watch_readers(struct agent *agent)
@@ -78,6 +79,29 @@ static void follow(struct agent *agent, int64_t now)
     agent_news(agent);
 }
 
+/* Readers have turned by their clocks; `control` and last-good follow. */
+static void turn(struct agent *agent)
+{
+    struct gray_published done = { 0 };
+    struct gray_problem problem = { 0 };
+    int error;
+
+    if (agent->turn_at == 0 || grayd_now() < agent->turn_at) {
+        return;
+    }
+    error = publisher_turned(agent->publisher, agent->generation, NULL, 0,
+                             &done, &problem);
+    if (error < 0 && grayd_now() - agent->turn_at < TURN_AGAIN_MS) {
+        return; /* the clock was set back just now: the next look */
+    }
+    agent->turn_at = 0;
+    if (error != 0) {
+        grayd_log(LOG_LEVEL_WARN, problem.code, "%s", problem.sentence);
+    }
+    watch_readers(agent);
+    agent_news(agent);
+}
+
 int watch_tick(void *context)
 {
     struct agent *agent = context;
@@ -85,6 +109,7 @@ int watch_tick(void *context)
     bool busy;
 
     follow(agent, now);
+    turn(agent);
     words_look(agent);
     close_begin(agent);
     busy = close_look(agent);

@@ -9,19 +9,20 @@ behind a slow way on which somebody tears and forges.
   freeze      returns by acknowledgement where hosts are heard, and by the
               lease where one is cut off; after that nobody comes in on any
               host, whatever it can hear: judged from answers and journals
+  instant     a change with a moment turns on all hosts at it, within the skew
   cut off     goes on serving, and comes back without one flip
   forged      what is changed or torn on the way is not put in force, and said
 
 usage: three_hosts.py BUILD
 """
-import os
-import signal
+import threading
 import time
 
 from fleet import Fleet
 from harness import check, wait_until
 from marked import ORDERS, USERS, marks
 
+SKEW_MS = 250  # between clocks of hosts, as bundles say it
 LEASE_S = 2  # of the releases; that of hosts is ten seconds
 STRICT = {"durability": "strict", "admissionLease": f"{LEASE_S}s",
           "strictTimeout": "5s"}
@@ -71,6 +72,67 @@ def all_connected(fleet):
     go_on(fleet)
     print(f"all connected: freeze took {took[0]:.2f} and {took[1]:.2f} s",
           flush=True)
+
+
+class Watcher(threading.Thread):
+    """Asks one host for one unit, again and again; wall-clock moments."""
+
+    def __init__(self, machine, unit):
+        super().__init__(daemon=True)
+        self.machine, self.unit = machine, unit
+        self.answers, self.over = [], False
+
+    def run(self):
+        while not self.over:
+            sent = time.time()
+            said = self.machine.ask(self.unit)
+            self.answers.append((sent, time.time(), said))
+
+
+def one_instant(fleet, documents):
+    """A unit is let in by name, from an instant on: old before it, new after
+    it and the skew, whichever host is asked."""
+    h1 = fleet.machines[0]
+    fresh = iter(range(1, 1000))
+    unit = wait_until(lambda: next(
+        (u for u in map(str, fresh)
+         if all(m.ask(u) == "old" for m in fleet.machines)), None),
+        "a unit that is outside everywhere")
+    documents = [dict(d) for d in documents]
+    for document in documents:
+        if document["name"] == USERS:
+            document["admission"] = {**document["admission"],
+                                     "allow": [{"list": "named"}]}
+    documents.append({"kind": "List", "name": "named", "ids": [unit]})
+    at = round(time.time() + 4, 3)
+    said = fleet.apply(documents, effectiveAt=time.strftime(
+        "%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at * 1000) % 1000:03d}Z")
+    check("scheduled" in said, f"it is to wait: {said}")
+    wait_until(lambda: all(m.status().get("next") for m in fleet.machines),
+               "it lies ready on every host")
+    check(time.time() < at, "it came after its instant")
+    watchers = [Watcher(m, unit) for m in fleet.machines]
+    for watcher in watchers:
+        watcher.start()
+    wait_until(lambda: all(w.answers and w.answers[-1][2] == "new"
+                           for w in watchers), "all have turned")
+    skew = SKEW_MS / 1000
+    firsts = []
+    for watcher in watchers:
+        watcher.over = True
+        watcher.join()
+        name = watcher.machine.host_name
+        for sent, answered, what in watcher.answers:
+            check(what != "new" or answered >= at,
+                  f"{name} turned {at - answered:.3f} s too early")
+            check(what == "new" or sent <= at + skew,
+                  f"{name} said {what} {sent - at:.3f} s after the instant")
+        firsts.append(next(a for s, a, w in watcher.answers if w == "new"))
+    fleet.follow()
+    check(h1.status()["revision"] == fleet.machines[1].status()["revision"],
+          "they have one revision")
+    print(f"one instant: first answers {', '.join(f'{1000 * (f - at):.0f}' for f in firsts)}"
+          " ms after it", flush=True)
 
 
 def slow(fleet):
@@ -182,7 +244,8 @@ def killed(fleet):
 def main():
     with Fleet("three_hosts", 3, wires=(3,)) as fleet:
         first = fleet.machines[0]
-        fleet.apply(first.documents(users=STRICT, orders=STRICT))
+        documents = first.documents(users=STRICT, orders=STRICT)
+        fleet.apply(documents)
         for machine in fleet.machines:
             machine.begin()
         fleet.follow()
@@ -195,6 +258,7 @@ def main():
         askers = busy(fleet)
         go_on(fleet)
         all_connected(fleet)
+        one_instant(fleet, documents)
         slow(fleet)
         forged(fleet)
         cut_off(fleet)
