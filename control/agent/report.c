@@ -308,6 +308,9 @@ static int64_t report_once(struct agent *agent, struct backoff *backoff)
         pthread_mutex_lock(&agent->lock);
         due = lease_next_report(&agent->said.lease, answer.sent);
         pthread_mutex_unlock(&agent->lock);
+    } else if (result == 0 && answer.status == 503) {
+        /* It has many hosts, or no time: later. */
+        due += backoff_next(backoff, answer.retry_after_ms) * MS;
     } else if (result == 0) {
         struct gray_problem problem = { 0 };
 
@@ -361,6 +364,9 @@ void *report_main(void *context)
     backoff_init(&pushes, (uint64_t)agent_boot_ns() + 1);
     while (sleep_until(agent, due, &report)) {
         if (report) {
+            pthread_mutex_lock(&agent->lock);
+            backoff_spread(&reports, agent->said.spread_ms);
+            pthread_mutex_unlock(&agent->lock);
             due = report_once(agent, &reports);
             link_wait(agent->report, GAP_MS);
         }
