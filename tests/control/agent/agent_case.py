@@ -195,7 +195,9 @@ class Server:
         self.tamper = None        # bytes of a note -> other bytes
         self.tamper_blob = None   # (hash, bytes) -> other bytes
         self.refuse = None        # (status, headers) of every answer
-        self.deaf = False         # polls are never answered
+        self.zombies = 0          # polls of before this one are never answered
+        self.silent = False       # nothing is answered any more
+        self.bytes_s = 0          # of a blob; 0: at once
         self.grant = lambda report: \
             self.lease_ms if report["epoch"] >= self.epoch else 0
         self.server = None
@@ -289,19 +291,29 @@ class Server:
                 return
             if self.tamper_blob is not None:
                 data = self.tamper_blob(name, data)
-            handler.answer(200, data, "application/octet-stream")
+            if self.bytes_s == 0:
+                handler.answer(200, data, "application/octet-stream")
+                return
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(data)))
+            handler.end_headers()
+            for at in range(len(data)):
+                handler.wfile.write(data[at:at + 1])
+                time.sleep(1 / self.bytes_s)
         else:
             handler.answer(404, b'{"detail":"no such place"}')
 
     def poll(self, handler, query):
         known = (handler.headers.get("If-None-Match") or '""').strip('"')
         self.polls.append((known, int(query["wait"])))
+        number = len(self.polls)
         end = time.monotonic() + int(query["wait"]) * 0.75
         with self.lock:
             while self.server is not None and \
-                    (self.deaf or str(self.sequence) == known) and \
-                    time.monotonic() < end:
-                self.lock.wait(end - time.monotonic())
+                    (self.silent or number <= self.zombies or
+                     (str(self.sequence) == known and
+                      time.monotonic() < end)):
+                self.lock.wait(0.1)
             note, sequence = self.note, self.sequence
         if str(sequence) == known:
             handler.answer(304)
@@ -312,6 +324,8 @@ class Server:
 
     def post(self, handler, body):
         self.asked.append(handler.path)
+        while self.silent and self.server is not None:
+            time.sleep(STEP_S)
         if self.turned_away(handler):
             return
         if handler.path.endswith("/report"):
