@@ -297,9 +297,10 @@ class Server:
             handler.send_response(200)
             handler.send_header("Content-Length", str(len(data)))
             handler.end_headers()
+            apart_s = 1 / self.bytes_s  # it is the link that is slow
             for at in range(len(data)):
                 handler.wfile.write(data[at:at + 1])
-                time.sleep(1 / self.bytes_s)
+                time.sleep(apart_s)
         else:
             handler.answer(404, b'{"detail":"no such place"}')
 
