@@ -266,6 +266,9 @@ int keys_group(const struct arguments *arguments, const char *folder,
 
 /* RFC 3339 in UTC. */
 const char *moment_text(int64_t ms, char buffer[40]);
+/* An age (30m, 2h, 3d) or a moment (RFC 3339) of the option `what`. 0, or USAGE
+ * after complaining. */
+int moment_read(const char *what, const char *text, int64_t *ret_ms);
 
 /* ---- requests (request_options.c) -------------------------------------------- */
 

@@ -204,25 +204,6 @@ static int read_log(struct teller *teller, const char *name)
     return got < 0 ? CLI_EXIT_SYSTEM : 0;
 }
 
-/* "2h", "3d", or RFC 3339, as grayd reads it. */
-static int read_moment(const char *what, const char *text, int64_t *ret_ms)
-{
-    int64_t ms = 0;
-    char *end;
-    long days = strtol(text, &end, 10);
-
-    if (days > 0 && days < 1000000 && strcmp(end, "d") == 0) {
-        *ret_ms = port_now_ms() - (int64_t)days * 86400000;
-    } else if (gray_parse_duration(text, &ms)) {
-        *ret_ms = port_now_ms() - ms;
-    } else if (!gray_parse_moment(text, ret_ms)) {
-        complain("%s: no age and no moment: %s (30m, 2h, 3d, or RFC 3339)",
-                 what, text);
-        return CLI_EXIT_USAGE;
-    }
-    return 0;
-}
-
 static int tell_files(struct teller *teller)
 {
     const struct arguments *arguments = teller->arguments;
@@ -230,12 +211,12 @@ static int tell_files(struct teller *teller)
     const char *until = arguments_get(arguments, CLI_UNTIL);
     const char *unit = arguments_get(arguments, CLI_UNIT), *name;
     size_t at = 0;
-    int status = read_moment("--since", since != NULL ? since : SINCE_DEFAULT,
+    int status = moment_read("--since", since != NULL ? since : SINCE_DEFAULT,
                              &teller->query.since);
 
     teller->query.until = INT64_MAX;
     if (status == 0 && until != NULL) {
-        status = read_moment("--until", until, &teller->query.until);
+        status = moment_read("--until", until, &teller->query.until);
     }
     if (unit != NULL) {
         decision_unit(unit, teller->unit);

@@ -48,6 +48,19 @@ static int add_breaks(const struct arguments *arguments, json_t *body)
     return status;
 }
 
+static int add_unexplained(const struct arguments *arguments, json_t *body)
+{
+    double count = -1;
+    int status =
+        arguments_number(arguments, CLI_UNEXPLAINED, 0, 9e15, &count);
+
+    if (count >= 0) {
+        json_object_set_new(body, "unexplained",
+                            json_integer((json_int_t)count));
+    }
+    return status;
+}
+
 static int make_body(const struct arguments *arguments, json_t *body)
 {
     double revision = 0;
@@ -87,6 +100,9 @@ static int make_body(const struct arguments *arguments, json_t *body)
     }
     if (status == 0) {
         status = add_breaks(arguments, body);
+    }
+    if (status == 0) {
+        status = add_unexplained(arguments, body);
     }
     remote_reason(body, arguments);
     return status;
@@ -410,6 +426,7 @@ static int retreat_body(const struct arguments *arguments, json_t *body)
         json_object_set(body, "units", units);
     }
     status = status != 0 ? status : add_breaks(arguments, body);
+    status = status != 0 ? status : add_unexplained(arguments, body);
     remote_reason(body, arguments);
     return status;
 }

@@ -176,6 +176,31 @@ static void print_instant(const json_t *status)
     }
 }
 
+/* A line for each Check that has something to say. */
+static void print_checks(const json_t *status)
+{
+    const json_t *check;
+    size_t i;
+
+    json_array_foreach(json_object_get(status, "checks"), i, check) {
+        const char *name = text_at(check, "name");
+        json_int_t suspects = number_at(check, "suspects");
+        json_int_t alarms = number_at(check, "alarms");
+
+        if (json_is_object(json_object_get(check, "failed"))) {
+            printf("check %s: its last run failed: %s\n", name,
+                   text_at(json_object_get(check, "failed"), "sentence"));
+        }
+        if (suspects + alarms > 0) {
+            printf("check %s: %lld alarms and %lld suspects, %lld of which "
+                   "hold %s back (gray recon report %s)\n",
+                   name, (long long)alarms, (long long)suspects,
+                   (long long)number_at(check, "blocking"),
+                   text_at(check, "release"), name);
+        }
+    }
+}
+
 static void print_status(const struct remote *remote, const json_t *status)
 {
     const json_t *item;
@@ -193,6 +218,7 @@ static void print_status(const struct remote *remote, const json_t *status)
     print_instant(status);
     releases_say(json_object_get(status, "releases"));
     print_marks(status);
+    print_checks(status);
     print_host_words(status, NULL);
     json_array_foreach(json_object_get(status, "pending"), i, item) {
         printf("waits to be done: %s\n", json_string_value(item));

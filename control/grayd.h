@@ -49,6 +49,7 @@ struct marks;     /* marks/drain.c */
 struct decisions; /* decisions/index.c */
 struct hosts;     /* hosts/hosts.c */
 struct measure;   /* measure/measure.c */
+struct checks;    /* checks/checks.c */
 struct grayd {
     struct grayd_options options;
     struct control *control;
@@ -57,6 +58,7 @@ struct grayd {
     struct decisions *decisions; /* NULL: the same */
     struct hosts *hosts; /* hosts/hosts.c */
     struct measure *measure;     /* NULL: the same */
+    struct checks *checks; /* NULL: they are not run */
     char instance[33];
     int64_t started; /* ms since the epoch */
     /* For /readyz, /metrics and /v1/status: written by the control thread. */

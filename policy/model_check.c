@@ -125,6 +125,11 @@ static const struct shape gray_shape[] = {
     {.key = "corrected", .type = SHAPE_OWN, .own = column},
     {.key = NULL}};
 static const struct shape old_shape[] = {ROWS_SHAPE, {.key = NULL}};
+static const struct shape marks_shape[] = {
+    ROWS_SHAPE,
+    {.key = "mark", .type = SHAPE_OWN, .own = column,
+     .needed = "mark: mark"},
+    {.key = NULL}};
 static const struct shape compare_shape[] = {
     {.key = "upstream", .type = SHAPE_OWN, .own = column,
      .needed = "{upstream: amount, gray: total}"},
@@ -148,6 +153,7 @@ static const struct shape constraint_shape[] = {
     {.key = NULL}};
 static const struct shape decisions_shape[] = {
     {.key = "logs", .type = SHAPE_LIST_TEXT},
+    {.key = "grayd", .type = SHAPE_BOOL},
     {.key = "journal", .type = SHAPE_BOOL},
     {.key = NULL}};
 static const struct shape document_shape[] = {
@@ -163,6 +169,7 @@ static const struct shape document_shape[] = {
      .needed = "upstream: {source: shop, query: SELECT ..., key: [id]}"},
     {.key = "gray", .type = SHAPE_MAP, .members = gray_shape},
     {.key = "old", .type = SHAPE_MAP, .members = old_shape},
+    {.key = "marks", .type = SHAPE_MAP, .members = marks_shape},
     {.key = "compare", .type = SHAPE_LIST_MAP, .members = compare_shape},
     {.key = "constraints", .type = SHAPE_LIST_MAP,
      .members = constraint_shape},
@@ -361,6 +368,7 @@ bool gray_check_check(struct gray_check *c)
     good &= check_rows(c, tree, "upstream");
     good &= check_rows(c, tree, "gray");
     good &= check_rows(c, tree, "old");
+    good &= check_rows(c, tree, "marks");
     good &= check_attributes(c, json_object_get(tree, "upstream"));
     good &= check_constraints(c, tree);
     good &= check_release(c, tree);

@@ -3,8 +3,7 @@
  *
  * Why: nothing is as strong as a mark that is committed with the very row that
  * it is about.  So this grade writes nothing of ours: it answers by the mark
- * that is handed back, and hands out one that is new.  A check over scope and
- * unit keeps a mark from being taken for another row's.
+ * that is handed back, and hands out one that is new (row_mark.h).
  * Read next: gray.h, client_question.c.
  */
 #include <errno.h>
@@ -12,81 +11,7 @@
 
 #include "engine/release.h"
 #include "runtime/client.h"
-
-#define ROW_VERSION 1
-
-/* As the 16 bytes lie: numbers in little-endian order. */
-struct row_mark {
-    uint8_t version, state; /* GRAY_MARK_IN, GRAY_MARK_OUT */
-    uint8_t variant, attempt;
-    uint32_t revision, seconds; /* since the epoch, until 2106 */
-    uint32_t check;
-};
-
-static void put32(unsigned char *to, uint32_t number)
-{
-    uint32_t i;
-
-    for (i = 0; i < 4; i++) {
-        to[i] = (unsigned char)(number >> (8 * i));
-    }
-}
-
-static uint32_t get32(const unsigned char *from)
-{
-    return (uint32_t)from[0] | (uint32_t)from[1] << 8 |
-           (uint32_t)from[2] << 16 | (uint32_t)from[3] << 24;
-}
-
-/* Against mistakes, not against malice: the row is the application's own. */
-static uint32_t row_check(const unsigned char bytes[16], uint64_t scope,
-                          struct gray_str unit)
-{
-    uint64_t key[2] = {scope, 0}, sum;
-
-    memcpy(&key[1], bytes, 4);
-    key[1] ^= (uint64_t)get32(bytes + 4) << 32 ^
-              (uint64_t)get32(bytes + 8) * 0x9e3779b97f4a7c15u;
-    sum = gray_siphash(unit.data, unit.length, key);
-    return (uint32_t)(sum ^ sum >> 32);
-}
-
-static void row_write(struct gray_client_mark *ret_mark,
-                      const struct row_mark *mark, uint64_t scope,
-                      struct gray_str unit)
-{
-    unsigned char *bytes = ret_mark->bytes;
-
-    bytes[0] = ROW_VERSION;
-    bytes[1] = mark->state;
-    bytes[2] = mark->variant;
-    bytes[3] = mark->attempt;
-    put32(bytes + 4, mark->revision);
-    put32(bytes + 8, mark->seconds);
-    put32(bytes + 12, row_check(bytes, scope, unit));
-}
-
-/* False: not a mark, or not this unit's in this release. */
-static bool row_read(const struct gray_client_mark *from, uint64_t scope,
-                     struct gray_str unit, struct row_mark *ret_mark)
-{
-    const unsigned char *bytes = from->bytes;
-    struct row_mark mark = {.version = bytes[0],
-                            .state = bytes[1],
-                            .variant = bytes[2],
-                            .attempt = bytes[3],
-                            .revision = get32(bytes + 4),
-                            .seconds = get32(bytes + 8),
-                            .check = get32(bytes + 12)};
-
-    if (mark.version != ROW_VERSION || unit.length == 0 ||
-        (mark.state != GRAY_MARK_IN && mark.state != GRAY_MARK_OUT) ||
-        mark.check != row_check(bytes, scope, unit)) {
-        return false;
-    }
-    *ret_mark = mark;
-    return true;
-}
+#include "runtime/row_mark.h"
 
 /* ---- asked by the engine
  * ----------------------------------------------------- */
@@ -95,7 +20,7 @@ struct handed {
     const struct gray_view *view;
     enum gray_client_had had;
     bool good; /* the mark is one of this unit */
-    struct row_mark mark;
+    struct gray_row_mark mark;
     struct gray_mark revoked; /* as it stands in the folder; state 0: none */
 };
 
@@ -209,12 +134,12 @@ static void say_decided(const struct question *q, uint32_t number,
 {
     const struct gray_release *release =
         gray_release_at(q->view->policy, number);
-    struct row_mark mark = {.state = verdict->record,
-                            .variant = verdict->variant,
-                            .attempt = (uint8_t)release->attempt,
-                            .revision =
-                                (uint32_t)q->view->policy->header->revision,
-                            .seconds = (uint32_t)(q->in.now / 1000)};
+    struct gray_row_mark mark = {
+        .state = verdict->record,
+        .variant = verdict->variant,
+        .attempt = (uint8_t)release->attempt,
+        .revision = (uint32_t)q->view->policy->header->revision,
+        .seconds = (uint32_t)(q->in.now / 1000)};
 
     say(answer,
         verdict->hold ? GRAY_CLIENT_HOLD
@@ -228,8 +153,8 @@ static void say_decided(const struct question *q, uint32_t number,
     }
     if (verdict->record != 0) {
         answer->store = 1;
-        row_write(&answer->mark, &mark, release->scope,
-                  gray_unit(q->view, number, &q->in));
+        gray_row_mark_write(answer->mark.bytes, &mark, release->scope,
+                            gray_unit(q->view, number, &q->in));
     }
 }
 
@@ -242,9 +167,9 @@ static enum gray_reason decide(struct question *q, uint32_t number,
     struct gray_verdict verdict;
 
     if (had == GRAY_CLIENT_MARK) {
-        handed.good =
-            row_read(mark, gray_release_at(q->view->policy, number)->scope,
-                     gray_unit(q->view, number, &q->in), &handed.mark);
+        handed.good = gray_row_mark_read(
+            mark->bytes, gray_release_at(q->view->policy, number)->scope,
+            gray_unit(q->view, number, &q->in), &handed.mark);
     }
     gray_decide_release(q->view, number, &q->in, handed_ask, &handed, &verdict,
                         NULL);

@@ -50,13 +50,26 @@ bool document_covered(const struct call *call, const json_t *document,
                       struct reply *reply)
 {
     const char *name = json_string_value(json_object_get(document, "name"));
+    const char *release =
+        json_string_value(json_object_get(document, "release"));
+    const char *kind = json_string_value(json_object_get(document, "kind"));
     const json_t *variant;
     size_t i;
 
     if (name == NULL) {
         return true; /* refused by the check */
     }
+    /* It makes grayd read files and databases of its host. */
+    if (kind != NULL && strcmp(kind, "Check") == 0 &&
+        !identity_has(&call->identity, RIGHT_ADMINISTER)) {
+        reply_problem(reply, PROBLEM_FORBIDDEN,
+                      "A Check makes grayd read files and databases: only the "
+                      "role %s puts, changes or takes out one.",
+                      role_word(ROLE_ADMIN));
+        return false;
+    }
     if (!call_covers(call, name, reply) ||
+        (release != NULL && !call_covers(call, release, reply)) ||
         !services_covered(call, json_object_get(document, "services"),
                           reply)) {
         return false;
@@ -152,6 +165,30 @@ static bool names_are_new(struct store_reader *reader, const json_t *changes,
                       json_sprintf("take Release/%s out of the files, or "
                                    "give it another name; nothing of them was "
                                    "applied", name));
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A share that a document makes larger is a set-weight. */
+static bool shares_allowed(struct change *change, const json_t *changes,
+                           struct reply *reply)
+{
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach(changes, i, item) {
+        const char *name = json_string_value(json_object_get(item, "name"));
+        struct release_status before, after;
+        struct release_facts facts;
+
+        if (strcmp(json_string_value(json_object_get(item, "kind")),
+                   "Release") == 0 &&
+            world_release(&change->control->world, name, &before, &facts) &&
+            world_release(&change->world, name, &after, &facts) &&
+            after.share > before.share &&
+            !checking_allows(change, name, reply)) {
             return false;
         }
     }
@@ -332,6 +369,9 @@ void apply_run(const struct call *call, struct change *change,
         return;
     }
     status = application_read(&a, change, call, reply);
+    if (status == 0 && !shares_allowed(change, a.changes, reply)) {
+        status = -1;
+    }
     if (status == 1) {
         fill_changed(reply, &a, change);
         if (call->dry_run) {

@@ -312,6 +312,7 @@ static void tick(struct control *control)
     bundling_tick(control, now);
     marking_follow(control);
     outside_tick(control, now);
+    checking_tick(control);
     commit_housekeeping(control, now);
 }
 

@@ -107,6 +107,7 @@ struct control {
     uint64_t *revoked;        /* effects that are done, not committed */
     size_t revoked_count, revoked_capacity;
     bool folder_lost;         /* what this grayd maps is not at the path */
+    uint64_t checks_revision; /* of the documents that Checks are run by */
     int64_t host_word_seen; /* the first moment; 0: none is waiting */
     uint64_t *done_effects;
     size_t done_count, done_capacity;
@@ -312,6 +313,21 @@ void ahead_drop(struct control *control);
 void crashes_tick(struct control *control, int64_t now);
 /* False after having filled the reply: the policy in force is passed over. */
 bool crashes_allow(struct control *control, struct reply *reply);
+
+/* ---- Checks (checking.c) ----------------------------------------------------------- */
+
+/* The thread of Checks learns which there are; after a commit, and at once. */
+void checking_follow(struct control *control);
+/* The same, and alarms into the audit. */
+void checking_tick(struct control *control);
+/* Whether its Checks let a release be widened, or the caller goes on over them;
+ * and whether steps that wait for a Check had it, between two states. False
+ * after having filled the reply. */
+bool checking_allows(struct change *change, const char *release,
+                     struct reply *reply);
+bool checking_passes(struct change *change, const char *release,
+                     const struct release_status *before,
+                     const struct release_status *after, struct reply *reply);
 
 /* ---- schedule (schedule.c) ------------------------------------------------------- */
 

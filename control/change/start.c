@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "control/change/internal.h"
+#include "control/checks/checks.h"
 #include "control/marks/marks.h"
 #include "runtime/group.h"
 
@@ -228,6 +229,25 @@ static int make_state_folder(const char *path, struct gray_problem *ret_problem)
     return -errno;
 }
 
+/* Checks that cannot be run keep nobody from anything but from going on. */
+static void open_checks(struct control *control)
+{
+    struct grayd *grayd = control->grayd;
+    struct gray_problem problem = { 0 };
+    struct checks_options options = {
+        .state = grayd->options.state,
+        .decision_log = grayd->options.decision_log,
+        .now_ms = grayd_now,
+    };
+
+    if (checks_open(&grayd->checks, &options, &problem) != 0) {
+        grayd->checks = NULL;
+        grayd_log(LOG_LEVEL_ERROR, problem.code, "%s", problem.sentence);
+    }
+    control->checks_revision = UINT64_MAX; /* to be told */
+    checking_follow(control);
+}
+
 /* A journal that cannot be opened keeps nobody from stopping a release: its
  * marks are UNKNOWN then, and nobody new comes in. */
 static void open_marks(struct control *control)
@@ -283,6 +303,7 @@ static int open_all(struct control *control, struct gray_problem *ret_problem)
     failpoint("start-opened");
     if (error == 0) {
         open_marks(control);
+        open_checks(control);
     }
     error = error != 0 ? error : bundling_open(control, ret_problem);
     error = error != 0 ? error : settler_start(&control->settler, control);
@@ -292,6 +313,8 @@ static int open_all(struct control *control, struct gray_problem *ret_problem)
 
 static void control_free(struct control *control)
 {
+    checks_close(control->grayd->checks);
+    control->grayd->checks = NULL;
     settler_stop(control->settler);
     if (control->grayd->marks != NULL) {
         marks_close(control->grayd->marks);

@@ -329,6 +329,17 @@ static int build_wider(struct change *change, const struct moved *moved,
                : 0;
 }
 
+/* What lets units in waits for the release's Checks; the way back does not. */
+static bool checks_allow(struct change *change, const struct moved *moved,
+                         struct reply *reply)
+{
+    return !verb_widens[moved->verb] || moved->verb == VERB_UNDO ||
+           (checking_allows(change, moved->name, reply) &&
+            (moved->verb != VERB_PROMOTE ||
+             checking_passes(change, moved->name, &moved->before,
+                             &moved->after, reply)));
+}
+
 static void run_verb(struct change *change, const struct call *call,
                      struct reply *reply)
 {
@@ -339,6 +350,7 @@ static void run_verb(struct change *change, const struct call *call,
         !state_is_current(change, call, reply) ||
         (verb_widens[event.verb] && !crashes_allow(change->control, reply)) ||
         move_release(change, call->name, &event, &moved, reply) != 0 ||
+        (moved.changed && !checks_allow(change, &moved, reply)) ||
         (moved.changed && verb_widens[moved.verb] &&
          build_wider(change, &moved, reply) != 0) ||
         (moved.changed && !call->dry_run &&

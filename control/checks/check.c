@@ -18,7 +18,8 @@
 #define CHUNK_MS (60 * 60000)
 #define TIMEOUT_MS 60000
 
-const char *const check_side_words[SIDE_COUNT] = {"upstream", "gray", "old"};
+const char *const check_side_words[SIDE_COUNT] = {"upstream", "gray", "old",
+                                                  "marks"};
 
 static const char *text_of(const json_t *map, const char *key)
 {
@@ -73,6 +74,7 @@ static bool read_rows(const json_t *tree, enum check_side side,
     rows->unit = text_of(map, "unit");
     rows->created = text_of(created, "column");
     rows->corrected = text_of(map, "corrected");
+    rows->mark = text_of(map, "mark");
     rows->time = is == NULL                  ? CHECK_TIME_NONE
                  : strcmp(is, "ms") == 0     ? CHECK_TIME_MS
                  : strcmp(is, "s") == 0      ? CHECK_TIME_S
@@ -84,7 +86,8 @@ static bool read_rows(const json_t *tree, enum check_side side,
     }
     return rows->source != NULL && rows->query != NULL &&
            rows->key_count > 0 && rows->key_count == json_array_size(keys) &&
-           (side != SIDE_UPSTREAM || rows->created != NULL);
+           (side != SIDE_UPSTREAM || rows->created != NULL) &&
+           (side != SIDE_MARKS || rows->mark != NULL);
 }
 
 static void read_attribute(const json_t *item, struct check_attribute *into)
@@ -206,6 +209,7 @@ int check_read(struct check *ret_check, json_t *tree, char *ret_sentence,
                   strcmp(text_of(tree, "mode"), "moves") == 0;
     check.decisions = decisions != NULL;
     check.logs = json_object_get(decisions, "logs");
+    check.follows = json_is_true(json_object_get(decisions, "grayd"));
     check.journal = json_is_true(json_object_get(decisions, "journal"));
     error = read_lists(&check);
     read_times(&check);

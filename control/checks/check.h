@@ -18,7 +18,9 @@
 #define CHECK_RECHECKS_MAX 8u
 #define CHECK_NEVER INT64_MIN /* a window without a beginning */
 
-enum check_side { SIDE_UPSTREAM, SIDE_GRAY, SIDE_OLD, SIDE_COUNT };
+enum check_side { SIDE_UPSTREAM, SIDE_GRAY, SIDE_OLD,
+                  SIDE_MARKS, /* marks that rows keep themselves */
+                  SIDE_COUNT };
 extern const char *const check_side_words[SIDE_COUNT];
 
 enum check_time { CHECK_TIME_NONE, CHECK_TIME_MS, CHECK_TIME_S,
@@ -35,6 +37,7 @@ struct check_rows {
     const char *created;  /* column; NULL: there is none */
     enum check_time time;
     const char *corrected; /* column, of gray; NULL: none */
+    const char *mark;      /* column, of marks: hexadecimal digits */
 };
 struct check_attribute {
     uint8_t source;     /* GRAY_SOURCE_* */
@@ -65,6 +68,7 @@ struct check {
     size_t constraint_count;
     const json_t *logs; /* NULL: none */
     bool decisions, journal;
+    bool follows; /* the logs that grayd itself follows, too */
     int64_t every, overlap, chunk, slack, timeout; /* ms; every 0: never */
     int64_t recheck[CHECK_RECHECKS_MAX];
     unsigned recheck_count;

@@ -23,6 +23,8 @@ void read_failed(struct reply *reply, const struct gray_problem *problem);
 
 /* Adds "marks" of the writer as a whole to a status. */
 void read_marks_writer(struct grayd *grayd, json_t *body);
+/* Adds "checks" to a status: those that the call covers. */
+void read_checks(struct hand *hand, const struct call *call, json_t *body);
 /* {release: marks_status()} of every release that keeps marks, some seconds
  * old. New reference. */
 json_t *read_marks_of_all(struct hand *hand);

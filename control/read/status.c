@@ -248,6 +248,7 @@ void route_handle_STATUS(struct hand *hand, const struct call *call,
     } else {
         grayd_part(body, hand->grayd);
         read_marks_writer(hand->grayd, body);
+        read_checks(hand, call, body);
         add_hosts(hand->grayd, body);
         json_object_set_new(body, "observed", observed(releases, counters));
         json_object_set(body, "releases", releases);

@@ -15,6 +15,7 @@
 #include "runtime/runtime.h"
 
 #define LOGGED_BYTES 64u /* of a unit, in a decision log */
+#define ROW_MARK_MS 999  /* a mark in a row says the second */
 #define LATE_MS 1000     /* beyond the lease, until a freeze is settled */
 
 /* ---- saying ------------------------------------------------------------------ */
@@ -160,6 +161,11 @@ static bool asked_for(const struct judge *judge, const struct fact_mark *mark)
            mark->reader >= GRAY_READERS_MAX && mark->reason != 0;
 }
 
+static bool has_logs(const struct judge *judge)
+{
+    return judge->check->logs != NULL || judge->check->follows;
+}
+
 static void judge_r1(struct judge *judge)
 {
     const struct fact_mark *admit = judge->mark.admit;
@@ -186,7 +192,9 @@ static void judge_r1(struct judge *judge)
     }
     if (asked_for(judge, admit)) {
         judge_good(judge, R1);
-    } else if (judge->check->logs == NULL) {
+    } else if (admit->by_row && !has_logs(judge)) {
+        judge_unknown(judge, R1, "a mark that its row keeps, and no log");
+    } else if (!has_logs(judge)) {
         judge_say(judge, R1, NULL, admit->at, "no-decision",
                   "the mark has no record of whoever asked for it");
     } else if (!may_be_logged(judge->facts->unit)) {
@@ -267,9 +275,10 @@ static bool is_closed(struct judge *judge, const struct fact_mark *admit)
     const struct rules_span *of = rules_of(judge->rules, admit->revision);
     uint32_t lease = rules_lease_ms(judge->rules);
     int64_t slack = judge->check->slack;
+    int64_t latest = admit->at + (admit->by_row ? ROW_MARK_MS : 0);
 
     if (of != NULL && of->word != GRAY_WORD_OPEN && of->until != INT64_MAX &&
-        admit->at >= of->at && admit->at >= of->until - slack) {
+        latest >= of->at && latest >= of->until - slack) {
         of = NULL; /* opened meanwhile, and its reader had not heard */
     }
     if (of != NULL && of->word != GRAY_WORD_OPEN) {
@@ -277,7 +286,7 @@ static bool is_closed(struct judge *judge, const struct fact_mark *admit)
     }
     return judge_closed_within(judge,
                                admit->at - slack - LATE_MS - (int64_t)lease,
-                               admit->at + slack, true);
+                               latest + slack, true);
 }
 
 static void judge_in(struct judge *judge, const struct fact_mark *admit,
@@ -302,6 +311,19 @@ static void judge_in(struct judge *judge, const struct fact_mark *admit,
     }
 }
 
+static void say_otherwise(struct judge *judge, const struct fact_mark *admit,
+                          const struct rules_verdict *verdict)
+{
+    judge_say(judge, R2, NULL, admit->at, "decision",
+              "the mark is out; by revision %llu the unit is in: %s (bucket "
+              "%lld, share %u)",
+              (unsigned long long)admit->revision,
+              gray_reason_code((enum gray_reason)verdict->reason),
+              verdict->bucket == GRAY_NONE ? -1LL
+                                           : (long long)verdict->bucket,
+              verdict->share);
+}
+
 static void judge_out(struct judge *judge, const struct fact_mark *admit,
                       const struct rules_verdict *verdict)
 {
@@ -312,6 +334,14 @@ static void judge_out(struct judge *judge, const struct fact_mark *admit,
         return;
     }
     switch (admit->reason) {
+    case GRAY_REASON_NONE: /* rows do not say it */
+        if (judge_closed_within(judge, admit->at - late, admit->at + late,
+                                false)) {
+            judge_good(judge, R2);
+        } else {
+            say_otherwise(judge, admit, verdict);
+        }
+        break;
     case GRAY_REASON_NO_ADMIT:
     case GRAY_REASON_STOPPED:
     case GRAY_REASON_KILLED:
@@ -331,14 +361,7 @@ static void judge_out(struct judge *judge, const struct fact_mark *admit,
         judge_unknown(judge, R2, "out for a reason of that host's moment");
         break;
     default:
-        judge_say(judge, R2, NULL, admit->at, "decision",
-                  "the mark is out; by revision %llu the unit is in: %s "
-                  "(bucket %lld, share %u)",
-                  (unsigned long long)admit->revision,
-                  gray_reason_code((enum gray_reason)verdict->reason),
-                  verdict->bucket == GRAY_NONE ? -1LL
-                                               : (long long)verdict->bucket,
-                  verdict->share);
+        say_otherwise(judge, admit, verdict);
         break;
     }
 }

@@ -12,8 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/marks/record.h"
 #include "control/recon/run_parts.h"
 #include "policy/parse.h"
+#include "runtime/row_mark.h"
 
 #define PACKED_MAX (4u << 20)
 #define FLAT_MAX 4096u  /* bytes of a flat key */
@@ -71,6 +73,9 @@ static bool want_values(const struct reading *r, struct run_columns *c,
     const struct check *check = r->run->check;
     bool good = true;
 
+    if (r->side == SIDE_MARKS) {
+        return want_value(c, names, columns, r->rows->mark, ret_missing);
+    }
     for (size_t i = 0; r->side == SIDE_UPSTREAM && i < check->attribute_count;
          i++) {
         good &= want_value(c, names, columns, check->attributes[i].column,
@@ -194,6 +199,76 @@ static bool read_key(const struct reading *r, const struct source_cell *cells,
     return length > 0;
 }
 
+/* ---- marks that rows keep -------------------------------------------------------------- */
+
+static int digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/* 16 bytes from hexadecimal digits, as they are or as bytea is written. */
+static bool read_hex(struct gray_str text,
+                     unsigned char ret_bytes[GRAY_ROW_MARK_SIZE])
+{
+    const char *at = text.data;
+
+    if (text.length == 2 * GRAY_ROW_MARK_SIZE + 2 && at[0] == '\\') {
+        at += 2;
+    } else if (text.length != 2 * GRAY_ROW_MARK_SIZE) {
+        return false;
+    }
+    for (unsigned i = 0; i < GRAY_ROW_MARK_SIZE; i++) {
+        int high = digit(at[2 * i]), low = digit(at[2 * i + 1]);
+
+        if (high < 0 || low < 0) {
+            return false;
+        }
+        ret_bytes[i] = (unsigned char)(high * 16 + low);
+    }
+    return true;
+}
+
+/* No mark, or 16 zeros: it was made while there was nothing to be told. What is
+ * no mark of this unit in this release holds it. */
+static int put_mark(struct run *run, struct gray_str unit,
+                    const struct source_cell *cell)
+{
+    struct gray_str text = {cell->data, cell->length};
+    static const unsigned char zeros[GRAY_ROW_MARK_SIZE];
+    unsigned char bytes[GRAY_ROW_MARK_SIZE];
+    uint64_t scope = gray_hash_scope(run->check->release,
+                                     strlen(run->check->release));
+    struct gray_row_mark row = {.state = GRAY_MARK_ABSENT};
+    struct fact_mark mark;
+    bool good = text.data != NULL && read_hex(text, bytes);
+
+    if (text.data == NULL ||
+        (good && memcmp(bytes, zeros, sizeof(zeros)) == 0)) {
+        return 0;
+    }
+    good = good && gray_row_mark_read(bytes, scope, unit, &row);
+    memset(&mark, 0, sizeof(mark));
+    mark.revision = row.revision;
+    mark.at = (int64_t)row.seconds * 1000;
+    mark.reader = RECORD_READER_NONE;
+    mark.state = row.state == GRAY_MARK_IN ? GRAY_SLOT_IN : GRAY_SLOT_OUT;
+    mark.kind = RECORD_ADMIT;
+    mark.attempt = row.attempt;
+    mark.variant = row.variant;
+    mark.damaged = !good;
+    mark.by_row = 1;
+    if (run_is_inside(run, mark.at)) { /* it says itself when it was made */
+        run_bloom_add(run, unit);
+    } else if (!run_wants(run, unit)) {
+        return 0;
+    }
+    run->marks++;
+    return run_put(run, unit, FACT_MARK, &mark, sizeof(mark));
+}
+
 static int put_row(const struct reading *r, const struct source_cell *cells)
 {
     const struct run_columns *c = &r->run->columns[r->side];
@@ -220,6 +295,9 @@ static int put_row(const struct reading *r, const struct source_cell *cells)
         unit.length > GRAY_VALUE_MAX) {
         r->run->bad_rows++;
         return 0;
+    }
+    if (r->side == SIDE_MARKS) {
+        return put_mark(r->run, unit, &cells[c->values[0]]);
     }
     if (r->side == SIDE_UPSTREAM) {
         run_bloom_add(r->run, unit);

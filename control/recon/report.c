@@ -110,16 +110,18 @@ void run_judge_bins(struct run *run)
     for (size_t i = 0; i < run->bins.count; i++) {
         struct bins_share *share = &run->bins.shares[i];
 
+        bool fits = bins_judge(share);
+
         if (share->decided < BINS_LEAST) {
             run->judge.counts.not_judged[R5]++;
             run_not_judged(run, R5, "fewer units than say anything");
             continue;
         }
         run->judge.counts.judged[R5]++;
-        if (!bins_judge(share) && share->chance < BINS_CHANCE) {
+        if (!fits && share->chance < BINS_CHANCE) {
             say_bins(run, share, "count", share->chance);
         }
-        if (share->chance_line < BINS_CHANCE) {
+        if (!fits && share->chance_line < BINS_CHANCE) {
             say_bins(run, share, "line", share->chance_line);
         }
     }

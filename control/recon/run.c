@@ -92,16 +92,21 @@ static int put_decision(void *context, struct gray_str unit,
 static int read_decisions(struct run *run)
 {
     struct logged_counts counts = {0};
+    json_t *patterns = run->check->logs != NULL
+                           ? json_copy((json_t *)(uintptr_t)run->check->logs)
+                           : json_array();
     int result;
 
-    if (run->check->logs == NULL) {
-        return 0;
+    if (run->check->follows && run->options->decision_log != NULL) {
+        json_array_append_new(patterns,
+                              json_string(run->options->decision_log));
     }
-    result = logged_each(run->check->logs, run->check->release,
-                            run_is_whole(run) ? 0 : run_early(run),
-                            run_late(run), put_decision, run, &counts,
-                            run->problem);
+    result = logged_each(patterns, run->check->release,
+                         run_is_whole(run) ? 0 : run_early(run),
+                         run_late(run), put_decision, run, &counts,
+                         run->problem);
     run->bad_lines = counts.bad;
+    json_decref(patterns);
     return result;
 }
 
@@ -204,6 +209,16 @@ static void end(struct run *run)
     free(run);
 }
 
+/* From 0 is from where the release began: rows of before are none of its. */
+static void begin_with_release(struct run *run)
+{
+    const struct rules_span *spans;
+
+    if (run->window.from == 0 && rules_spans(run->rules, &spans) > 0) {
+        run->window.from = spans[0].at - run->check->overlap;
+    }
+}
+
 static int go(struct run *run)
 {
     int error = begin(run);
@@ -211,6 +226,7 @@ static int go(struct run *run)
     if (error != 0) {
         return error;
     }
+    begin_with_release(run);
     run->judge = (struct judge){
         .check = run->check,
         .rules = run->rules,
@@ -220,6 +236,7 @@ static int go(struct run *run)
         .report = {run_difference, run_not_judged, run},
     };
     error = run_read_rows(run, SIDE_UPSTREAM);
+    error = error != 0 ? error : run_read_rows(run, SIDE_MARKS);
     error = error != 0 ? error : run_read_marks(run);
     error = error != 0 ? error : read_decisions(run);
     error = error != 0 ? error : run_read_rows(run, SIDE_GRAY);
@@ -238,7 +255,8 @@ int recon_run(const struct check *check, const struct run_options *options,
     ret_problem->code = NULL;
     if (run != NULL) {
         run->check = check;
-        run->options = options;
+        run->window = *options;
+        run->options = &run->window;
         run->problem = ret_problem;
         error = go(run);
         report = error == 0 ? run_report(run) : NULL;

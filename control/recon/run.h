@@ -15,6 +15,7 @@
 struct run_options {
     const char *state;  /* of grayd: its store and journal are read */
     const char *folder; /* for files without a name; it exists */
+    const char *decision_log; /* files that grayd follows; NULL: none */
     int64_t now;        /* ms */
     int64_t from, until; /* what is judged; from CHECK_NEVER: everything */
     uint64_t map_size;  /* of the journal; 0: its own */

@@ -25,7 +25,8 @@ struct run_columns {
 };
 struct run {
     const struct check *check;
-    const struct run_options *options;
+    const struct run_options *options; /* `window` */
+    struct run_options window;
     struct store_reader *reader;
     struct rules *rules;
     struct spool *spool;

@@ -9,6 +9,7 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "control/recon/source.h"
@@ -100,10 +101,14 @@ static int prepare(struct sqlite *self, const struct source_query *query,
 {
     unsigned bound = 0;
     char *text = source_statement(query, &bound);
+    const char *tail = "";
     int place = 0, code = text == NULL ? SQLITE_NOMEM : SQLITE_OK;
 
     if (code == SQLITE_OK) {
-        code = sqlite3_prepare_v2(self->db, text, -1, ret_statement, NULL);
+        code = sqlite3_prepare_v2(self->db, text, -1, ret_statement, &tail);
+    }
+    if (code == SQLITE_OK && tail[strspn(tail, " \t\r\n")] != '\0') {
+        code = SQLITE_MISUSE; /* more than one statement */
     }
     if (code == SQLITE_OK && !sqlite3_stmt_readonly(*ret_statement)) {
         code = SQLITE_READONLY;
@@ -175,6 +180,8 @@ static int sqlite_each(struct source *source, const struct source_query *query,
         result = source_failed(ret_problem, self->source.name,
                                code == SQLITE_INTERRUPT
                                    ? "the statement took longer than `timeout`"
+                               : code == SQLITE_MISUSE
+                                   ? "a query is one SELECT"
                                : code == SQLITE_TOOBIG
                                    ? "too many columns, or a value above 1 MiB"
                                    : sqlite3_errmsg(self->db));
