@@ -6,10 +6,12 @@ Why: the table of commands says what exists; here each of them does its work
 once against a grayd that lives, and none may be forgotten.
 usage: test_remote.py GRAY GRAYD
 """
+import contextlib
 import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 
 from grayd_case import (Case, INCOMPLETE, LIMIT_S, NOT_FOUND, OK, PROGRAMS,
@@ -42,6 +44,7 @@ class Everything(Case):
         self.release()
         self.small_changes()
         self.looking()
+        self.reconciled()
         self.tokens()
         self.hosts()
         self.audit()
@@ -277,6 +280,47 @@ class Everything(Case):
         """Until no mark of cart-2 is being taken back."""
         self.wait_until("all are taken back", lambda: self.facts(
             "status", "cart-2")["marks"]["queued"] == 0)
+
+    def reconciled(self):
+        shop = os.path.join(self.dir, "checked.db")
+        with contextlib.closing(sqlite3.connect(shop)) as db:
+            db.executescript(
+                "CREATE TABLE asked (id TEXT, at_ms INTEGER);"
+                "CREATE TABLE made (id TEXT, total INTEGER, at_ms INTEGER);"
+                "INSERT INTO made VALUES ('nobody', 5, 1000)")
+        rows = {"source": "shop", "key": ["id"],
+                "createdAt": {"column": "at_ms", "is": "ms"}}
+        self.gray("apply", "-f", self.write(json.dumps({
+            "kind": "Check", "name": "rows", "release": "cart-2",
+            "mode": "moves", "sources": [
+                {"name": "shop", "sqlite": {"path": shop}}],
+            "upstream": dict(rows, query="SELECT * FROM asked"),
+            "gray": dict(rows, query="SELECT * FROM made")}), "check.json"))
+        report, text = self.both("recon", "run", "rows", "--since", "begin",
+                                 code=REFUSED)
+        self.assertEqual(report["unexplained"], {"R4": 1})
+        self.assertEqual(report["last"]["notCovered"], ["total"])
+        self.assertIn("R4/nobody/gray-alone", text)
+        _, text = self.both("recon", "report", "rows", code=REFUSED)
+        self.assertIn("number columns of the gray rows that nobody compares: "
+                      "total", text)
+        self.assertIn("gray recon report rows", self.gray("status").stdout)
+        self.both("recon", "explain", "rows", "R4/nobody/gray-alone",
+                  "--reason", "by hand", keyed="known")
+        report, text = self.both("recon", "report", "rows")
+        self.assertEqual(report["differences"][0]["explained"]["reason"],
+                         "by hand")
+        self.gray("recon", "explain", "rows", "R4/nobody/gray-alone",
+                  code=USAGE)
+        self.gray("recon", "explain", "rows", "R1/x/y", "--reason", "x",
+                  code=NOT_FOUND)
+        self.gray("recon", "report", "none", code=NOT_FOUND)
+        self.gray("recon", "run", "rows", "--since", "soon", code=USAGE)
+        with contextlib.closing(sqlite3.connect(shop)) as db:
+            db.execute("DELETE FROM made")
+            db.commit()
+        report = self.facts("recon", "run", "rows", "--since", "begin")
+        self.assertEqual(report["differences"], [])
 
     def small_changes(self):
         changed, text = self.both("list", "add", "testers", "bob", "carol",

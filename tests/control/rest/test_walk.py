@@ -33,6 +33,7 @@ BODIES = {"Apply": {"files": [{"name": "a", "text": "b"}]},
           "HostReport": {"host": "cart-2", "sequence": 1, "epoch": 0,
                          "readers": []},
           "HostAdmissions": {"journal": "1", "after": 0, "records": []},
+          "CheckWanted": {}, "CheckExplain": {"all": True, "reason": "r"},
           "ListIds": {}, "Reason": {}, "Verb": {}}
 
 
@@ -45,7 +46,7 @@ class Walk(unittest.TestCase):
     def test_the_tables_decide(self):
         with Served(SERVED) as served:
             checks = 0
-            self.assertEqual(len(ROUTES), 50)
+            self.assertEqual(len(ROUTES), 53)
             for route in ROUTES:
                 for role, rights in RIGHTS.items():
                     for scope in ("", "cart"):
