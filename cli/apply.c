@@ -172,6 +172,7 @@ json_t *apply_files(const struct arguments *arguments, int *ret_status)
 static void add_options(json_t *body, const struct arguments *arguments)
 {
     const char *moment = arguments_get(arguments, CLI_AT);
+    double unexplained = -1;
     uint64_t drop = 0;
     bool drops = false;
     double skew = 0;
@@ -179,6 +180,11 @@ static void add_options(json_t *body, const struct arguments *arguments)
     allow_drop(arguments, &drops, &drop); /* was looked at before */
     if (arguments_has(arguments, CLI_OVER_CAPACITY)) {
         json_object_set_new(body, "overCapacity", json_true());
+    }
+    arguments_number(arguments, CLI_UNEXPLAINED, 0, 9e15, &unexplained);
+    if (unexplained >= 0) {
+        json_object_set_new(body, "unexplained",
+                            json_integer((json_int_t)unexplained));
     }
     if (arguments_has(arguments, CLI_PRUNE)) {
         json_object_set_new(body, "prune", json_true());
