@@ -74,6 +74,7 @@ struct agent_said {
     char trouble[200];           /* of this host: disk, marks, last-good; "" */
     char trouble_code[48];
     uint64_t spread_ms;          /* as the server said; 0: never */
+    int64_t clock_offset;        /* ms that this host's clock is fast */
     bool polling;                /* a long poll waits */
     bool news;                   /* something of this is to be reported */
 };

@@ -37,3 +37,15 @@ int64_t lease_next_report(const struct lease *lease, int64_t sent)
 
     return sent + (int64_t)(every > 0 ? every : 1) * MS;
 }
+
+bool clock_offset(int64_t sent, int64_t answered, int64_t theirs,
+                  int64_t *ret_offset)
+{
+    int64_t took = answered - sent;
+
+    if (theirs <= 0 || took < 0 || took > CLOCK_CALL_MOST_MS) {
+        return false;
+    }
+    *ret_offset = sent + took / 2 - theirs;
+    return true;
+}

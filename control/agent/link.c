@@ -483,7 +483,9 @@ int link_ask(struct link *link, const struct link_call *call,
     long status = 0;
     int result;
 
-    *ret_answer = (struct link_answer) { .sent = boot_ns() };
+    *ret_answer = (struct link_answer) {
+        .sent = boot_ns(), .sent_wall = clock_ms(CLOCK_REALTIME)
+    };
     atomic_store(&link->broken, false);
     if (call->path == NULL ||
         asprintf(&url, "%s%s", link->url, call->path) < 0) {
@@ -495,6 +497,7 @@ int link_ask(struct link *link, const struct link_call *call,
     curl_multi_add_handle(link->multi, link->easy);
     result = run(link, &transfer);
     curl_easy_getinfo(link->easy, CURLINFO_RESPONSE_CODE, &status);
+    ret_answer->answered_wall = clock_ms(CLOCK_REALTIME);
     ret_answer->status = (int)status;
     /* A call that is ended takes its connection with it. */
     curl_multi_remove_handle(link->multi, link->easy);

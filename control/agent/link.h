@@ -63,6 +63,7 @@ struct link_answer {
     size_t length;
     uint64_t retry_after_ms; /* 0: not said */
     int64_t sent;     /* CLOCK_BOOTTIME ns, before anything was sent */
+    int64_t sent_wall, answered_wall; /* ms since the epoch; around the call */
     char why[200];    /* there was no answer: why */
 };
 /* 0: there was an answer, of whatever status; -ECANCELED; -EFBIG: it was too

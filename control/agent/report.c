@@ -242,6 +242,9 @@ static void take_answer(struct agent *agent, const struct sent *sent,
     until = agent->said.lease.until;
     agent->said.server_sequence = sequence;
     agent->said.through = number_of(body, "admissionsThrough");
+    clock_offset(answer->sent_wall, answer->answered_wall,
+                 (int64_t)number_of(body, "clockMs"),
+                 &agent->said.clock_offset);
     told = words_were_told(agent, sent, sequence);
     deaf = is_poll_deaf(agent, sequence);
     again = agent->said.spread_ms != spread && spread > 0;

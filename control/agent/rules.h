@@ -49,6 +49,14 @@ struct lease {
  * host has learned of a newer epoch meanwhile. True: it reaches further now. */
 bool lease_grant(struct lease *lease, int64_t sent, uint64_t epoch,
                  uint64_t newest_epoch, uint64_t lease_ms);
+/* How far this host's wall clock is off, by an answer that said `theirs` (ms
+ * since the epoch; 0: nothing) to a call from `sent` to `answered`, both by
+ * this host's: half of what the call took is not known. False: the call took
+ * too long to say anything. */
+bool clock_offset(int64_t sent, int64_t answered, int64_t theirs,
+                  int64_t *ret_offset);
+#define CLOCK_CALL_MOST_MS 2000
+
 /* When the next report is due that nothing new asks for: after a third of the
  * lease, counted from the last sending. */
 int64_t lease_next_report(const struct lease *lease, int64_t sent);

@@ -105,7 +105,7 @@ static void turn(struct agent *agent)
 int watch_tick(void *context)
 {
     struct agent *agent = context;
-    int64_t now = agent_monotonic_ms();
+    int64_t now = agent_monotonic_ms(), offset;
     bool busy;
 
     follow(agent, now);
@@ -113,6 +113,10 @@ int watch_tick(void *context)
     words_look(agent);
     close_begin(agent);
     busy = close_look(agent);
+    pthread_mutex_lock(&agent->lock);
+    offset = agent->said.clock_offset;
+    pthread_mutex_unlock(&agent->lock);
+    publisher_clock_offset(agent->publisher, offset);
     if (!busy) {
         bool news;
 

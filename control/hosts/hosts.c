@@ -297,10 +297,11 @@ json_t *hosts_report(struct hosts *hosts, const char *name,
         through = ask_through(hosts, name, journal);
     }
     return host != NULL
-               ? json_pack("{s:I,s:I,s:I,s:I}", "leaseMs", (json_int_t)lease,
-                           "sequence", (json_int_t)sequence, "spreadMs",
-                           (json_int_t)spread, "admissionsThrough",
-                           (json_int_t)through)
+               ? json_pack("{s:I,s:I,s:I,s:I,s:I}", "leaseMs",
+                           (json_int_t)lease, "sequence", (json_int_t)sequence,
+                           "spreadMs", (json_int_t)spread, "admissionsThrough",
+                           (json_int_t)through, "clockMs",
+                           (json_int_t)hosts->wall())
                : NULL;
 }
 

@@ -128,6 +128,8 @@ json_t *publisher_host_action(struct publisher *publisher, const char *name);
 json_t *publisher_folder_action(struct publisher *publisher,
                                 const char *action);
 bool publisher_bypassed(struct publisher *publisher);
+/* How far this host's wall clock is off (gray_clock_offset_set()). */
+void publisher_clock_offset(struct publisher *publisher, int64_t offset_ms);
 
 /* Live readers of a folder with generations and epoch that they acknowledged,
  * what they last refused, and counters by route: what /v1/status and /metrics

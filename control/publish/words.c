@@ -240,6 +240,11 @@ bool publisher_bypassed(struct publisher *publisher)
                            __ATOMIC_ACQUIRE) != 0;
 }
 
+void publisher_clock_offset(struct publisher *publisher, int64_t offset_ms)
+{
+    gray_clock_offset_set(&publisher->folder, offset_ms);
+}
+
 int publisher_host_word(struct publisher *publisher, size_t *at,
                         uint64_t *ret_scope, uint32_t *ret_word)
 {

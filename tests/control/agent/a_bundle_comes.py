@@ -55,6 +55,11 @@ def main():
         wait_until("what is not needed goes",
                    lambda: set(agent.blobs()) == wanted | set(lists))
 
+        # Its clock is another one: that is said where it matters.
+        server.ahead_ms = 5000
+        wait_until("the clock is compared", lambda: 4000 < -agent.status()
+                   ["clockOffsetMs"] < 6000)
+
         # The server is away: what was last good is served after any restart.
         server.stop()
         assert agent.stop() == 0

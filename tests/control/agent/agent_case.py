@@ -194,6 +194,7 @@ class Server:
         self.lease_ms, self.spread_ms = 10000, 100
         self.tamper = None        # bytes of a note -> other bytes
         self.tamper_blob = None   # (hash, bytes) -> other bytes
+        self.ahead_ms = 0         # its clock
         self.refuse = None        # (status, headers) of every answer
         self.zombies = 0          # polls of before this one are never answered
         self.silent = False       # nothing is answered any more
@@ -334,7 +335,8 @@ class Server:
             self.reports.append(body)
             answer = {"leaseMs": lease, "sequence": self.sequence,
                       "spreadMs": self.spread_ms,
-                      "admissionsThrough": len(self.records)}
+                      "admissionsThrough": len(self.records),
+                      "clockMs": int(time.time() * 1000) + self.ahead_ms}
         else:
             if body["journal"] != self.journal:
                 self.journal, self.records = body["journal"], []

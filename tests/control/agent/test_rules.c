@@ -148,6 +148,24 @@ static void a_report_comes_each_third_of_the_lease(void **state)
     assert_true(lease_next_report(&lease, 0) > 0); /* never at once, for ever */
 }
 
+static void a_clock_is_compared_with_the_middle_of_a_call(void **state)
+{
+    int64_t offset = 7;
+
+    (void)state;
+    assert_true(clock_offset(1000, 1100, 1050, &offset));
+    assert_int_equal(offset, 0);
+    assert_true(clock_offset(61000, 61100, 1050, &offset));
+    assert_int_equal(offset, 60000);
+    assert_true(clock_offset(1000, 1000, 4000, &offset));
+    assert_int_equal(offset, -3000);
+    /* Nothing was said; it took too long; the clock was set meanwhile. */
+    assert_false(clock_offset(1000, 1100, 0, &offset));
+    assert_false(clock_offset(1000, 1001 + CLOCK_CALL_MOST_MS, 5, &offset));
+    assert_false(clock_offset(1000, 900, 5, &offset));
+    assert_int_equal(offset, -3000);
+}
+
 /* ---- epochs --------------------------------------------------------------------- */
 
 static void a_reader_has_seen_an_epoch_when_it_has_the_folders(void **state)
@@ -212,6 +230,7 @@ int main(void)
         cmocka_unit_test(nothing_granted_keeps_what_there_is),
         cmocka_unit_test(a_grant_has_a_limit),
         cmocka_unit_test(a_report_comes_each_third_of_the_lease),
+        cmocka_unit_test(a_clock_is_compared_with_the_middle_of_a_call),
         cmocka_unit_test(a_reader_has_seen_an_epoch_when_it_has_the_folders),
         cmocka_unit_test(a_word_of_the_host_wins_until_the_server_was_told),
         cmocka_unit_test(what_is_as_strict_always_stands),
