@@ -154,8 +154,8 @@ static void make_list(struct atom *atom, struct gray_arena *arena)
     }
 }
 
-bool gray_atom_make(struct gray_arena *arena, struct side side,
-                    struct atom *ret_atom)
+int gray_atom_make(struct gray_arena *arena, struct side side,
+                   struct atom *ret_atom)
 {
     const struct cond *test = side.cond;
     struct atom atom = {.side = side, .fold = test->ignore_case};
@@ -191,7 +191,7 @@ bool gray_atom_make(struct gray_arena *arena, struct side side,
     case GRAY_CONDITION_GLOB:
     case GRAY_CONDITION_REGEX:
         if (!make_pattern(&atom)) {
-            return false;
+            return -1;
         }
         break;
     case GRAY_CONDITION_RANGE:
@@ -212,10 +212,10 @@ bool gray_atom_make(struct gray_arena *arena, struct side side,
         atom.kind = ATOM_NETWORK;
         break;
     default:
-        return false;
+        return 1;
     }
     *ret_atom = atom;
-    return true;
+    return 0;
 }
 
 void gray_atom_free(struct atom *atom)

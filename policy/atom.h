@@ -47,10 +47,10 @@ struct atom {
 
 /* Lists of up to so many ids are automata. */
 #define GRAY_ATOM_IDS_MAX 512u
-/* False: not one that looks at bytes (present, percent, time ...), or it
- * cannot be made (a pattern too large, which the compiler refuses too). */
-bool gray_atom_make(struct gray_arena *arena, struct side side,
-                    struct atom *ret_atom);
+/* 0; 1: not one that looks at bytes (present, percent, time ...); -1: it cannot
+ * be made (a pattern too large, which the compiler refuses too, no memory). */
+int gray_atom_make(struct gray_arena *arena, struct side side,
+                   struct atom *ret_atom);
 void gray_atom_free(struct atom *atom);
 /* A remainder by more than this is not taken apart. */
 #define GRAY_ATOM_DIVISOR_MAX (1u << 20)

@@ -233,6 +233,9 @@ int gray_text_compare(const struct model_text *a, const struct model_text *b);
  * are compared by name.  Equal conditions have equal hashes. */
 bool gray_cond_equal(const struct cond *a, const struct gray_model *of_a,
                      const struct cond *b, const struct gray_model *of_b);
+/* The same, and the lists that they name hold the same ids. */
+bool gray_cond_same(const struct cond *a, const struct gray_model *of_a,
+                    const struct cond *b, const struct gray_model *of_b);
 uint64_t gray_cond_hash(const struct cond *cond,
                         const struct gray_model *model);
 

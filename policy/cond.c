@@ -139,3 +139,39 @@ uint64_t gray_cond_hash(const struct cond *cond,
     }
     return hash;
 }
+
+/* ---- with what they name ------------------------------------------------- */
+
+static bool ids_equal(const struct model_list *a, const struct model_list *b)
+{
+    if (a->id_count != b->id_count) {
+        return false;
+    }
+    for (uint64_t i = 0; i < a->id_count; i++) {
+        if (a->ids[i].length != b->ids[i].length ||
+            memcmp(a->ids[i].data, b->ids[i].data, a->ids[i].length) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Conditions that are written alike differ when their lists do. */
+static bool lists_equal(const struct cond *a, const struct gray_model *of_a,
+                        const struct cond *b, const struct gray_model *of_b)
+{
+    for (uint32_t i = 0; i < a->child_count; i++) {
+        if (!lists_equal(&a->children[i], of_a, &b->children[i], of_b)) {
+            return false;
+        }
+    }
+    return a->kind != COND_TEST || a->op != GRAY_CONDITION_LIST ||
+           ids_equal(&of_a->lists[a->list], &of_b->lists[b->list]);
+}
+
+bool gray_cond_same(const struct cond *a, const struct gray_model *of_a,
+                    const struct cond *b, const struct gray_model *of_b)
+{
+    return gray_cond_equal(a, of_a, b, of_b) &&
+           (a == NULL || lists_equal(a, of_a, b, of_b));
+}

@@ -186,13 +186,15 @@ static void try_all(struct trial *t)
 }
 
 static void prove(struct trial *t, struct gray_arena *arena,
-                  const struct exact_question *question)
+                  const struct exact_question *q,
+                  const struct model_release *reduced)
 {
     struct pair *pair = t->pair;
     struct exact *result = t->result;
 
-    if (!pair_open(pair, arena, question->before, question->old,
-                   question->after, question->then, question->now)) {
+    *result = (struct exact){.answer = EXACT_SAFE};
+    if (!pair_open_reduced(pair, arena, q->before, q->old, q->after, q->then,
+                           q->now, reduced)) {
         result->why = pair->why;
     } else if (count_requests(pair) > EXACT_REQUESTS_MAX) {
         result->why = "its conditions tell too many sorts of requests apart";
@@ -207,6 +209,22 @@ static void prove(struct trial *t, struct gray_arena *arena,
     }
 }
 
+/* The whole first: of what is left out, no warning would be given. */
+static void prove_somehow(struct trial *t, struct gray_arena *arena,
+                          const struct exact_question *q)
+{
+    struct model_release *reduced =
+        gray_arena_array(arena, 2, sizeof(*reduced));
+
+    prove(t, arena, q, NULL);
+    if (t->result->answer == EXACT_UNKNOWN &&
+        pair_reduce(arena, q->before, q->old, q->after, q->then, reduced)) {
+        pair_close(t->pair);
+        *t = (struct trial){.pair = t->pair, .result = t->result};
+        prove(t, arena, q, reduced);
+    }
+}
+
 void gray_exact(struct gray_arena *arena,
                 const struct exact_question *question,
                 struct exact *ret_exact)
@@ -215,14 +233,13 @@ void gray_exact(struct gray_arena *arena,
     struct trial trial = {.pair = pair, .result = ret_exact};
     jmp_buf full, *before = arena->full;
 
-    *ret_exact = (struct exact){.answer = EXACT_SAFE};
     arena->full = &full;
     if (setjmp(full) != 0) { /* what lies outside the arena is given back */
         arena->full = before;
         pair_close(pair);
         longjmp(*before, 1);
     }
-    prove(&trial, arena, question);
+    prove_somehow(&trial, arena, question);
     arena->full = before;
     pair_close(pair);
 }

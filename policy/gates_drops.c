@@ -211,7 +211,7 @@ static void count(struct gates *g, struct counting *c)
     c->counted = counter->count(counter->context, g->standing, &c->tally,
                                 c->why);
     if (gray_standing_incomplete(g->standing) != NULL &&
-        c->counted == GRAY_COUNTED_EXACT) {
+        c->counted != GRAY_COUNTED_NONE) {
         c->counted = GRAY_COUNTED_AT_LEAST;
         snprintf(c->why, sizeof(c->why), "%s",
                  gray_standing_incomplete(g->standing));
@@ -284,7 +284,8 @@ static void say_count(struct gates *g, const struct counting *c)
         return;
     }
     if (c->concern->errors > 0 && tally->marks > 0) {
-        gray_gate_say(g, GRAY_ADVICE, GRAY_PROBLEM_MARKS_DROP, NULL,
+        gray_gate_say(g, tally->drops > 0 ? GRAY_WARNING : GRAY_ADVICE,
+                      GRAY_PROBLEM_MARKS_DROP, NULL,
                       "%s%llu of the %llu units that are in by %s would not "
                       "be let in any more%s%s%s%s%s",
                       c->counted == GRAY_COUNTED_EXACT ? "" : "at least ",
@@ -295,7 +296,7 @@ static void say_count(struct gates *g, const struct counting *c)
                       c->counted == GRAY_COUNTED_EXACT ? "" : c->why);
     }
     if (tally->denied > 0) {
-        gray_gate_say(g, GRAY_ADVICE, GRAY_PROBLEM_MARKS_DROP, NULL,
+        gray_gate_say(g, GRAY_WARNING, GRAY_PROBLEM_MARKS_DROP, NULL,
                       "%llu units that are in by %s are named by a deny",
                       (unsigned long long)tally->denied, g->release);
     }

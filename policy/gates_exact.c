@@ -39,7 +39,8 @@ static void pass_on(struct gates *g, const struct gray_finding *finding,
 {
     gray_gate_say(g, finding->severity,
                   gray_problem_number(finding->code), finding->pointer,
-                  "%s%s", finding->sentence, more);
+                  "%s%s", finding->sentence != NULL ? finding->sentence : "",
+                  more);
 }
 
 /* A finding that names what is lost is better than an example. */
@@ -96,6 +97,20 @@ static void decide(struct gates *g, const struct gray_findings *suspicions,
     }
 }
 
+/* A suspicion for which there was no memory is one still. */
+static void say_lost(struct gates *g, const struct gray_findings *suspicions)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < suspicions->count; i++) {
+        kept += suspicions->items[i].severity == GRAY_ERROR;
+    }
+    if (kept < suspicions->errors && suspicions->count < GRAY_FINDINGS_MAX) {
+        gray_gate_say(g, GRAY_ERROR, GRAY_PROBLEM_OUT_OF_MEMORY, NULL,
+                      "memory is at its end while comparing");
+    }
+}
+
 void gray_gate_settle(struct gates *g, const struct model_release *old,
                       const struct model_release *now)
 {
@@ -109,5 +124,6 @@ void gray_gate_settle(struct gates *g, const struct model_release *old,
         gray_exact(&g->arena, &question, &exact);
     }
     decide(g, suspicions, &exact);
+    say_lost(g, suspicions);
     gray_findings_free(suspicions);
 }

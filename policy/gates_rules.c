@@ -306,48 +306,12 @@ void gray_gate_rules(struct gates *g, const struct model_release *old,
 
 /* ---- gate 5 -------------------------------------------------------------- */
 
-static bool ids_equal(const struct model_list *a, const struct model_list *b)
-{
-    if (a->id_count != b->id_count) {
-        return false;
-    }
-    for (uint64_t i = 0; i < a->id_count; i++) {
-        if (a->ids[i].length != b->ids[i].length ||
-            memcmp(a->ids[i].data, b->ids[i].data, a->ids[i].length) != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Conditions that are written alike differ when their lists do. */
-static bool lists_equal(const struct cond *a, const struct gray_model *of_a,
-                        const struct cond *b, const struct gray_model *of_b)
-{
-    for (uint32_t i = 0; i < a->child_count; i++) {
-        if (!lists_equal(&a->children[i], of_a, &b->children[i], of_b)) {
-            return false;
-        }
-    }
-    return a->kind != COND_TEST || a->op != GRAY_CONDITION_LIST ||
-           ids_equal(&of_a->lists[a->list], &of_b->lists[b->list]);
-}
-
-static bool same_effect(struct gates *g, const struct cond *old,
-                        const struct cond *now)
-{
-    if (!gray_cond_equal(old, g->before, now, g->after)) {
-        return false;
-    }
-    return old == NULL || lists_equal(old, g->before, now, g->after);
-}
-
 bool gray_gate_require_changed(struct gates *g,
                                const struct model_release *old,
                                const struct model_release *now)
 {
     return gray_cond_equal(old->require, g->before, now->require, g->after) &&
-           !same_effect(g, old->require, now->require);
+           !gray_cond_same(old->require, g->before, now->require, g->after);
 }
 
 bool gray_gate_match_changed(struct gates *g, const struct model_release *old,
@@ -362,7 +326,8 @@ bool gray_gate_match_changed(struct gates *g, const struct model_release *old,
         struct side rule = {now->match[i].when, g->after};
         uint32_t same = find_same(&before, rule);
         if (same == UINT32_MAX ||
-            !same_effect(g, old->match[same].when, now->match[i].when)) {
+            !gray_cond_same(old->match[same].when, g->before,
+                            now->match[i].when, g->after)) {
             return true;
         }
     }

@@ -68,9 +68,18 @@ static void put_atom(struct pair *pair, struct pair_attribute *attribute,
     }
     if (attribute->atom_count == GRAY_ATOMS_MAX) {
         pair->why = "too many conditions look at one attribute";
-    } else if (gray_atom_make(pair->arena, test,
-                              &attribute->atoms[attribute->atom_count])) {
+        return;
+    }
+    switch (gray_atom_make(pair->arena, test,
+                           &attribute->atoms[attribute->atom_count])) {
+    case 0:
         attribute->atom_count++;
+        break;
+    case 1:
+        break;
+    default:
+        pair->why = "a pattern cannot be made";
+        break;
     }
 }
 
@@ -243,8 +252,8 @@ static uint32_t count_tests(const struct cond *cond)
 static void each_rule(struct pair *pair, int number,
                       void (*visit)(struct pair *pair, struct side side))
 {
-    const struct model_release *release = pair->real[number].release;
-    const struct gray_model *model = pair->real[number].model;
+    const struct model_release *release = pair->loose[number].release;
+    const struct gray_model *model = pair->loose[number].model;
     const struct model_rule *lists[] = {release->deny, release->allow,
                                         release->match};
     const uint32_t counts[] = {release->deny_count, release->allow_count,
@@ -335,18 +344,10 @@ static bool is_tangled(const struct pair *pair)
     return of_path > 1;
 }
 
-bool pair_open(struct pair *pair, struct gray_arena *arena,
-               const struct gray_model *before,
-               const struct model_release *old,
-               const struct gray_model *after,
-               const struct model_release *now_release, int64_t now)
+static bool open_pair(struct pair *pair, int64_t now)
 {
-    memset(pair, 0, sizeof(*pair));
-    pair->arena = arena;
-    pair->real[0].model = pair->loose[0].model = before;
-    pair->real[0].release = pair->loose[0].release = old;
-    pair->real[1].model = pair->loose[1].model = after;
-    pair->real[1].release = pair->loose[1].release = now_release;
+    struct gray_arena *arena = pair->arena;
+
     each_rule(pair, 0, count_visit);
     each_rule(pair, 1, count_visit);
     pair->times = gray_arena_array(arena, pair->time_count + 1,
@@ -369,6 +370,34 @@ bool pair_open(struct pair *pair, struct gray_arena *arena,
         }
     }
     return pair_values(pair, now);
+}
+
+bool pair_open_reduced(struct pair *pair, struct gray_arena *arena,
+                       const struct gray_model *before,
+                       const struct model_release *old,
+                       const struct gray_model *after,
+                       const struct model_release *now_release, int64_t now,
+                       const struct model_release reduced[2])
+{
+    memset(pair, 0, sizeof(*pair));
+    pair->arena = arena;
+    pair->real[0].model = pair->loose[0].model = before;
+    pair->real[1].model = pair->loose[1].model = after;
+    pair->real[0].release = old;
+    pair->real[1].release = now_release;
+    pair->loose[0].release = reduced != NULL ? &reduced[0] : old;
+    pair->loose[1].release = reduced != NULL ? &reduced[1] : now_release;
+    return open_pair(pair, now);
+}
+
+bool pair_open(struct pair *pair, struct gray_arena *arena,
+               const struct gray_model *before,
+               const struct model_release *old,
+               const struct gray_model *after,
+               const struct model_release *now_release, int64_t now)
+{
+    return pair_open_reduced(pair, arena, before, old, after, now_release,
+                             now, NULL);
 }
 
 void pair_close(struct pair *pair)

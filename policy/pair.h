@@ -83,6 +83,20 @@ bool pair_open(struct pair *pair, struct gray_arena *arena,
                const struct model_release *old,
                const struct gray_model *after,
                const struct model_release *now_release, int64_t now);
+/* The same, but `loose` is of these, which let in less: see pair_reduce(). */
+bool pair_open_reduced(struct pair *pair, struct gray_arena *arena,
+                       const struct gray_model *before,
+                       const struct model_release *old,
+                       const struct gray_model *after,
+                       const struct model_release *now_release, int64_t now,
+                       const struct model_release reduced[2]);
+/* Both editions without the rules that both have (pair_reduce.c): who falls out
+ * of the whole falls out of these.  False: that is not so here. */
+bool pair_reduce(struct gray_arena *arena, const struct gray_model *before,
+                 const struct model_release *old,
+                 const struct gray_model *after,
+                 const struct model_release *then,
+                 struct model_release ret_reduced[2]);
 void pair_close(struct pair *pair);
 /* For a pair that could not be taken apart: requests hold the unit and nothing
  * else.  False: it cannot even be asked. */

@@ -230,20 +230,37 @@ static void find_sorts(struct gray_standing *s)
     s->known = gray_arena_array(&s->arena, KNOWN_SIZE, sizeof(*s->known));
 }
 
+/* Not all sorts of requests can be told apart: those that the rules of one
+ * edition alone tell, or the unit alone. Each mark is asked for itself. */
+static bool open_less(struct gray_standing *s, const char *why)
+{
+    const struct exact_question *q = &s->question;
+    struct model_release *reduced =
+        gray_arena_array(&s->arena, 2, sizeof(*reduced));
+
+    s->incomplete = why;
+    if (pair_reduce(&s->arena, q->before, q->old, q->after, q->then,
+                    reduced)) {
+        pair_close(s->pair);
+        if (pair_open_reduced(s->pair, &s->arena, q->before, q->old, q->after,
+                              q->then, q->now, reduced)) {
+            return true;
+        }
+    }
+    return pair_make_bare(s->pair, q->now);
+}
+
 static void open_pair(struct gray_standing *s)
 {
     const struct exact_question *q = &s->question;
 
     s->pair = gray_arena_take(&s->arena, sizeof(*s->pair));
     s->opened = true;
-    if (!pair_open(s->pair, &s->arena, q->before, q->old, q->after, q->then,
-                   q->now)) {
-        s->incomplete = s->pair->why;
-        if (!pair_make_bare(s->pair, q->now)) {
-            return;
-        }
-    } else {
+    if (pair_open(s->pair, &s->arena, q->before, q->old, q->after, q->then,
+                  q->now)) {
         find_sorts(s);
+    } else if (!open_less(s, s->pair->why)) {
+        return;
     }
     make_contexts(s);
     s->pair->arena = &s->scratch; /* of requests from now on */
@@ -382,6 +399,24 @@ static uint8_t ask_all(struct gray_standing *s,
     return answer;
 }
 
+/* Without memory nothing is said of it, but that. */
+static uint8_t ask_guarded(struct gray_standing *s,
+                           const struct gray_standing_mark *mark)
+{
+    jmp_buf full;
+    uint8_t answer;
+
+    if (setjmp(full) != 0) {
+        s->scratch.full = NULL;
+        s->incomplete = "memory was at its end";
+        return 0;
+    }
+    s->scratch.full = &full;
+    answer = ask_all(s, mark);
+    s->scratch.full = NULL;
+    return answer;
+}
+
 /* What tests of the unit and its buckets say of it, as one number. */
 static uint64_t sort_of(const struct gray_standing *s,
                         const struct gray_standing_mark *mark)
@@ -423,12 +458,12 @@ static uint8_t answer_for(struct gray_standing *s,
     uint64_t key;
 
     if (!s->by_sort) {
-        return ask_all(s, mark);
+        return ask_guarded(s, mark);
     }
     key = sort_of(s, mark);
     known = &s->known[key % KNOWN_SIZE];
     if (known->answer == 0 || known->key != key) {
-        *known = (struct known){key, (uint8_t)(ask_all(s, mark) | KNOWN)};
+        *known = (struct known){key, (uint8_t)(ask_guarded(s, mark) | KNOWN)};
     }
     return known->answer;
 }

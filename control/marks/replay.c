@@ -30,6 +30,7 @@ struct replay {
     struct {
         uint64_t in; /* slots of the table, before the journal was read */
         struct gray_tally tally;
+        bool incomplete; /* that came up on the way, which nobody else sees */
     } found;
 };
 
@@ -95,6 +96,8 @@ static int replay_run(void *context, int out)
     if (result < 0) {
         return BROKEN;
     }
+    replay->found.incomplete =
+        gray_standing_incomplete(replay->standing) != NULL;
     hex_write((const uint8_t *)&replay->found, sizeof(replay->found), text);
     for (size_t at = 0; at < sizeof(text) - 1;) {
         ssize_t wrote = write(out, text + at, sizeof(text) - 1 - at);
@@ -117,6 +120,10 @@ static enum gray_counted judge(const struct replay *replay, int result,
     if (result == OVER) {
         snprintf(ret_why, 160, "the time for it was over after %llu marks",
                  (unsigned long long)tally->marks);
+        return GRAY_COUNTED_AT_LEAST;
+    }
+    if (replay->found.incomplete) {
+        snprintf(ret_why, 160, "not every sort of request could be asked");
         return GRAY_COUNTED_AT_LEAST;
     }
     if (!scope_ready(replay->scope)) {

@@ -492,6 +492,31 @@ static void test_many_rules(void **state)
     gray_model_free(other);
 }
 
+/* One of them said in other words: no rule implies it alone, and all together
+ * are too many to be tried. */
+static void test_one_of_many_rules_in_other_words(void **state)
+{
+    struct gray_findings findings = {0};
+    struct gray_model *before = many_rules(20000, 7, "prefix: ab");
+    struct gray_model *same =
+        many_rules(20000, 7, "regex: 'ab.*|ab[\\n].*|ab(.|\\n)*'");
+    struct gray_model *less = many_rules(20000, 7, "regex: 'ab.*c'");
+    const struct gray_finding *found;
+
+    (void)state;
+    assert_int_equal(gray_gates_compare(before, same, NULL, &findings, NULL),
+                     0);
+    assert_int_equal(gray_gates_compare(before, less, NULL, &findings, NULL),
+                     -1);
+    found = find_code(&findings, "drops");
+    assert_non_null(found);
+    assert_non_null(strstr(found->sentence, "header x \"ab"));
+    gray_findings_free(&findings);
+    gray_model_free(before);
+    gray_model_free(same);
+    gray_model_free(less);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -506,6 +531,7 @@ int main(void)
         cmocka_unit_test(test_warnings),
         cmocka_unit_test(test_left_out),
         cmocka_unit_test(test_many_rules),
+        cmocka_unit_test(test_one_of_many_rules_in_other_words),
     };
     return cmocka_run_group_tests_name("gates", tests, NULL, NULL);
 }

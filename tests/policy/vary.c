@@ -224,8 +224,35 @@ static struct vary_node *join(enum vary_kind kind, struct vary_node *a,
     return node;
 }
 
+/* Two tests of a header, which two values of it can meet and one cannot. */
+static struct vary_node *new_both(struct vary_dice *d)
+{
+    struct vary_node *two[2];
+
+    for (int i = 0; i < 2; i++) {
+        two[i] = new_node();
+        two[i]->attribute = VARY_PLAN;
+        fill_any_text(d, two[i]);
+    }
+    return join(VARY_ALL, two[0], two[1]);
+}
+
+/* A list over the unit, as testers are let in and customers kept out. */
+static struct vary_node *new_list(struct vary_dice *d)
+{
+    struct vary_node *test = new_node();
+
+    test->op = GRAY_CONDITION_LIST;
+    test->unit = true;
+    put_value(test, (int32_t)vary_below(d, 2));
+    return test;
+}
+
 static struct vary_node *new_tree(struct vary_dice *d, uint32_t depth)
 {
+    if (one_in(d, 12)) {
+        return new_both(d);
+    }
     uint32_t kind = vary_below(d, depth == 0 ? 4 : depth == 1 ? 8 : 99);
 
     return kind == 0   ? join(VARY_ALL, new_tree(d, depth + 1),
@@ -502,11 +529,12 @@ static void edit(struct vary_dice *d, struct vary_release *release)
     }
 }
 
+/* `lists`: every other rule is a list of ids. */
 static void make_rules(struct vary_dice *d, struct vary_node **rules,
-                       uint32_t *count, uint32_t most)
+                       uint32_t *count, uint32_t most, bool lists)
 {
     for (*count = 0; *count < most; ++*count) {
-        rules[*count] = new_tree(d, 0);
+        rules[*count] = lists && one_in(d, 2) ? new_list(d) : new_tree(d, 0);
     }
 }
 
@@ -525,9 +553,10 @@ void vary_pair(uint64_t seed, struct vary_release *ret_old,
     uint32_t edits;
 
     memset(old, 0, sizeof(*old));
-    make_rules(&d, old->match, &old->match_count, 1 + vary_below(&d, 3));
-    make_rules(&d, old->allow, &old->allow_count, vary_below(&d, 3));
-    make_rules(&d, old->deny, &old->deny_count, one_in(&d, 3));
+    make_rules(&d, old->match, &old->match_count, 1 + vary_below(&d, 3),
+               false);
+    make_rules(&d, old->allow, &old->allow_count, vary_below(&d, 3), true);
+    make_rules(&d, old->deny, &old->deny_count, one_in(&d, 3), true);
     old->require = one_in(&d, 4) ? new_tree(&d, 1) : NULL;
     old->share = 1 + vary_below(&d, 100);
     old->entity = one_in(&d, 5);
