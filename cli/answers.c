@@ -167,6 +167,7 @@ static json_t *news_of(const json_t *findings)
 void changed_say(const json_t *changed)
 {
     const json_t *force = json_object_get(changed, "inForce");
+    const json_t *ahead = json_object_get(changed, "ahead");
     long long revision = (long long)number_at(changed, "revision");
     CLI_CLEANUP(json_freep) json_t *news =
         news_of(json_object_get(changed, "findings"));
@@ -179,6 +180,12 @@ void changed_say(const json_t *changed)
     } else if (*text_at(changed, "scheduled") != '\0') {
         printf("waits for its moment as %s (gray scheduled cancel %s)\n",
                text_at(changed, "scheduled"), text_at(changed, "scheduled"));
+        if (ahead != NULL) {
+            printf("lies ready as generation %lld in %lld of %lld readers\n",
+                   (long long)number_at(ahead, "generation"),
+                   (long long)number_at(ahead, "ready"),
+                   (long long)number_at(ahead, "readers"));
+        }
     } else if (*text_at(changed, "notPublished") != '\0') {
         printf("revision %lld is kept, and not in force yet: %s\n", revision,
                text_at(changed, "notPublished"));

@@ -165,6 +165,9 @@ static void run_job(struct control *control, const struct job *job)
         route_find_handler(job->call->route->number)(&control->hand,
                                                      job->call, &reply);
     }
+    if (json_object_get(reply.body, "scheduled") != NULL) {
+        schedule_tick(control, grayd_now()); /* its instant may be near */
+    }
     bundling_follow(control);
     marking_follow(control);
     closed = reply_is_problem(&reply) ? NULL : closed_by(control, job->call);

@@ -46,14 +46,23 @@ static bool acknowledged(struct settler *settler, struct waiting *waiting)
     const struct grayd *grayd = settler->control->grayd;
     struct gray_problem problem = { 0 };
     size_t live = 0, have = 0;
-    int error = publisher_acknowledged(grayd->options.runtime,
-                                       waiting->generation, UINT64_MAX, &live,
-                                       &have, &problem);
+    int error = publisher_acknowledged(
+        grayd->options.runtime,
+        waiting->ahead != 0 ? waiting->ahead : waiting->generation, UINT64_MAX,
+        &live, &have, &problem);
 
     if (((error == 0 && have < live) ||
          !settle_hosts_have(settler, waiting)) &&
         settle_now() < waiting->deadline) {
         return false;
+    }
+    if (waiting->ahead != 0) {
+        json_object_set_new(
+            waiting->reply.body, "ahead",
+            json_pack("{s:I,s:I,s:I}", "generation",
+                      (json_int_t)waiting->ahead, "readers", (json_int_t)live,
+                      "ready", (json_int_t)have));
+        return true;
     }
     add_in_force(settler, waiting, live, have);
     return true;
@@ -206,6 +215,17 @@ void settler_stop(struct settler *settler)
     free(settler);
 }
 
+/* The generation of what this reply has scheduled; 0: it does not lie ready. */
+static uint64_t ahead_of(const struct control *control,
+                         const struct reply *reply)
+{
+    const char *id =
+        json_string_value(json_object_get(reply->body, "scheduled"));
+
+    return id != NULL && ahead_holds(control, id) ? control->ahead.generation
+                                                  : 0;
+}
+
 void settler_add(struct settler *settler, const struct job *job,
                  const char *closed, struct reply *reply)
 {
@@ -229,6 +249,7 @@ void settler_add(struct settler *settler, const struct job *job,
         hosts_newest(grayd->hosts, &newest);
         waiting->sequence = newest.sequence;
     }
+    waiting->ahead = ahead_of(settler->control, reply);
     snprintf(waiting->closed, sizeof(waiting->closed), "%s",
              closed != NULL ? closed : "");
     pthread_mutex_lock(&settler->lock);

@@ -55,6 +55,7 @@ struct waiting {
     struct reply reply;
     uint64_t revision, generation;
     uint64_t sequence; /* of the bundle that hosts are to follow */
+    uint64_t ahead; /* a generation that is to lie ready; 0: none */
     int64_t deadline;
     int64_t hosts_looked;
     bool hosts_have;   /* all of them did, when they were looked at last */

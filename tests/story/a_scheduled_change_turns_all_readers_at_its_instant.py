@@ -138,9 +138,12 @@ def dies_before_the_instant(story, grayd, documents):
 def taken_back(story, grayd, documents):
     before = local(story)["generation"]
     instant, moment = soon(4)
-    item = good(grayd.apply(json.dumps(documents(100, "never")),
-                            effectiveAt=moment), 202)["scheduled"]
-    wait_until(lambda: all_ready(story), "it does not lie ready")
+    reply = good(grayd.apply(json.dumps(documents(100, "never")),
+                             effectiveAt=moment), 202)
+    item = reply["scheduled"]
+    check(reply["ahead"] == {"generation": before + 1, "readers": WORKERS,
+                             "ready": WORKERS}, f"it does not say: {reply}")
+    check(all_ready(story), "it does not lie ready")
     good(grayd.ask("DELETE", f"/v1/scheduled/{item}?reason=no"))
     wait_until(lambda: local(story)["next"] is None and
                all_turned(story, before + 2), "it lies there still")
@@ -148,6 +151,14 @@ def taken_back(story, grayd, documents):
     check(all_turned(story, before + 2), "it turned all the same")
     check(grayd.ask("GET", "/v1/documents/List/never").status == 404,
           "it was committed")
+    # in the last second readers are turning already
+    item = good(grayd.apply(json.dumps(documents(100, "soon")),
+                            effectiveAt=soon(0.9)[1]), 202)["scheduled"]
+    refused = grayd.ask("DELETE", f"/v1/scheduled/{item}?reason=no")
+    check(refused.status == 409 and refused.body["code"] == "turning",
+          refused.text)
+    wait_until(lambda: grayd.ask("GET", "/v1/documents/List/soon").status ==
+               200, "it is not committed")
 
 
 def made_anew(story, grayd, documents):
