@@ -157,17 +157,18 @@ static void a_dead_parent_is_not_kept_alive_by_its_child(void **state)
         MUST(child >= 0);
         if (child == 0) {
             close(hold[1]);
-            close(tell[1]);
+            MUST(write(tell[1], "f", 1) == 1); /* it is there */
             MUST(read(hold[0], &byte, 1) == 0); /* until the test ends it */
             _exit(0);
         }
         _exit(0); /* without a close: killed, so to say */
     }
     close(hold[0]);
+    close(tell[1]);
     child_was_good(parent);
+    assert_int_equal(read(tell[0], &byte, 1), 1);
     assert_int_equal(readers_alive(world->path, pids), 0);
     close(hold[1]); /* the child ends */
-    close(tell[1]);
     assert_int_equal(read(tell[0], &byte, 1), 0);
     close(tell[0]);
 }
