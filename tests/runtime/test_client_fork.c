@@ -173,40 +173,50 @@ static void a_dead_parent_is_not_kept_alive_by_its_child(void **state)
     close(tell[0]);
 }
 
-/* The parent's bell is its own. */
+/* The parent's bell is its own: a child that comes to it first leaves it
+ * ringing, and has one of its own from its first call on. */
 static void wakes_go_to_whom_they_are_meant_for(void **state)
 {
     struct world *world = *state;
     struct gray_client *client = world->client;
     struct pollfd wait = {.fd = gray_client_fd(client), .events = POLLIN};
-    int go[2];
+    int go[2], ready[2];
     char byte = 'g';
     pid_t pid;
 
     while (gray_client_poll(client) != 0) {
     }
     assert_int_equal(pipe(go), 0);
+    assert_int_equal(pipe(ready), 0);
     pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
         struct pollfd own = {.fd = gray_client_fd(client), .events = POLLIN};
 
+        MUST(read(go[0], &byte, 1) == 1);
         MUST(gray_client_poll(client) == 1); /* it is somebody now */
+        MUST(gray_client_revision(client) == 2);
         MUST(gray_client_poll(client) == 0);
-        MUST(write(go[1], &byte, 1) == 1);
+        MUST(write(ready[1], &byte, 1) == 1);
         MUST(poll(&own, 1, 20000) == 1);
         MUST(gray_client_poll(client) == 1);
-        MUST(gray_client_revision(client) == 2);
+        MUST(gray_client_revision(client) == 3);
         _exit(0);
     }
-    assert_int_equal(read(go[0], &byte, 1), 1);
     shop_publish(world->path, "60", 2);
-    child_was_good(pid);
-    assert_int_equal(poll(&wait, 1, 20000), 1); /* the child left it to us */
+    assert_int_equal(write(go[1], &byte, 1), 1);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(poll(&wait, 1, 0), 1); /* as the publisher left it */
     assert_int_equal(gray_client_poll(client), 1);
     assert_int_equal(gray_client_revision(client), 2);
+    shop_publish(world->path, "70", 3);
+    child_was_good(pid);
+    assert_int_equal(gray_client_poll(client), 1);
+    assert_int_equal(gray_client_revision(client), 3);
     close(go[0]);
     close(go[1]);
+    close(ready[0]);
+    close(ready[1]);
 }
 
 /* Threads ask and reload while the process forks: whatever one of them held
