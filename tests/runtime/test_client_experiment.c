@@ -94,6 +94,12 @@ static int wrong(void *input, void *result)
     return 0;
 }
 
+static int wrong_and_failing(void *input, void *result)
+{
+    wrong(input, result);
+    return -1;
+}
+
 static int near(void *input, const void *one, const void *other)
 {
     (void)input;
@@ -178,9 +184,13 @@ static void both_failing_alike_is_the_same(void **state)
 
     assert_int_equal(gray_client_experiment(world->client, &e, &result), -1);
     assert_int_equal(judged(world->client, 1).same, 1);
+    e.candidate = wrong_and_failing; /* results of failures are none */
+    assert_int_equal(gray_client_experiment(world->client, &e, &result), -1);
+    assert_int_equal(judged(world->client, 2).same, 2);
+    e.candidate = candidate;
     input.fails = 0;
     assert_int_equal(gray_client_experiment(world->client, &e, &result), -1);
-    counts = judged(world->client, 2);
+    counts = judged(world->client, 3);
     assert_int_equal(counts.different, 1);
     assert_int_equal(counts.failed, 0); /* of the candidate alone */
 }
