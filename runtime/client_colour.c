@@ -245,6 +245,39 @@ static int put_aliases(struct gray_client_headers *out, const char *list,
     return 0;
 }
 
+static bool same_text(struct gray_str a, struct gray_str b)
+{
+    return a.length == b.length &&
+           (a.length == 0 || memcmp(a.data, b.data, a.length) == 0);
+}
+
+/* Does it say that very colour already?  Then it goes on as it came, as through
+ * the gateway. */
+static bool says_so(struct gray_str baggage, struct gray_str lane,
+                    struct gray_str arms, enum gray_class class)
+{
+    struct gray_carried carried;
+
+    return gray_baggage_read(baggage, &carried) == 0 &&
+           (carried.seen != 0 || (lane.length == 0 && arms.length == 0 &&
+                                  class == GRAY_CLASS_LIVE)) &&
+           same_text(carried.lane, lane) && same_text(carried.arms, arms) &&
+           class_of(carried.traffic_class) == class_words[class];
+}
+
+static size_t write_baggage(struct gray_str baggage, struct gray_str lane,
+                            const char *arms_text, enum gray_class class,
+                            char *buffer, size_t size)
+{
+    struct gray_str arms = str_of(arms_text);
+
+    if (baggage.length <= size && says_so(baggage, lane, arms, class)) {
+        memcpy(buffer, baggage.data, baggage.length);
+        return baggage.length;
+    }
+    return gray_baggage_write(baggage, lane, arms, class, buffer, size);
+}
+
 int gray_client_outgoing(const char *baggage, const char *lane,
                          const char *arms, const char *traffic_class,
                          const char *aliases,
@@ -271,8 +304,7 @@ int gray_client_outgoing(const char *baggage, const char *lane,
         return -EINVAL;
     }
     rest = out->text + name.length + 1;
-    length =
-        gray_baggage_write(str_of(baggage), name, str_of(arms), class, rest,
+    length = write_baggage(str_of(baggage), name, arms, class, rest,
                            sizeof(out->text) - (size_t)(rest - out->text) - 1);
     rest[length] = '\0';
     if (length > 0) {

@@ -64,7 +64,7 @@ static void what_came_in_goes_on(void **state)
     assert_string_equal(value_of(&out, "x-mse-tag"), "red");
     assert_string_equal(value_of(&out, "dubbo-tag"), "red");
     assert_string_equal(value_of(&out, "baggage"),
-                        "k=v,gray.lane=red,gray.arms=cart-2%2Cpay-7:b,"
+                        "k=v,gray.lane=red,gray.arms=cart-2%2Cpay-7%3Ab,"
                         "gray.class=shadow");
 }
 
