@@ -152,12 +152,12 @@ void agent_print(const json_t *told, FILE *out)
                 text_at(refused, "code"), text_at(refused, "sentence"));
     }
     if (number_at(told, "hostWords") > 0) {
-        fprintf(out, "agent: %lld words were set on this host and stand until "
+        fprintf(out, "agent: words set on this host: %lld; each stands until "
                      "somebody at the server says otherwise\n",
                 (long long)number_at(told, "hostWords"));
     }
     if (unsent > 0) {
-        fprintf(out, "agent: %lld records of marks are not sent yet\n",
+        fprintf(out, "agent: records of marks that are not sent yet: %lld\n",
                 (long long)unsent);
     }
     if (text_at(told, "trouble")[0] != '\0') {

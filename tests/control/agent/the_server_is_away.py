@@ -159,7 +159,7 @@ def host_word(case, asker, inside):
         w["scope"] == ORDERS for w in r["words"]))
     word = next(w for w in said["words"] if w["scope"] == ORDERS)
     assert word["word"] == "killed" and word["reason"] == "it burns", word
-    assert "set on this host" in agent.host("status").stdout
+    assert "words set on this host: 1" in agent.host("status").stdout
     server.say(words={USERS: "open"})  # of another release: no answer
     case.in_force(server.sequence)
     assert agent.word("order-2") == "killed"
