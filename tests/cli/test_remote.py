@@ -170,6 +170,12 @@ class Everything(Case):
                                "--reason", "its row is new")
         self.assertEqual((done["before"], done["after"]), ("out", "in"))
         self.assertIn('a,"b": in -> in', text)
+        done, text = self.both("marks", "settle", "cart-2", "1007", "nobody",
+                               "--reason", "its refund is through",
+                               code=REFUSED)
+        self.assertEqual([done[k] for k in ("settled", "already", "unknown")],
+                         [1, 0, 1])
+        self.assertIn("nobody", text)
         # More than a part, a page and a piece hold.
         many = self.write("".join(f"gone-{n},revoked\n" for n in range(2500)),
                           "many.csv")
