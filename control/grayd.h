@@ -65,6 +65,7 @@ struct grayd {
     _Atomic uint64_t revision;          /* committed */
     _Atomic uint64_t revision_in_force; /* published; 0: none */
     _Atomic uint64_t generation;        /* of the policy in the folder */
+    _Atomic uint64_t admission;         /* of it: world_admission() */
     _Atomic uint64_t audit_sequence;
     _Atomic bool store_failed; /* until grayd is started again */
     _Atomic bool store_full;   /* the last commit found no room */

@@ -57,15 +57,16 @@ void impact_traffic_free(struct impact_traffic *traffic);
 struct impact_rates;
 struct impact_rates *impact_rates_new(int64_t period_ns);
 void impact_rates_free(struct impact_rates *rates);
-/* Adds what the counters say at `now_ns` (a clock that only grows), when the
- * policy of `generation` was in force. A counter that fell was begun anew, and
+/* Adds what the counters say at `now_ns` (a clock that only grows), when
+ * `admission` was in force: a number that is another one where others are let
+ * in. A counter that fell was begun anew, and
  * adds nothing this time; a sample in which readers' files could not be
  * believed is left out. 0, or -ENOMEM: this sample is not added. */
 int impact_rates_add(struct impact_rates *rates,
-                     const struct gray_totals *totals, uint64_t generation,
+                     const struct gray_totals *totals, uint64_t admission,
                      int64_t now_ns);
 /* What came within the last `window_ns`; `present`: of that only under the
- * generation in force now. 0; 1: there are no two samples; -ENOMEM. */
+ * admission in force now. 0; 1: there are no two samples; -ENOMEM. */
 int impact_rates_read(const struct impact_rates *rates, int64_t window_ns,
                       bool present, struct impact_traffic *ret_traffic);
 

@@ -38,7 +38,7 @@ struct impact_rates {
     /* A ring: `first` is the oldest of `count` samples. */
     size_t first, count;
     int64_t moments[IMPACT_SAMPLES];
-    uint64_t generations[IMPACT_SAMPLES];
+    uint64_t admissions[IMPACT_SAMPLES];
 };
 
 struct impact_rates *impact_rates_new(int64_t period_ns)
@@ -175,7 +175,7 @@ static void note_all(struct impact_rates *rates,
 
 /* Where the sample goes: the newest one that is closer to the one before than
  * a period is written over, but for the first one under a policy. */
-static size_t next_sample(struct impact_rates *rates, uint64_t generation)
+static size_t next_sample(struct impact_rates *rates, uint64_t admission)
 {
     if (rates->count >= 2) {
         size_t last = (rates->first + rates->count - 1) % IMPACT_SAMPLES;
@@ -183,8 +183,8 @@ static size_t next_sample(struct impact_rates *rates, uint64_t generation)
 
         if (rates->moments[last] - rates->moments[before] <
                 rates->period_ns &&
-            rates->generations[last] == generation &&
-            rates->generations[before] == generation) {
+            rates->admissions[last] == admission &&
+            rates->admissions[before] == admission) {
             return last;
         }
     }
@@ -196,7 +196,7 @@ static size_t next_sample(struct impact_rates *rates, uint64_t generation)
 }
 
 int impact_rates_add(struct impact_rates *rates,
-                     const struct gray_totals *totals, uint64_t generation,
+                     const struct gray_totals *totals, uint64_t admission,
                      int64_t now_ns)
 {
     bool begun = rates->count > 0;
@@ -206,9 +206,9 @@ int impact_rates_add(struct impact_rates *rates,
         return 0; /* what is missing now would come back all at once */
     }
     note_all(rates, totals);
-    at = next_sample(rates, generation);
+    at = next_sample(rates, admission);
     rates->moments[at] = now_ns;
-    rates->generations[at] = generation;
+    rates->admissions[at] = admission;
     for (size_t i = 0; i < rates->row_count; i++) {
         struct row *row = &rates->rows[i];
 
@@ -239,7 +239,7 @@ static size_t sample_from(const struct impact_rates *rates, int64_t window_ns,
 
         if (rates->moments[last] - rates->moments[at] > window_ns ||
             (present &&
-             rates->generations[at] != rates->generations[last])) {
+             rates->admissions[at] != rates->admissions[last])) {
             break;
         }
         from = at;

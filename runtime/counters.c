@@ -270,6 +270,19 @@ void gray_counters_reason(struct gray_runtime *runtime, enum gray_reason reason,
     }
 }
 
+uint64_t *gray_counters_decisions(struct gray_runtime *runtime)
+{
+    struct reader_file *file = runtime->slot.file;
+
+    _Static_assert(offsetof(struct reader_file, entered) ==
+                       offsetof(struct reader_file, reasons) +
+                           GRAY_DECISIONS_ENTRANCE * sizeof(uint64_t),
+                   "those at an entrance stand behind the others");
+    return file != NULL ? (uint64_t *)((uint8_t *)file +
+                                       offsetof(struct reader_file, reasons))
+                        : runtime->uncounted;
+}
+
 void gray_counters_event(struct gray_runtime *runtime, enum gray_event event)
 {
     if (runtime->slot.file != NULL && (uint32_t)event < 32) {

@@ -85,10 +85,18 @@ struct gray_series *gray_counters_series(struct gray_runtime *runtime,
 /* `entrance`: of a live request, where it first came to us. */
 void gray_counters_reason(struct gray_runtime *runtime,
                           enum gray_reason reason, bool entrance);
-/* A live request with this arm is sent to a service (number), or got it at an
- * entrance (GRAY_NONE). By the policy that was swapped in last. */
-void gray_counters_flow(struct gray_runtime *runtime, uint32_t service,
-                        const struct gray_verdict *verdict);
+/* The same for who counts every request by an addition of its own: decisions
+ * by reason, and from GRAY_DECISIONS_ENTRANCE on those of live requests at an
+ * entrance. Until the next swap; never NULL: one who is not counted adds where
+ * nobody looks. */
+#define GRAY_DECISIONS_ENTRANCE 256u
+uint64_t *gray_counters_decisions(struct gray_runtime *runtime);
+/* Where live requests with this arm are counted that are sent to a service
+ * (number), or get it at an entrance (GRAY_NONE); NULL: nowhere. By the policy
+ * that was swapped in last, until the next one is. */
+struct gray_flow *gray_counters_flow(struct gray_runtime *runtime,
+                                     uint32_t service,
+                                     const struct gray_verdict *verdict);
 void gray_counters_event(struct gray_runtime *runtime, enum gray_event event);
 /* Bucket of a latency: floor(log(us / 100) / log(1.0555)), 0 .. 255. */
 uint32_t gray_latency_bucket(uint64_t microseconds);

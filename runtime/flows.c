@@ -82,7 +82,7 @@ static struct gray_flow *flow_find(struct gray_runtime *runtime,
     return unused;
 }
 
-/* On the request path once a policy, service and arm. */
+/* Once a policy, service and arm. */
 static struct gray_flow *flow_make(struct gray_runtime *runtime,
                                    uint32_t service,
                                    const struct gray_release *release,
@@ -100,8 +100,9 @@ static struct gray_flow *flow_make(struct gray_runtime *runtime,
     return flow_find(runtime, &wanted);
 }
 
-void gray_counters_flow(struct gray_runtime *runtime, uint32_t service,
-                        const struct gray_verdict *verdict)
+struct gray_flow *gray_counters_flow(struct gray_runtime *runtime,
+                                     uint32_t service,
+                                     const struct gray_verdict *verdict)
 {
     struct gray_runtime_set *set = runtime->set;
     const struct gray_release *release;
@@ -110,11 +111,11 @@ void gray_counters_flow(struct gray_runtime *runtime, uint32_t service,
 
     if (runtime->slot.file == NULL || set == NULL || set->flow_arms == 0 ||
         row > set->policy->policy.policy->services.count) {
-        return;
+        return NULL;
     }
     release = gray_release_at(&set->policy->policy, verdict->release);
     if (release == NULL || verdict->variant >= release->variants.count) {
-        return;
+        return NULL;
     }
     place = &set->flows[(size_t)row * set->flow_arms +
                         release->variants.first + verdict->variant];
@@ -122,9 +123,7 @@ void gray_counters_flow(struct gray_runtime *runtime, uint32_t service,
         *place = flow_make(runtime, service, release, verdict);
         if (*place == NULL) {
             gray_counters_event(runtime, GRAY_EVENT_SERIES_FULL);
-            return;
         }
     }
-    __atomic_store_n(&(*place)->requests, (*place)->requests + 1,
-                     __ATOMIC_RELAXED);
+    return *place;
 }

@@ -187,6 +187,8 @@ static int put_policy(struct control *control, struct build *build,
             control->next_due = 0;
         }
         atomic_store(&control->grayd->generation, done.policy_generation);
+        atomic_store(&control->grayd->admission,
+                     world_admission(&control->world));
     }
     return status;
 }

@@ -7,6 +7,7 @@
  * Read next: build.c.
  */
 #include "control/change/world.h"
+#include "engine/engine.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -238,4 +239,37 @@ json_t *world_changes(const struct world *before, const struct world *after)
         changes = NULL;
     }
     return changes;
+}
+
+/* ---- who is let in --------------------------------------------------------------- */
+
+static uint64_t mix_text(uint64_t hash, const char *text)
+{
+    return gray_mix64(hash ^ gray_hash_scope(text, strlen(text)));
+}
+
+uint64_t world_admission(const struct world *world)
+{
+    uint64_t sum = 0;
+    const char *key;
+    json_t *entry, *value;
+
+    json_object_foreach(world->releases, key, entry) {
+        const json_t *status = json_object_get(entry, "status");
+        uint64_t hash = mix_text(1, key);
+
+        hash = gray_mix64(hash ^ (uint64_t)json_integer_value(
+                                     json_object_get(status, "share")));
+        hash = gray_mix64(hash ^ (uint64_t)json_integer_value(
+                                     json_object_get(status, "attempt")));
+        sum += gray_mix64(hash ^ (uint64_t)json_integer_value(
+                                     json_object_get(status, "dimension")));
+    }
+    json_object_foreach(world->since, key, value) {
+        if (strncmp(key, "Release/", 8) == 0 || strncmp(key, "List/", 5) == 0) {
+            sum += gray_mix64(mix_text(2, key) ^
+                              (uint64_t)json_integer_value(value));
+        }
+    }
+    return sum;
 }

@@ -52,6 +52,9 @@ bool world_release(const struct world *world, const char *name,
 int world_put_release(struct world *world, const char *name,
                       const struct release_status *status);
 
+/* A number that is another one where somebody may come in, or drop out: of all
+ * shares and attempts, and of what stands in releases and lists. */
+uint64_t world_admission(const struct world *world);
 /* What changed between two worlds as [{"kind","name","change"}]; all of it, or
  * NULL. */
 json_t *world_changes(const struct world *before, const struct world *after);

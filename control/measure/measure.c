@@ -19,7 +19,7 @@
 #include "control/measure/measure.h"
 
 #define NS INT64_C(1000000000)
-#define LOOK_MS 250 /* between two looks at the policy's generation */
+#define LOOK_MS 250 /* between two looks at who is let in */
 
 struct measure {
     struct grayd *grayd;
@@ -31,7 +31,7 @@ struct measure {
     int64_t window_ns;
     struct impact_rates *rates;
     int64_t counted_ns; /* when the thread did so last */
-    uint64_t generation;
+    uint64_t admission; /* that it was under */
     struct measure_records *records; /* the newest; NULL: none */
     pthread_mutex_t reading;         /* one reads it at a time */
     struct stat recorded;            /* of the file as it was read */
@@ -51,15 +51,15 @@ static void count_now(struct measure *measure)
 {
     struct gray_totals totals;
     struct gray_problem problem = { 0 };
-    uint64_t generation = atomic_load(&measure->grayd->generation);
+    uint64_t admission = atomic_load(&measure->grayd->admission);
 
     if (gray_totals_read(measure->grayd->options.runtime, &totals,
                          &problem) != 0) {
         return; /* there is no folder yet, or none any more */
     }
     pthread_mutex_lock(&measure->lock);
-    impact_rates_add(measure->rates, &totals, generation, now_ns());
-    measure->generation = generation;
+    impact_rates_add(measure->rates, &totals, admission, now_ns());
+    measure->admission = admission;
     pthread_mutex_unlock(&measure->lock);
     gray_totals_free(&totals);
 }
@@ -271,7 +271,7 @@ static void *look(void *context)
         int64_t now = now_ns();
 
         if (now - measure->counted_ns >= period ||
-            atomic_load(&measure->grayd->generation) != measure->generation) {
+            atomic_load(&measure->grayd->admission) != measure->admission) {
             measure->counted_ns = now;
             count_now(measure);
             look_at_recording(measure);

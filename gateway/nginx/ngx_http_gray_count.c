@@ -21,10 +21,6 @@ static ngx_uint_t ngx_http_gray_grpc_failed(ngx_http_request_t *r)
 static ngx_int_t ngx_http_gray_grpc_status(ngx_list_t *list);
 
 
-#define ngx_http_gray_add(place)                                              \
-    __atomic_store_n(&(place), (place) + 1, __ATOMIC_RELAXED)
-
-
 /* ns, monotonic: nginx's own clock knows milliseconds, most answers take less */
 
 static uint64_t
@@ -66,8 +62,8 @@ ngx_http_gray_count_start(ngx_http_gray_ctx_t *ctx, ngx_http_gray_use_t *use,
 
     use->series = slot->series;
 
-    ngx_http_gray_add(slot->started);
-    ngx_http_gray_add(slot->in_flight);
+    ngx_http_gray_count_one(slot->started);
+    ngx_http_gray_count_one(slot->in_flight);
 }
 
 
@@ -110,7 +106,7 @@ ngx_http_gray_count_admission(ngx_http_gray_worker_t *w,
 
         slot = gray_counters_series(w->runtime, routes[i], traffic_class);
         if (slot) {
-            ngx_http_gray_add(slot->admitted);
+            ngx_http_gray_count_one(slot->admitted);
         }
 
         return;
@@ -127,15 +123,34 @@ void
 ngx_http_gray_count_flows(ngx_http_gray_worker_t *w,
     const struct gray_colour *colour, uint32_t service)
 {
-    uint32_t  i;
+    uint32_t           i;
+    struct gray_flow  *flow;
 
     if (!w->counted || colour->traffic_class != GRAY_CLASS_LIVE) {
         return;
     }
 
     for (i = 0; i < colour->arm_count; i++) {
-        gray_counters_flow(w->runtime, service, &colour->arms[i]);
+        flow = gray_counters_flow(w->runtime, service, &colour->arms[i]);
+
+        if (flow) {
+            ngx_http_gray_count_one(flow->requests);
+        }
     }
+}
+
+
+/* Most routes see one arm alone: its place is kept with what is kept of them. */
+
+void
+ngx_http_gray_find_flow(ngx_http_gray_worker_t *w,
+    ngx_http_gray_route_t *route, uint32_t service,
+    const struct gray_verdict *verdict)
+{
+    route->flow_release = verdict->release + 1;
+    route->flow_variant = verdict->variant;
+    route->flow = w->counted
+                  ? gray_counters_flow(w->runtime, service, verdict) : NULL;
 }
 
 
@@ -189,22 +204,22 @@ ngx_http_gray_count(ngx_http_gray_use_t *use, uint64_t now)
     status = ngx_http_gray_count_tries(use, slot);
 
     if (status >= 200 && status < 300) {
-        ngx_http_gray_add(slot->status_2xx);
+        ngx_http_gray_count_one(slot->status_2xx);
 
     } else if (status == NGX_HTTP_CLIENT_CLOSED_REQUEST) {
-        ngx_http_gray_add(slot->client_gone);
+        ngx_http_gray_count_one(slot->client_gone);
 
     } else if (status >= 500) {
-        ngx_http_gray_add(slot->status_5xx);
+        ngx_http_gray_count_one(slot->status_5xx);
 
     } else if (status >= 400) {
-        ngx_http_gray_add(slot->status_4xx);
+        ngx_http_gray_count_one(slot->status_4xx);
 
     } else if (status >= 300) {
-        ngx_http_gray_add(slot->status_3xx);
+        ngx_http_gray_count_one(slot->status_3xx);
 
     } else {
-        ngx_http_gray_add(slot->status_1xx);
+        ngx_http_gray_count_one(slot->status_1xx);
     }
 
     type = &use->request->headers_out.content_type;
@@ -213,7 +228,7 @@ ngx_http_gray_count(ngx_http_gray_use_t *use, uint64_t now)
         && ngx_memcmp(type->data, "application/grpc", 16) == 0
         && ngx_http_gray_grpc_failed(use->request))
     {
-        ngx_http_gray_add(slot->grpc_failed);
+        ngx_http_gray_count_one(slot->grpc_failed);
     }
 
     us = (now - use->started) / 1000;
@@ -221,7 +236,7 @@ ngx_http_gray_count(ngx_http_gray_use_t *use, uint64_t now)
 
     __atomic_store_n(&slot->latency_sum_us, slot->latency_sum_us + us,
                      __ATOMIC_RELAXED);
-    ngx_http_gray_add(slot->latency[bucket]);
+    ngx_http_gray_count_one(slot->latency[bucket]);
 }
 
 
@@ -262,7 +277,7 @@ ngx_http_gray_count_tries(ngx_http_gray_use_t *use, struct gray_series *slot)
                     && r->main->headers_out.status
                        != NGX_HTTP_CLIENT_CLOSED_REQUEST))
             {
-                ngx_http_gray_add(slot->try_failed);
+                ngx_http_gray_count_one(slot->try_failed);
             }
         }
     }

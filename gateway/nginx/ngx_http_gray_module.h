@@ -319,6 +319,9 @@ void ngx_http_gray_count_admission(ngx_http_gray_worker_t *w,
     enum gray_class traffic_class);
 void ngx_http_gray_count_flows(ngx_http_gray_worker_t *w,
     const struct gray_colour *colour, uint32_t service);
+void ngx_http_gray_find_flow(ngx_http_gray_worker_t *w,
+    ngx_http_gray_route_t *route, uint32_t service,
+    const struct gray_verdict *verdict);
 ngx_int_t ngx_http_gray_count_handler(ngx_http_request_t *r);
 
 /* ngx_http_gray_log.c */
@@ -358,6 +361,12 @@ char *ngx_http_gray_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 ngx_int_t ngx_http_gray_add_variables(ngx_conf_t *cf);
 ngx_int_t ngx_http_gray_add_record(ngx_conf_t *cf,
     ngx_http_gray_main_conf_t *gmcf);
+
+
+/* one more, in the worker's own file that others read meanwhile */
+
+#define ngx_http_gray_count_one(place)                                        \
+    __atomic_store_n(&(place), (place) + 1, __ATOMIC_RELAXED)
 
 
 /* asked several times a request: the common answers without a call */

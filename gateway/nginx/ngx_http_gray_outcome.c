@@ -49,11 +49,10 @@ ngx_http_gray_leave(ngx_http_gray_decision_t *d)
         ngx_http_gray_limits(d);
     }
 
-    if (d->worker->counted) {
-        gray_counters_reason(d->worker->runtime, colour->reason,
-                             d->entrance != GRAY_NONE
-                             && colour->traffic_class == GRAY_CLASS_LIVE);
-    }
+    ngx_http_gray_count_one(d->worker->decisions[colour->reason
+                          + (d->entrance != GRAY_NONE
+                             && colour->traffic_class == GRAY_CLASS_LIVE
+                             ? GRAY_DECISIONS_ENTRANCE : 0)]);
 
     if ((colour->lane != GRAY_NONE || colour->arm_count || d->lane.length
          || d->arms.length)
@@ -150,10 +149,6 @@ ngx_http_gray_leave_colour(ngx_http_gray_decision_t *d)
         ngx_memcpy(ctx->colour, colour,
                    offsetof(struct gray_colour, arms)
                    + colour->arm_count * sizeof(struct gray_verdict));
-
-        if (d->entrance != GRAY_NONE) {
-            ngx_http_gray_count_flows(d->worker, colour, GRAY_NONE);
-        }
     }
 
     if (colour->arm_count == 1 && colour->lane == GRAY_NONE
@@ -161,6 +156,10 @@ ngx_http_gray_leave_colour(ngx_http_gray_decision_t *d)
         && ngx_http_gray_one_arm(d) == NGX_OK)
     {
         return NGX_OK;
+    }
+
+    if (d->entrance != GRAY_NONE) {
+        ngx_http_gray_count_flows(d->worker, colour, GRAY_NONE);
     }
 
     if (colour->arm_count || d->arms.length) {
@@ -213,6 +212,10 @@ ngx_http_gray_one_arm(ngx_http_gray_decision_t *d)
         return NGX_DECLINED;
     }
 
+    if (arm->flow && d->colour.traffic_class == GRAY_CLASS_LIVE) {
+        ngx_http_gray_count_one(arm->flow->requests);
+    }
+
     ngx_memcpy(ctx->carried, arm->text, NGX_HTTP_GRAY_CARRIED);
 
     ctx->baggage.data = ctx->carried;
@@ -240,6 +243,9 @@ ngx_http_gray_write_arm(ngx_http_gray_decision_t *d,
     arm->release = verdict->release;
     arm->variant = verdict->variant;
     arm->len = 0;
+    arm->flow = d->worker->counted
+                ? gray_counters_flow(d->worker->runtime, GRAY_NONE, verdict)
+                : NULL;
 
     len = gray_arms_write(d->view, &d->colour, none, arms, sizeof(arms));
 

@@ -31,6 +31,8 @@ static void ngx_http_gray_tried(ngx_http_gray_use_t *use,
 static void ngx_http_gray_make_route(ngx_http_gray_worker_t *w,
     const struct gray_view *view, ngx_http_gray_route_t *kept,
     uint32_t number) ngx_http_gray_seldom;
+static void ngx_http_gray_count_arrival(ngx_http_gray_peer_t *gp,
+    uint32_t number);
 static ngx_int_t ngx_http_gray_choose_colour(ngx_http_gray_peer_t *gp,
     const struct gray_view *view) ngx_http_gray_seldom;
 #if (NGX_HTTP_SSL)
@@ -268,6 +270,42 @@ ngx_http_gray_choose(ngx_http_gray_peer_t *gp, const struct gray_view *view)
 }
 
 
+/* The arms that a request brings to this service, whoever serves it there. */
+
+static void
+ngx_http_gray_count_arrival(ngx_http_gray_peer_t *gp, uint32_t number)
+{
+    ngx_http_gray_route_t       *route;
+    const struct gray_colour    *colour;
+    const struct gray_verdict   *verdict;
+
+    colour = gp->ctx->colour;
+
+    if (gp->ctx->epoch != gp->worker->epoch || number >= gp->worker->route_count)
+    {
+        return;
+    }
+
+    if (colour->arm_count != 1) {
+        ngx_http_gray_count_flows(gp->worker, colour, gp->conf->number);
+        return;
+    }
+
+    route = &gp->worker->routes[number];
+    verdict = &colour->arms[0];
+
+    if (route->flow_release != verdict->release + 1
+        || route->flow_variant != verdict->variant)
+    {
+        ngx_http_gray_find_flow(gp->worker, route, gp->conf->number, verdict);
+    }
+
+    if (route->flow) {
+        ngx_http_gray_count_one(route->flow->requests);
+    }
+}
+
+
 /* NGX_DECLINED: it must be refused. */
 
 static ngx_int_t
@@ -290,12 +328,10 @@ ngx_http_gray_choose_colour(ngx_http_gray_peer_t *gp,
 
     if (!choice.refuse) {
 
-        if (gp->use.started == 0 && !gp->plain) {
-            ngx_http_gray_count_flows(gp->worker,
-                                      ngx_http_gray_colour(gp->worker, view,
-                                                           gp->request,
-                                                           gp->ctx),
-                                      gp->conf->number);
+        if (gp->use.started == 0 && !gp->plain && gp->ctx->colour
+            && gp->ctx->traffic_class == GRAY_CLASS_LIVE)
+        {
+            ngx_http_gray_count_arrival(gp, choice.route);
         }
 
         return NGX_OK;

@@ -477,6 +477,7 @@ ngx_http_gray_prepare(ngx_http_gray_worker_t *w, const struct gray_view *view)
     const struct gray_release  *release;
 
     w->prepared = w->epoch;
+    w->decisions = gray_counters_decisions(w->runtime);
     w->anonymous = 0;
     w->draws = 0;
 

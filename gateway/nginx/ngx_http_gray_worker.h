@@ -85,6 +85,9 @@ typedef struct {
 
 typedef struct {
     struct gray_series          *slot;       /* live requests; NULL: none */
+    struct gray_flow            *flow;       /* of the arm that came last */
+    uint32_t                     flow_release; /* its number + 1 */
+    uint32_t                     flow_variant;
     uint32_t                     ready;
     uint32_t                     only;       /* the one that is ready */
     uint32_t                     len;        /* 0: not made yet */
@@ -102,6 +105,7 @@ typedef struct {
     uint32_t                     release;
     uint32_t                     variant;
     uint32_t                     len;
+    struct gray_flow            *flow;       /* NULL: not counted */
     u_char                       text[NGX_HTTP_GRAY_CARRIED];
 } ngx_http_gray_one_arm_t;
 
@@ -134,6 +138,7 @@ struct ngx_http_gray_worker_s {
     uint32_t                    *load;       /* by endpoint: in flight */
     ngx_http_gray_endpoint_t    *endpoints;
     uint32_t                     load_count;
+    uint64_t                    *decisions;  /* ours, by reason */
     ngx_http_gray_route_t       *routes;
     uint32_t                     route_count;
 
