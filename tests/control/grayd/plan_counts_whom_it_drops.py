@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import Grayd, Told, in_force, marks_of, wait_until  # noqa: E402
@@ -121,6 +122,41 @@ def only_the_number_is_taken(grayd, path, ends):
     assert body["accepted"], body["findings"]
 
 
+EXTRA = """
+kind: Service
+name: extra
+baseline: {{version: v1}}
+versions:
+  v1: {{endpoints: ["127.0.0.1:{port}"]}}
+"""
+
+
+def not_beside_another_change(grayd, ends):
+    """Counted for one policy, and another one is in force: refused."""
+    done = threading.Event()
+
+    def others():
+        port = 9300
+        while not done.is_set():
+            port += 1
+            assert grayd.apply(EXTRA.format(port=port)).status == 200
+    thread = threading.Thread(target=others)
+    thread.start()
+    try:
+        for _ in range(200):
+            reply = grayd.apply(docs(ONE), allowDrop=len(ends["01"]),
+                                dry_run=True)
+            if reply.status == 422:
+                told = sentence(reply.body, "drop-count")
+                assert "another change came while they were counted" in told
+                return
+            assert reply.status == 200, reply.text
+    finally:
+        done.set()
+        thread.join()
+    raise AssertionError("no change ever came between")
+
+
 def other_ways_to_drop(grayd, ends):
     """What no test of a tail says: each counted whole, with the engine."""
     everyone = ends["00"] | ends["01"]
@@ -212,6 +248,7 @@ def main():
                            marks_of(grayd, "user-2")))
             path = names_01_and_counts_it(grayd, ends)
             only_the_number_is_taken(grayd, path, ends)
+            not_beside_another_change(grayd, ends)
             other_ways_to_drop(grayd, ends)
             then_it_is_done(grayd, told, path, ends)
             tens = told.news([str(n) for n in range(100010, 100400, 10)])
