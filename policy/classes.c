@@ -231,11 +231,20 @@ static void put_class(struct classes *c, struct model_text text,
     c->items[c->count++] = item;
 }
 
+static bool spend(struct classes *c, uint64_t steps)
+{
+    if (*c->steps < steps) {
+        c->incomplete = "its tests together are too large to be searched";
+        return false;
+    }
+    *c->steps -= steps;
+    return true;
+}
+
 static void search_all(struct search *s)
 {
     struct classes *c = s->classes;
     uint32_t *next = gray_arena_array(c->arena, s->stride, sizeof(*next));
-    uint64_t steps = 0;
 
     for (uint32_t i = 0; i + 1 < s->stride; i++) {
         next[i] = gray_atom_start(s->run[i]);
@@ -255,8 +264,8 @@ static void search_all(struct search *s)
             next[s->stride - 1] = 1;
             keep(s, next, state, s->bytes[b]);
         }
-        steps += (uint64_t)s->byte_count * s->stride;
-        if (s->count > GRAY_CLASS_STATES_MAX || steps > GRAY_CLASS_STEPS_MAX) {
+        if (!spend(c, (uint64_t)s->byte_count * s->stride + c->count) ||
+            s->count > GRAY_CLASS_STATES_MAX) {
             c->incomplete = "its tests together are too large to be searched";
             return;
         }
@@ -275,6 +284,9 @@ static void add_ids(struct classes *c)
         }
         list = &c->atoms[i].side.model->lists[c->atoms[i].side.cond->list];
         for (uint64_t k = 0; k < list->id_count; k++) {
+            if (!spend(c, c->count + 16 * c->atom_count)) {
+                return;
+            }
             gray_classes_add(c, list->ids[k], false);
         }
     }

@@ -14,7 +14,7 @@
 #include "policy/atom.h"
 
 #define GRAY_ATOMS_MAX 256u      /* tests of one attribute */
-#define GRAY_CLASSES_MAX 4096u   /* ways in which they answer */
+#define GRAY_CLASSES_MAX 1024u   /* ways in which they answer */
 #define GRAY_CLASS_STATES_MAX (1u << 18)
 #define GRAY_CLASS_STEPS_MAX (UINT64_C(1) << 26)
 
@@ -54,9 +54,12 @@ struct classes {
     uint32_t atom_count;
     struct value_class *items; /* the empty value is among them */
     uint32_t count, capacity;
+    uint64_t *steps;     /* that are left, for several searches together; some
+                            nanoseconds each */
     const char *incomplete; /* why there may be more; NULL: these are all */
 };
-/* Finds the classes of the atoms; source, arena and atoms are set before. */
+/* Finds the classes of the atoms; source, arena, atoms and steps are set
+ * before. */
 void gray_classes_make(struct classes *classes);
 /* The answers of automata and long lists to any value. */
 void gray_classes_answers(const struct classes *classes,

@@ -13,7 +13,7 @@
 #include "policy/model.h"
 #include "policy/pair.h"
 
-#define EXACT_REQUESTS_MAX UINT64_C(3000000) /* asked of one release */
+#define EXACT_REQUESTS_MAX UINT64_C(1000000) /* asked of one release */
 
 enum exact_answer { EXACT_SAFE, EXACT_DROPS, EXACT_UNKNOWN };
 struct exact {

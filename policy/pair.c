@@ -381,6 +381,7 @@ bool pair_open_reduced(struct pair *pair, struct gray_arena *arena,
 {
     memset(pair, 0, sizeof(*pair));
     pair->arena = arena;
+    pair->steps_left = GRAY_CLASS_STEPS_MAX;
     pair->real[0].model = pair->loose[0].model = before;
     pair->real[1].model = pair->loose[1].model = after;
     pair->real[0].release = old;

@@ -73,6 +73,7 @@ struct pair {
     uint32_t stage_count;
     struct pair_side tests; /* of the attribute at hand */
     struct gray_zone_step *steps; /* malloc'd, of the zone at hand */
+    uint64_t steps_left;          /* of all searches for classes */
     bool tangled;     /* attributes that come of one text, as path, segments */
     const char *why;  /* it cannot be taken apart; NULL: it was */
 };

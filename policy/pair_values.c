@@ -265,6 +265,7 @@ static bool fill(struct pair *pair, struct pair_attribute *attribute)
     attribute->classes =
         (struct classes){.arena = pair->arena, .source = attribute->source,
                          .atoms = attribute->atoms,
+                         .steps = &pair->steps_left,
                          .atom_count = attribute->atom_count};
     gray_classes_make(&attribute->classes);
     if (attribute->classes.incomplete != NULL) {

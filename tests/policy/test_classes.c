@@ -126,8 +126,9 @@ static uint32_t count_classes(const char *tests, const char **ret_incomplete)
     char text[1024];
     struct gray_arena arena = {0};
     struct atom atoms[16];
+    uint64_t steps = GRAY_CLASS_STEPS_MAX;
     struct classes classes = {.arena = &arena, .source = GRAY_SOURCE_COOKIE,
-                              .atoms = atoms};
+                              .atoms = atoms, .steps = &steps};
 
     snprintf(text, sizeof(text), "%s%sadmission: {share: 1, match: [{any: "
              "[%s]}]}\n", SERVICE, RELEASE, tests);
