@@ -30,6 +30,7 @@ struct fact_mark {
     uint8_t by_hand;   /* somebody's name stands with it */
     uint8_t damaged;
     uint8_t by_row;    /* it lies in the row itself: row_mark.h */
+    uint8_t host;      /* another one told it */
 };
 struct fact_decision {
     uint64_t revision;

@@ -93,14 +93,34 @@ static void never_was(struct mark_facts *mark)
     mark->now = mark->admit = NULL;
 }
 
+/* Records of one journal are in its order; those of several hosts are put in
+ * the order of their moments. */
+static size_t in_order(const struct facts *facts,
+                       const struct fact_mark *ret_order[FACTS_MARKS_MAX])
+{
+    for (size_t i = 0; i < facts->mark_count; i++) {
+        const struct fact_mark *record = &facts->marks[i];
+        size_t at = i;
+
+        while (at > 0 && record->host != ret_order[at - 1]->host &&
+               record->at < ret_order[at - 1]->at) {
+            ret_order[at] = ret_order[at - 1];
+            at--;
+        }
+        ret_order[at] = record;
+    }
+    return facts->mark_count;
+}
+
 static void read_mark(struct judge *judge)
 {
-    const struct facts *facts = judge->facts;
+    const struct fact_mark *order[FACTS_MARKS_MAX];
+    size_t count = in_order(judge->facts, order);
     struct mark_facts *mark = &judge->mark;
 
     *mark = (struct mark_facts){0};
-    for (size_t i = 0; i < facts->mark_count; i++) {
-        const struct fact_mark *record = &facts->marks[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct fact_mark *record = order[i];
 
         mark->held |= record->damaged || record->state == GRAY_SLOT_HOLD;
         switch (record->state) {

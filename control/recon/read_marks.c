@@ -104,8 +104,14 @@ int run_read_marks(struct run *run)
     struct journal journal = {.lock_fd = -1};
     int result;
 
+    if (!run_is_whole(run)) {
+        result = run_read_hosts(run, true);
+        if (result != 0) {
+            return result;
+        }
+    }
     if (!journal_exists(run->options->state)) {
-        return 0; /* nobody was ever marked */
+        return run_read_hosts(run, false); /* nobody was marked here */
     }
     result = journal_reader_open(&journal, run->options->state,
                                  run->options->map_size, run->problem);
@@ -117,5 +123,5 @@ int run_read_marks(struct run *run)
         result = journal_records(&journal, 1, false, visit, &r, run->problem);
     }
     journal_close(&journal);
-    return result;
+    return result != 0 ? result : run_read_hosts(run, false);
 }

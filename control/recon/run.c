@@ -107,7 +107,7 @@ static int read_decisions(struct run *run)
                          run->problem);
     run->bad_lines = counts.bad;
     json_decref(patterns);
-    return result;
+    return result == 0 && run->check->follows ? run_read_index(run) : result;
 }
 
 /* ---- judging -------------------------------------------------------------------- */

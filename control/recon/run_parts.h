@@ -63,6 +63,10 @@ int run_put(struct run *run, struct gray_str unit, int side,
 
 int run_read_rows(struct run *run, enum check_side side); /* read_rows.c */
 int run_read_marks(struct run *run);                      /* read_marks.c */
+/* Marks that other hosts told; `first`: only which units (read_told.c). And
+ * lines of grayd's index of decision logs. */
+int run_read_hosts(struct run *run, bool first);
+int run_read_index(struct run *run);
 /* What the judge says, kept; and the report of it all (report.c). */
 void run_difference(void *context, const struct difference *difference);
 void run_not_judged(void *context, enum recon_rule rule, const char *why);

@@ -143,6 +143,26 @@ static void sweeps_find_together_what_one_run_finds(void **state)
     world_end(&world);
 }
 
+/* Marks and lines that an agent sent up are as good as one's own. */
+static void what_another_host_told_and_logged_is_judged_like_this_one_s(
+    void **state)
+{
+    struct world world = {.conninfo = getenv("RECON_POSTGRES"),
+                          .moves = true,
+                          .elsewhere = true,
+                          .orders = 20000,
+                          .planted = WORLD_PLANTED};
+    json_t *report;
+
+    (void)state;
+    world_make(&world);
+    report = world_run(&world, CHECK_NEVER, WORLD_ENDS);
+    same_as_planted(&world, report);
+    assert_true(number(report, "R1", "judged") > 19000);
+    json_decref(report);
+    world_end(&world);
+}
+
 /* Each decision is right, and too many of them are in, or too few, or all of
  * them come from one end of the line: three shares, four ways. */
 static void units_that_were_dealt_unevenly_are_seen(void **state)
@@ -153,7 +173,7 @@ static void units_that_were_dealt_unevenly_are_seen(void **state)
                                              "share 50 %"};
         struct world world = {.conninfo = getenv("RECON_POSTGRES"),
                               .moves = true,
-                              .orders = orders(),
+                              .orders = 100000, /* fewer say too little */
                               .bias = (enum bias)bias};
         const char *what = bias <= BIAS_FEWER_IN ? "count" : "line";
         json_t *report, *found;
@@ -187,6 +207,8 @@ int main(void)
             ten_of_each_kind_are_found_and_none_is_invented_adds),
         cmocka_unit_test(a_history_without_defects_has_no_difference),
         cmocka_unit_test(sweeps_find_together_what_one_run_finds),
+        cmocka_unit_test(
+            what_another_host_told_and_logged_is_judged_like_this_one_s),
         cmocka_unit_test(units_that_were_dealt_unevenly_are_seen),
     };
 

@@ -161,7 +161,9 @@ static void flush_marks(struct world *world)
                                   .record_count = world->batch_count};
     struct gray_problem problem = {0};
 
-    if (world->batch_count > 0 &&
+    if (world->elsewhere) {
+        world_tell_host(world);
+    } else if (world->batch_count > 0 &&
         journal_append(&world->journal, &batch, &problem) != 0) {
         fail_msg("%s", problem.sentence);
     }
@@ -456,6 +458,9 @@ void world_make(struct world *world)
     flush_marks(world);
     world_close_database(world);
     fclose(world->log_file);
+    if (world->elsewhere) {
+        world_log_host(world);
+    }
     store_close(world->store);
     journal_close(&world->journal);
     free(world->batch);
@@ -500,6 +505,10 @@ json_t *world_check(const struct world *world)
 
     json_decref(created);
     assert_non_null(check);
+    if (world->elsewhere) {
+        json_object_set_new(check, "decisions",
+                            json_pack("{s:b}", "grayd", 1));
+    }
     return check;
 }
 

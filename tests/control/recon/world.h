@@ -20,6 +20,7 @@
 #include "control/checks/check.h"
 #include "control/marks/journal.h"
 #include "control/store/store.h"
+#include "runtime/marks.h"
 
 #define WORLD_BEGINS INT64_C(1600000000000) /* ms; before any clock
                                                that runs this */
@@ -45,6 +46,7 @@ struct world {
     char top[64], state[80], folder[96], log[96], sqlite[96];
     const char *conninfo; /* PostgreSQL; NULL: SQLite */
     bool moves;
+    bool elsewhere; /* another host tells and logs all of it */
     uint32_t orders;
     uint32_t planted; /* of each kind: WORLD_PLANTED or 0 */
     enum bias bias;   /* R5: whose ids are dealt unevenly */
@@ -54,7 +56,7 @@ struct world {
     struct record *batch;
     size_t batch_count;
     char (*units)[16];
-    uint64_t sequence;
+    uint64_t sequence, told;
     FILE *log_file;
     sqlite3 *db;
     sqlite3_stmt *inserts[3];
@@ -71,6 +73,12 @@ void world_put_row(struct world *world, enum world_table table,
                    const char *id, double amount, const char *word,
                    int64_t created);
 void world_close_database(struct world *world);
+
+/* ---- another host (world_hosts.c) ----------------------------------------------- */
+
+/* The batch of marks, or the log that was written, as that host's. */
+void world_tell_host(struct world *world);
+void world_log_host(struct world *world);
 
 /* ---- together ----------------------------------------------------------------- */
 
