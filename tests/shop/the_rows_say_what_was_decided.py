@@ -232,6 +232,26 @@ def waits_for_a_run(scene):
     scene.gray("promote", "orders-2")
 
 
+def a_slow_database_is_nobody_s_burden(scene):
+    """A run that hangs in a query holds up no change, and is ended when its
+    Check is another one."""
+    slow = scene.document()
+    slow["timeout"] = "300s"
+    slow["upstream"]["query"] = scene.sql(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+        "SELECT 'x' AS order_id, 1 AS amount, count(*) AS at_ms FROM n",
+        "SELECT order_id, amount, at_ms FROM requests, pg_sleep(300)")
+    scene.apply(slow)
+    scene.gray("recon", "run", "orders-rows", "--wait", "0")
+    wait_until(lambda: scene.report()["run"] > scene.report()["done"],
+               "the run does not begin")
+    scene.gray("pause", "orders-2")
+    scene.gray("resume", "orders-2")
+    check(scene.report()["running"], "it was to hang")
+    scene.apply(scene.document())
+    wait_until(lambda: not scene.report()["running"], "it goes on")
+
+
 def main():
     kind = sys.argv[2]
     with Story(f"the_rows_say_what_was_decided ({kind})") as story, \
@@ -262,6 +282,7 @@ def main():
             killed(scene, known)
             mended(scene, planted)
             waits_for_a_run(scene)
+            a_slow_database_is_nobody_s_burden(scene)
             print(f"80 orders, {len(planted)} planted, {len(known)} found")
 
 
