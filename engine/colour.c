@@ -177,6 +177,18 @@ static bool name_byte(unsigned char c)
            c == '_' || c == '-';
 }
 
+bool gray_lane_sound(struct gray_str lane)
+{
+    uint32_t i;
+
+    for (i = 0; i < lane.length; i++) {
+        if (!name_byte((unsigned char)lane.data[i])) {
+            return false;
+        }
+    }
+    return lane.length <= GRAY_NAME_MAX;
+}
+
 /* Takes percent-encoding off where there is any; every byte must be one of a
  * name or, in a list of arms, one of its two separators. */
 static int take_value(struct gray_carried *carried, struct gray_str value,

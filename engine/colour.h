@@ -23,6 +23,10 @@ enum gray_header_kind {
 };
 enum gray_header_kind gray_header_kind(struct gray_str name);
 
+/* Can it be a lane's name?  What cannot is nobody's lane, and is not passed on:
+ * in baggage the next hop would take it for a forgery.  Empty: true. */
+bool gray_lane_sound(struct gray_str lane);
+
 /* Bytes of what one request may carry: 16 arms with their variants. */
 #define GRAY_CARRIED_MAX (2u * GRAY_ARMS_MAX * (GRAY_NAME_MAX + 1))
 struct gray_carried {

@@ -118,7 +118,7 @@ static int choose_lane(const struct incoming *in, struct gray_str *ret_lane)
          memcmp(in->lane.data, carried.data, carried.length) != 0)) {
         return -EBADMSG;
     }
-    *ret_lane = lane.length <= GRAY_NAME_MAX ? lane : (struct gray_str){"", 0};
+    *ret_lane = gray_lane_sound(lane) ? lane : (struct gray_str){"", 0};
     return 0;
 }
 
@@ -188,22 +188,6 @@ static int read_class(const char *word, enum gray_class *ret_class)
         }
     }
     return -EINVAL;
-}
-
-/* As the field's value: visible ASCII, without blanks at either end. */
-static bool fits_header(struct gray_str value)
-{
-    uint32_t i;
-
-    for (i = 0; i < value.length; i++) {
-        unsigned char c = (unsigned char)value.data[i];
-        bool end = i == 0 || i + 1 == value.length;
-
-        if (c < (end ? 0x21 : 0x20) || c > 0x7e) {
-            return false;
-        }
-    }
-    return value.length <= GRAY_NAME_MAX;
 }
 
 static void put(struct gray_client_headers *out, const char *name,
@@ -290,7 +274,7 @@ int gray_client_outgoing(const char *baggage, const char *lane,
     char *rest;
 
     if (out->size != sizeof(*out) || read_class(traffic_class, &class) != 0 ||
-        !fits_header(name)) {
+        !gray_lane_sound(name)) {
         return -EINVAL;
     }
     out->count = 0;

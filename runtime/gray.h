@@ -335,7 +335,7 @@ struct gray_client_headers {
  * ","); `lane` and `arms` of an answer or a colour, NULL none; `traffic_class`
  * NULL: live; `aliases`: what other houses' programs read, which then says the
  * lane as well ("x-higress-tag", "x-mse-tag,dubbo-tag"), NULL none.  -EINVAL:
- * an unknown alias or class, or a lane that no header can hold. */
+ * an unknown alias or class, or a lane that can be nobody's name. */
 GRAY_CLIENT_API
 int gray_client_outgoing(const char *baggage, const char *lane,
                          const char *arms, const char *traffic_class,

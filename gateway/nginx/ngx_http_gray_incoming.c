@@ -350,7 +350,7 @@ ngx_http_gray_incoming(ngx_http_gray_decision_t *d)
             d->lane = ngx_http_gray_str(scan->alias->value);
         }
 
-        if (d->lane.length > GRAY_NAME_MAX) {
+        if (!gray_lane_sound(d->lane)) {
             d->lane.length = 0;
         }
 

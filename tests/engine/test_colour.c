@@ -397,6 +397,23 @@ static void carries_sixteen_arms(void **state)
                      16 * 4 - 1);
 }
 
+static void a_lane_is_a_name_or_none(void **state)
+{
+    char longest[GRAY_NAME_MAX + 2];
+
+    (void)state;
+    memset(longest, 'a', sizeof(longest));
+    assert_true(gray_lane_sound(craft_str("")));
+    assert_true(gray_lane_sound(craft_str("red-2.b_c")));
+    assert_true(gray_lane_sound((struct gray_str){ longest, GRAY_NAME_MAX }));
+    assert_false(
+        gray_lane_sound((struct gray_str){ longest, GRAY_NAME_MAX + 1 }));
+    assert_false(gray_lane_sound(craft_str("Red")));
+    assert_false(gray_lane_sound(craft_str("a b")));
+    assert_false(gray_lane_sound(craft_str("a,b")));
+    assert_false(gray_lane_sound(craft_str("r\r\nx: y")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -410,6 +427,7 @@ int main(void)
         cmocka_unit_test(reads_what_it_wrote),
         cmocka_unit_test(joins_arms),
         cmocka_unit_test(carries_sixteen_arms),
+        cmocka_unit_test(a_lane_is_a_name_or_none),
     };
 
     return cmocka_run_group_tests_name("colour", tests, NULL, NULL);

@@ -92,11 +92,14 @@ static void another_house_says_the_lane_when_nobody_else_does(void **state)
     const struct gray_client_pair both[] = {{"dubbo.tag", "blue"},
                                             {"x-gray-lane", "red"}};
     const struct gray_client_pair ours[] = {{"x-gray-service", "blue"}};
+    const struct gray_client_pair capital[] = {{"x-mse-tag", "Gray"}};
 
     (void)state;
     assert_string_equal(incoming(theirs, 1).lane, "blue");
     assert_string_equal(incoming(both, 2).lane, "red");
     assert_string_equal(incoming(ours, 1).lane, "");
+    /* A name that no lane can have: the next hop would refuse the request. */
+    assert_string_equal(incoming(capital, 1).lane, "");
 }
 
 static void two_answers_to_one_question_are_none(void **state)
@@ -123,7 +126,7 @@ static void two_answers_to_one_question_are_none(void **state)
 static void a_lane_that_would_be_a_second_header_is_refused(void **state)
 {
     static const char *const bad[] = {"red\r\nx-admin: 1", " red", "red ",
-                                      "r\x80", "\t"};
+                                      "r\x80", "\t", "Red", "a b"};
     char longest[66];
     struct gray_client_headers out = {.size = sizeof(out)};
     size_t i;

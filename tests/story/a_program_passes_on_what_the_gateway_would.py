@@ -9,7 +9,8 @@ other houses' tags, classes, twice, in every spelling) go through real nginx at
 an entrance that trusts them, to a service that answers with what reached it;
 and through gray_client_incoming(), gray_client_ask() and
 gray_client_outgoing().  Where nginx answers 400 the library says -EBADMSG;
-else `x-gray-lane` and `baggage` are the same to the byte.
+else `x-gray-lane` and `baggage` are the same to the byte, and the next hop
+understands them.
 """
 import ctypes
 import errno
@@ -23,7 +24,7 @@ from gateway_library_and_cli_agree import ClientRequest, Library, Pair
 from harness import Story, check
 
 REQUESTS = int(os.environ.get("STORY_REQUESTS", "2000"))
-LANES = ["red", "red", "blue", "nobodys", "x" * 63, "x" * 64, "a b"]
+LANES = ["red", "red", "blue", "nobodys", "x" * 63, "x" * 64, "a b", "Red"]
 MEMBERS = ["gray.lane=red", "gray.lane=blue", "gray.lane=gr%C3%BCn",
            "gray.arms=cart-2", "gray.arms=other-1:b", "gray.arms=a%2Cb%2Ccart-2",
            "gray.class=shadow", "gray.class=load", "gray.class=odd",
@@ -155,6 +156,10 @@ def by_library(library, lines):
     return {pair.name: pair.value for pair in out.headers[:out.count]}
 
 
+def texts(pair):
+    return pair[0].decode(), pair[1].decode()
+
+
 def main():
     dice = random.Random(5)
     with Story("a_program_passes_on_what_the_gateway_would") as story:
@@ -178,6 +183,9 @@ def main():
             one = by_nginx(story.port("entrance"), lines)
             two = by_library(library, lines)
             check(one == two, f"{lines}:\nnginx   {one}\nlibgray {two}")
+            if one is not None:
+                check(by_library(library, list(map(texts, one.items())))
+                      is not None, f"{lines}: the next hop refuses {one}")
             if one is None:
                 seen["400"] += 1
             else:
