@@ -376,8 +376,15 @@ struct gray_runtime_set *runtime_turn_take(struct gray_runtime *runtime);
 /* Is there something for runtime_turn_take()?  Any thread; reads clocks. */
 bool runtime_turn_due(const struct gray_runtime *runtime);
 /* trial.c: counts a thread of an application in the reader's file, by which it
- * is known to have died in here; the place, or NULL: not counted. */
-uint32_t *runtime_trial_inside(struct gray_runtime *runtime, uint32_t threads);
+ * is known to have died in here; the place, where it is taken off afterwards
+ * (runtime_trial_leave()); NULL: not counted. */
+uint32_t *runtime_trial_enter(struct gray_runtime *runtime, uint32_t stripe);
+static inline void runtime_trial_leave(uint32_t *place)
+{
+    if (place != NULL) {
+        __atomic_fetch_sub(place, 1, __ATOMIC_RELAXED);
+    }
+}
 /* trial.c: what other readers died of, and turned to, before we started. */
 void runtime_trial_remember(struct gray_runtime *runtime);
 /* Is this one not to be taken?  Then *ret_problem says why. */

@@ -30,25 +30,24 @@ unsigned runtime_client_stripe(void)
 static struct client_hold enter(struct gray_client *client)
 {
     struct client_hold hold;
+    unsigned stripe = runtime_client_stripe();
     unsigned phase = __atomic_load_n(&client->phase, __ATOMIC_SEQ_CST) & 1;
 
-    hold.inside = &client->stripes[runtime_client_stripe()].inside[phase];
+    hold.inside = &client->stripes[stripe].inside[phase];
     __atomic_fetch_add(hold.inside, 1, __ATOMIC_SEQ_CST);
     /* After the count, so that whoever changed the state before sees us or we
      * see the change. */
     hold.runtime = __atomic_load_n(&client->runtime, __ATOMIC_SEQ_CST);
     hold.set = __atomic_load_n(&hold.runtime->set, __ATOMIC_SEQ_CST);
     hold.trial = gray_runtime_on_clock(hold.runtime)
-                     ? runtime_trial_inside(hold.runtime, 1)
+                     ? runtime_trial_enter(hold.runtime, stripe)
                      : NULL;
     return hold;
 }
 
 void runtime_client_leave(struct client_hold hold)
 {
-    if (hold.trial != NULL) {
-        __atomic_fetch_sub(hold.trial, 1, __ATOMIC_RELAXED);
-    }
+    runtime_trial_leave(hold.trial);
     __atomic_fetch_sub(hold.inside, 1, __ATOMIC_RELEASE);
 }
 
@@ -113,13 +112,12 @@ static int client_turn(struct gray_client *client)
 /* Whoever dies while it takes a policy died of that one. */
 static int client_take(struct gray_client *client)
 {
-    uint32_t *trial = runtime_trial_inside(client->runtime, 1);
+    uint32_t *trial =
+        runtime_trial_enter(client->runtime, runtime_client_stripe());
     int result = client_reload(client);
 
     result = client_turn(client) == 1 && result >= 0 ? 1 : result;
-    if (trial != NULL) {
-        __atomic_fetch_sub(trial, 1, __ATOMIC_RELAXED);
-    }
+    runtime_trial_leave(trial);
     return result;
 }
 

@@ -66,6 +66,7 @@ int gray_runtime_open(struct gray_runtime **ret_runtime, const char *folder,
     struct gray_problem problem = {NULL, "", 0};
     struct gray_runtime *runtime = calloc(1, sizeof(*runtime));
     struct gray_runtime_set *set = NULL;
+    uint32_t *inside;
     int error;
 
     if (runtime == NULL) {
@@ -95,10 +96,10 @@ int gray_runtime_open(struct gray_runtime **ret_runtime, const char *folder,
         *ret_problem = problem;
     }
     runtime_trial_remember(runtime);
-    runtime_trial_inside(runtime, 1);
+    inside = runtime_trial_enter(runtime, 0);
     gray_runtime_load(runtime, &set, ret_problem);
     gray_runtime_swap(runtime, set);
-    runtime_trial_inside(runtime, (uint32_t)-1);
+    runtime_trial_leave(inside);
     *ret_runtime = runtime;
     return 0;
 }

@@ -10,6 +10,7 @@
 #define GRAY_RUNTIME_READER_FILE_H
 
 #define READER_CRASHES 4u
+#define READER_STRIPES 16u /* power of two */
 enum reader_ending {
     READER_RUNS,  /* or was killed: kill -9 is nobody's crash */
     READER_ENDED, /* closed */
@@ -28,18 +29,24 @@ struct reader_file {
     int64_t late_ms; /* how late it turned to policy_generation */
     /* ---- trial (trial.c), read by witness.c; atomic ---- */
     uint64_t suspect;      /* a crash now is held against this one; 0: none */
-    int64_t suspect_since; /* CLOCK_BOOTTIME ms */
+    int64_t suspect_since; /* CLOCK_MONOTONIC ms */
     uint64_t proven;       /* the last one that it lived through */
     int64_t proven_at;
     uint32_t ending; /* enum reader_ending */
-    uint32_t inside; /* threads of an application that ask, while on trial */
+    uint32_t pad;
     struct reader_crash {
         uint64_t generation; /* 0: free */
         int64_t at_ms;       /* CLOCK_BOOTTIME */
         int32_t pid, signal; /* 0: not known */
     } crashes[READER_CRASHES];
     uint32_t crash_next; /* place of the next one, modulo */
-    uint32_t pad;
+    uint32_t pad2;
+    /* Threads of an application that ask, while on trial; apart, or they would
+     * wait for each other's cache line. */
+    struct {
+        uint32_t threads;
+        uint32_t pad[15];
+    } inside[READER_STRIPES];
     uint64_t reasons[256];
     uint64_t entered[256]; /* the same, of live requests at an entrance */
     uint64_t events[32];

@@ -164,7 +164,7 @@ static int slot_revive(struct reader_slot *slot, enum gray_reader_kind kind)
             }
             runtime_trial_inherit(slot->file);
             slot->file->ending = READER_RUNS;
-            slot->file->inside = 0;
+            memset(slot->file->inside, 0, sizeof(slot->file->inside));
             slot->file->suspect = 0;
             slot->file->next_generation = 0;
             slot->fd = fd;

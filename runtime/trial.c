@@ -16,9 +16,11 @@
 
 #include "runtime/witness.h"
 
+/* Coarse, for an application reads it with every question of a trial; the same
+ * in all processes of the host. */
 static int64_t boot_ms(void)
 {
-    return runtime_clock_ns(CLOCK_BOOTTIME) / 1000000;
+    return runtime_clock_ns(CLOCK_MONOTONIC_COARSE) / 1000000;
 }
 
 void runtime_trial_back(struct gray_runtime *runtime, uint64_t suspect,
@@ -67,15 +69,17 @@ bool runtime_trial_look(struct gray_runtime *runtime)
     return false;
 }
 
-uint32_t *runtime_trial_inside(struct gray_runtime *runtime, uint32_t threads)
+uint32_t *runtime_trial_enter(struct gray_runtime *runtime, uint32_t stripe)
 {
     struct reader_file *file = runtime->slot.file;
+    uint32_t *place;
 
     if (file == NULL) {
         return NULL;
     }
-    __atomic_fetch_add(&file->inside, threads, __ATOMIC_RELAXED);
-    return &file->inside;
+    place = &file->inside[stripe % READER_STRIPES].threads;
+    __atomic_fetch_add(place, 1, __ATOMIC_RELAXED);
+    return place;
 }
 
 /* Only stores and a clock: it may be called by a handler of signals. */
@@ -157,8 +161,13 @@ bool runtime_trial_avoids(const struct gray_runtime *runtime,
 
 void runtime_trial_inherit(struct reader_file *file)
 {
+    uint32_t inside = 0, i;
+
+    for (i = 0; i < READER_STRIPES; i++) {
+        inside |= file->inside[i].threads;
+    }
     if (file->kind == GRAY_READER_LIBRARY && file->ending == READER_RUNS &&
-        file->suspect != 0 && file->inside != 0) {
+        file->suspect != 0 && inside != 0) {
         crash_add(file, file->suspect, file->suspect_since, 0);
     }
 }

@@ -83,7 +83,7 @@ static void reader_ends(const struct world *world, int64_t after, enum end end)
         } else if (end == CLOSE) {
             gray_runtime_close(runtime);
         } else if (end == ASKING) {
-            runtime->slot.file->inside = 1;
+            runtime->slot.file->inside[3].threads = 1;
         }
         kill(getpid(), SIGKILL);
     }
@@ -345,7 +345,7 @@ static void nonsense_adds_nothing(void **state)
     assert_non_null(file);
     file->kind = GRAY_READER_LIBRARY;
     file->suspect = 7;
-    file->inside = 1;
+    file->inside[0].threads = 1;
     file->suspect_since = INT64_MIN;
     file->crash_next = UINT32_MAX;
     file->proven_at = INT64_MIN;
