@@ -49,7 +49,7 @@ static enum pair_sought seek_all(struct trial *t)
         if (one == PAIR_SOUGHT_NONE) {
             return PAIR_SOUGHT_NONE;
         }
-        worst = one == PAIR_SOUGHT_NOT_FOUND ? one : worst;
+        worst = one > worst ? one : worst; /* in the order of the enum */
     }
     return worst;
 }
@@ -84,8 +84,8 @@ static bool confirm(struct trial *t, const struct gray_verdict *loose)
         tell(t, &now, true);
         return true;
     }
-    if (sought == PAIR_SOUGHT_NOT_FOUND && !t->pair->tangled) {
-        tell(t, loose, false); /* endlessly many ids, and one of them has */
+    if (sought == PAIR_SOUGHT_ENDLESS && !t->pair->tangled) {
+        tell(t, loose, false);
         return true;
     }
     t->doubtful = true;

@@ -158,8 +158,9 @@ const char *pair_words(const struct pair *pair,
 
 enum pair_sought {
     PAIR_SOUGHT_FOUND,
-    PAIR_SOUGHT_NONE,     /* there is none */
-    PAIR_SOUGHT_NOT_FOUND /* there may be */
+    PAIR_SOUGHT_NONE,      /* there is none */
+    PAIR_SOUGHT_ENDLESS,   /* none was met among endlessly many: there is one */
+    PAIR_SOUGHT_NOT_FOUND  /* there may be */
 };
 /* Lets the value of an attribute have the buckets of the request's cells, by
  * request->instead; `unit`: it is the unit. */

@@ -81,6 +81,18 @@ static enum pair_sought seek_few(struct pair *pair, struct pair_request *at, uin
     return folded ? PAIR_SOUGHT_NOT_FOUND : PAIR_SOUGHT_NONE;
 }
 
+/* Is a bucket drawn of this attribute itself? */
+static bool draws(const struct pair *pair, uint32_t number)
+{
+    for (uint32_t i = 0; i < pair->hash_count; i++) {
+        if (pair->hashes[i].attribute == number &&
+            pair->hashes[i].limit_count > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 enum pair_sought pair_seek(struct pair *pair, struct pair_request *at, uint32_t number, bool unit)
 {
     const struct pair_attribute *attribute = &pair->attributes[number];
@@ -98,9 +110,15 @@ enum pair_sought pair_seek(struct pair *pair, struct pair_request *at, uint32_t 
         return PAIR_SOUGHT_FOUND;
     }
     if (class->few) {
-        return seek_few(pair, at, number, unit, class);
+        enum pair_sought few = seek_few(pair, at, number, unit, class);
+
+        /* Of several values another one may have the bucket. */
+        return few == PAIR_SOUGHT_NONE && choice->count > 1 &&
+                       draws(pair, number)
+                   ? PAIR_SOUGHT_NOT_FOUND
+                   : few;
     }
-    for (uint32_t i = 1; i < TRIES; i++) {
+    for (uint32_t i = 1; i < TRIES && !class->apart; i++) {
         if (gray_classes_sample(&attribute->classes, choice->values[0], i,
                                 room, &value) &&
             fits_cells(pair, at, number, unit, value)) {
@@ -110,6 +128,6 @@ enum pair_sought pair_seek(struct pair *pair, struct pair_request *at, uint32_t 
             return PAIR_SOUGHT_FOUND;
         }
     }
-    return PAIR_SOUGHT_NOT_FOUND;
+    return class->apart ? PAIR_SOUGHT_NOT_FOUND : PAIR_SOUGHT_ENDLESS;
 }
 

@@ -143,7 +143,7 @@ static void put_context(struct gray_standing *s,
         if (sought == PAIR_SOUGHT_NONE) {
             return;
         }
-        if (sought == PAIR_SOUGHT_NOT_FOUND) {
+        if (sought != PAIR_SOUGHT_FOUND) {
             s->incomplete = "a value with the wanted bucket was not found";
             return;
         }

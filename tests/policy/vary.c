@@ -160,6 +160,12 @@ static void fill_any_text(struct vary_dice *d, struct vary_node *test)
         GRAY_CONDITION_PRESENT, GRAY_CONDITION_ABSENT, GRAY_CONDITION_BLANK};
 
     test->op = ops[vary_below(d, sizeof(ops))];
+    if (one_in(d, 12)) { /* buckets of plans and regions */
+        test->op = GRAY_CONDITION_PERCENT;
+        test->number[0] = 10 + vary_below(d, 60);
+        strcpy(test->text, "plans");
+        return;
+    }
     test->ignore_case = test->attribute == VARY_PLAN && one_in(d, 4);
     if (test->op == GRAY_CONDITION_IN || test->op == GRAY_CONDITION_NOT_IN) {
         for (uint32_t i = 1 + vary_below(d, 3); i > 0; i--) {
