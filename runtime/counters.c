@@ -280,7 +280,7 @@ uint64_t *gray_counters_decisions(struct gray_runtime *runtime)
                    "those at an entrance stand behind the others");
     return file != NULL ? (uint64_t *)((uint8_t *)file +
                                        offsetof(struct reader_file, reasons))
-                        : runtime->uncounted;
+                        : NULL;
 }
 
 void gray_counters_event(struct gray_runtime *runtime, enum gray_event event)

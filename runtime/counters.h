@@ -87,8 +87,7 @@ void gray_counters_reason(struct gray_runtime *runtime,
                           enum gray_reason reason, bool entrance);
 /* The same for who counts every request by an addition of its own: decisions
  * by reason, and from GRAY_DECISIONS_ENTRANCE on those of live requests at an
- * entrance. Until the next swap; never NULL: one who is not counted adds where
- * nobody looks. */
+ * entrance. Until the next swap; NULL when not counted. */
 #define GRAY_DECISIONS_ENTRANCE 256u
 uint64_t *gray_counters_decisions(struct gray_runtime *runtime);
 /* Where live requests with this arm are counted that are sent to a service

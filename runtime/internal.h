@@ -341,7 +341,6 @@ struct gray_runtime {
     struct gray_problem refusals[2];
     const struct gray_problem *refusal; /* atomic */
     struct series_index index;
-    uint64_t uncounted[2 * GRAY_DECISIONS_ENTRANCE]; /* without a file */
     uint32_t free_from; /* no free place of series below this one */
     int64_t asked_ns; /* CLOCK_BOOTTIME of the last record that asks; atomic */
     uint32_t on_clock; /* something waits for the clock: turn.c; atomic */

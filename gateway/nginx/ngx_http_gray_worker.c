@@ -72,6 +72,12 @@ ngx_http_gray_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    w->nowhere = ngx_pcalloc(cycle->pool, 2 * GRAY_DECISIONS_ENTRANCE
+                                          * sizeof(uint64_t));
+    if (w->nowhere == NULL) {
+        return NGX_ERROR;
+    }
+
     gmcf->worker = w;
 
     ngx_http_gray_init_headers();
@@ -478,6 +484,10 @@ ngx_http_gray_prepare(ngx_http_gray_worker_t *w, const struct gray_view *view)
 
     w->prepared = w->epoch;
     w->decisions = gray_counters_decisions(w->runtime);
+
+    if (w->decisions == NULL) {
+        w->decisions = w->nowhere;
+    }
     w->anonymous = 0;
     w->draws = 0;
 

@@ -139,6 +139,7 @@ struct ngx_http_gray_worker_s {
     ngx_http_gray_endpoint_t    *endpoints;
     uint32_t                     load_count;
     uint64_t                    *decisions;  /* ours, by reason */
+    uint64_t                    *nowhere;    /* if we are not counted */
     ngx_http_gray_route_t       *routes;
     uint32_t                     route_count;
 
