@@ -25,8 +25,16 @@ class Agent:
         self.note = ""
 
     def ask(self, method, path, body=None, **headers):
-        return self.grayd.ask(method, path, body,
-                              Authorization="Bearer " + self.token, **headers)
+        """Each on a connection of its own, so it may come too fast."""
+        answers = []
+
+        def answered():
+            answers.append(self.grayd.ask(
+                method, path, body, Authorization="Bearer " + self.token,
+                **headers))
+            return answers[-1].status != 503
+        wait_until("it is let in", answered)
+        return answers[-1]
 
     def poll(self, wait=0, host=None):
         """Asks for news; takes them over. The status of the answer."""

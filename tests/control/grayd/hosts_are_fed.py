@@ -14,10 +14,11 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from agents import Agent, row, signed_by  # noqa: E402
-from harness import SHOP, Grayd, wait_until  # noqa: E402
+from harness import SHOP, Connection, Grayd, wait_until  # noqa: E402
 
 SCOPE = "ddcb28fda903dac5"  # of cart-2
 SHARED = ("policy", "fleet", "keys")
@@ -58,7 +59,6 @@ def raw_blob(grayd, agent, sha256):
 
 def a_host_is_itself_and_nobody_else(grayd, one):
     other = Agent(grayd, "h1x")  # begins as h1 does
-    admin = {"Authorization": ""}
     for reply in (
             other.report(host="h1", path="h1"),
             other.report(path="h1"),
@@ -73,7 +73,6 @@ def a_host_is_itself_and_nobody_else(grayd, one):
                 "name": "x", "role": "admin", "scopes": [""],
                 "ttlSeconds": 60})):
         assert reply.status == 403, reply.text
-    del admin
     # The path and the body are of one host.
     reply = one.report(host="h1x", path="h1")
     assert reply.status == 400 and reply.body["pointer"] == "/host"
@@ -318,6 +317,51 @@ def what_hosts_admitted_is_kept_once_and_compared(grayd, one):
         .body["marks"]["conflicts"] == 1
 
 
+def a_herd_is_held_at_the_gate(grayd, one):
+    """300 connections that all ask at once, with a token or without."""
+    path = "/v1/bundle?host=h1&wait=0"
+    herd = []
+    for _ in range(300):
+        herd.append(Connection(grayd.socket))
+        herd[-1].connect()
+    wait_until("nobody came for a second", quiet(grayd, one))
+    began = time.monotonic()
+    answers = []
+    for number, connection in enumerate(herd):
+        token = one.token if number % 2 else "gray_0123456789abcdef_no"
+        connection.request("GET", path,
+                           headers={"Authorization": "Bearer " + token})
+        answers.append(connection.getresponse())
+        answers[-1].read()
+    took = time.monotonic() - began
+    let_in = [a for a in answers if a.status != 503]
+    assert 50 <= len(let_in) <= 50 * (int(took) + 1), (len(let_in), took)
+    assert {a.status for a in let_in} == {200, 401}
+    for answer in answers:
+        if answer.status == 503:  # whoever it is: nobody was looked up
+            assert int(answer.headers["Retry-After"]) >= 1
+            assert answer.headers["Connection"] == "close"
+    # People are not held, and who is in may ask as often as he likes.
+    assert grayd.ask("GET", "/v1/status").status == 200
+    inside = herd[next(i for i, a in enumerate(answers) if a.status == 200)]
+    for _ in range(100):
+        inside.request("GET", path,
+                       headers={"Authorization": "Bearer " + one.token})
+        reply = inside.getresponse()
+        reply.read()
+        assert reply.status == 200, reply.status
+    for connection in herd:
+        connection.close()
+    text = grayd.ask("GET", "/metrics").text
+    assert 'grayd_hosts_connections_total{outcome="refused"} ' in text
+
+
+def quiet(grayd, one):
+    """True when a second has gone by in which no host came."""
+    until = time.monotonic() + 1.1
+    return lambda: time.monotonic() > until
+
+
 def who_is_gone_is_forgotten_when_no_lease_runs(grayd, one):
     one.poll()
     one.report()
@@ -363,6 +407,7 @@ def main():
                      what_a_person_does_on_a_host_is_so_everywhere,
                      answers_name_hosts_that_have_not_followed,
                      what_hosts_admitted_is_kept_once_and_compared,
+                     a_herd_is_held_at_the_gate,
                      who_is_gone_is_forgotten_when_no_lease_runs):
             part(grayd, one)
             print(part.__name__, flush=True)
