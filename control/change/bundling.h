@@ -13,6 +13,7 @@
 #define GRAYD_BUNDLING_H
 
 #include "control/change/change.h"
+#include "control/release/release.h"
 #include "control/hosts/hosts.h"
 
 struct change;
@@ -45,6 +46,14 @@ void bundling_number(struct control *control);
 /* Every tick: keys that were rotated, hosts that are new, words that people
  * set on hosts. */
 void bundling_tick(struct control *control, int64_t now);
+/* Marks are taken back on this host alone. False after having filled the reply:
+ * a move needs that those of other hosts are, too. */
+bool bundling_allows(const struct change *change, const char *name,
+                     const struct release_status *before,
+                     const struct release_facts *facts,
+                     const struct release_event *event,
+                     const struct release_status *after,
+                     struct reply *reply);
 /* Epoch of a release's word for hosts; 0: it was never anything but open. */
 uint64_t bundling_epoch(const struct control *control, const char *name);
 

@@ -143,6 +143,55 @@ void bundling_tick(struct control *control, int64_t now)
     bundling_follow(control);
 }
 
+/* ---- marks of other hosts --------------------------------------------------------- */
+
+/* An abort needs no mark: its word is in force on every host. What opens the
+ * word again, or stands on marks being gone, does. */
+static bool needs_them_gone(const struct release_status *before,
+                            const struct release_facts *facts,
+                            const struct release_event *event,
+                            const struct release_status *after)
+{
+    if (event->verb == VERB_RETRY) {
+        return !before->keep;
+    }
+    return event->verb != VERB_ABORT && event->verb != VERB_STOP &&
+           event->verb != VERB_KILL &&
+           release_revokes(before, facts, event, after) !=
+               RELEASE_REVOKES_NONE;
+}
+
+bool bundling_allows(const struct change *change, const char *name,
+                     const struct release_status *before,
+                     const struct release_facts *facts,
+                     const struct release_event *event,
+                     const struct release_status *after, struct reply *reply)
+{
+    struct hosts *hosts = change->control->grayd->hosts;
+    struct told *told = hosts != NULL ? hosts_told(hosts) : NULL;
+    json_t *counts;
+    json_int_t in;
+
+    if (told == NULL || !needs_them_gone(before, facts, event, after)) {
+        return true;
+    }
+    counts = told_counts(told, gray_hash_scope(name, strlen(name)));
+    in = json_integer_value(json_object_get(counts, "in"));
+    json_decref(counts);
+    if (in == 0) {
+        return true;
+    }
+    reply_problem(reply, PROBLEM_REFUSED,
+                  "%lld units of %s are in on other hosts, where their marks "
+                  "cannot be taken back from here: they would stay in.",
+                  (long long)in, name);
+    reply_add(reply, "code", json_string("hosts-keep-marks"));
+    reply_add(reply, "advice",
+              json_string("abort or freeze it, and go on with a release of a "
+                          "new name"));
+    return false;
+}
+
 /* ---- a host that is gone ----------------------------------------------------------- */
 
 static void forget(struct change *change, const struct call *call,

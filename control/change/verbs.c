@@ -214,6 +214,11 @@ static int move_release(struct change *change, const char *name,
     snprintf(moved.name, sizeof(moved.name), "%s", name);
     moved.changed = status == 0;
     if (moved.changed &&
+        !bundling_allows(change, name, &moved.before, &facts, event,
+                         &moved.after, reply)) {
+        return -1;
+    }
+    if (moved.changed &&
         (world_put_release(&change->world, name, &moved.after) != 0 ||
          marking_revoke(change, name, &moved.before, &facts, event,
                         &moved.after) != 0)) {

@@ -317,6 +317,20 @@ def what_hosts_admitted_is_kept_once_and_compared(grayd, one):
         .body["marks"]["conflicts"] == 1
 
 
+def what_cannot_be_taken_back_there_is_refused(grayd, one):
+    """Marks of other hosts are: so nothing is done as if they were not."""
+    state = grayd.ask("GET", "/v1/releases/cart-2").body
+    refused = grayd.verb("cart-2", "retreat", {"to": 0.5, "reason": "r"})
+    assert refused.status == 409, refused.text
+    assert refused.body["code"] == "hosts-keep-marks", refused.text
+    assert grayd.ask("GET", "/v1/releases/cart-2").body["share"] == \
+        state["share"]
+    # Its word is everywhere at once, so an abort needs none of them gone.
+    assert grayd.verb("cart-2", "abort", {"reason": "r"}).status == 200
+    refused = grayd.verb("cart-2", "retry", {"reason": "r"})
+    assert refused.body["code"] == "hosts-keep-marks", refused.text
+
+
 def a_herd_is_held_at_the_gate(grayd, one):
     """300 connections that all ask at once, with a token or without."""
     path = "/v1/bundle?host=h1&wait=0"
@@ -407,6 +421,7 @@ def main():
                      what_a_person_does_on_a_host_is_so_everywhere,
                      answers_name_hosts_that_have_not_followed,
                      what_hosts_admitted_is_kept_once_and_compared,
+                     what_cannot_be_taken_back_there_is_refused,
                      a_herd_is_held_at_the_gate,
                      who_is_gone_is_forgotten_when_no_lease_runs):
             part(grayd, one)
