@@ -46,6 +46,18 @@ static struct bundle *sign(const char *state, const struct gathered *files,
     return bundle;
 }
 
+/* The first word of a folder is somebody else's. */
+static void take_a_word(const char *path)
+{
+    struct gray_publish nothing = { .group = (gid_t)-1 };
+    struct gray_folder folder;
+
+    assert_int_equal(gray_publish(path, &nothing, NULL, NULL), 0);
+    assert_int_equal(gray_folder_open(&folder, path, true, NULL), 0);
+    assert_int_equal(gray_word_number(&folder, 12345), 0);
+    gray_folder_close(&folder);
+}
+
 static void a_policy_is_the_same_blob_from_whatever_folder(void **state)
 {
     char one[64], two[64];
@@ -54,6 +66,7 @@ static void a_policy_is_the_same_blob_from_whatever_folder(void **state)
     (void)state;
     folder_new(one);
     folder_new(two);
+    take_a_word(two);
     shop_publish(one, "10", 7);
     shop_publish(two, "50", 6);
     shop_publish(two, "60", 6);

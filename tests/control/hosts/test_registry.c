@@ -70,6 +70,8 @@ static void a_future_that_this_server_does_not_know_acknowledges_nothing(
     assert_false(host_follows(&host, &newest, 40));
     assert_int_equal(reports(&host, says(41, 31), NOW), 0);
     assert_int_equal(host_stands(&host, &newest, 31, 0, NOW), HOST_LATE);
+    assert_int_equal(reports(&host, says(40, 32), NOW), 0);
+    assert_int_equal(host_stands(&host, &newest, 31, 0, NOW), HOST_LATE);
     /* Another server altogether. */
     strcpy(other.server, "t");
     assert_int_equal(reports(&host, other, NOW), 0);

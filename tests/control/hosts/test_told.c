@@ -87,6 +87,16 @@ static void counts_are(struct scene *scene, int in, int out, int conflicts)
     json_decref(counts);
 }
 
+/* How many records of a unit are here. */
+static void told_is(struct scene *scene, const char *unit, size_t records)
+{
+    json_t *found = told_unit(scene->told, SCOPE, 0, unit);
+
+    assert_int_equal(json_array_size(json_object_get(found, "history")),
+                     records);
+    json_decref(found);
+}
+
 static void what_is_sent_twice_is_kept_once(void **state)
 {
     struct scene scene;
@@ -108,9 +118,12 @@ static void what_is_sent_twice_is_kept_once(void **state)
     counts_are(&scene, 2, 1, 0);
     /* Half of it new. */
     assert_int_equal(put(&scene, "h1", 2, &three[2], 1, &through), 0);
-    assert_int_equal(put(&scene, "h1", 2, three, 2, &through), 0);
+    assert_int_equal(put(&scene, "h1", 2, &three[1], 2, &through), 0);
     assert_int_equal(through, 4);
-    counts_are(&scene, 2, 1, 0); /* unit 2 once more, as it stands */
+    counts_are(&scene, 2, 1, 0); /* unit 3 once more, as it stands */
+    told_is(&scene, "3", 2);
+    told_is(&scene, "2", 1);
+    told_is(&scene, "1", 1);
     assert_int_equal(told_through(scene.told, "h1", "j1", &through, NULL), 0);
     assert_int_equal(through, 4);
     scene_end(&scene);
