@@ -70,6 +70,7 @@ struct grayd {
     _Atomic bool store_failed; /* until grayd is started again */
     _Atomic bool store_full;   /* the last commit found no room */
     _Atomic bool bypass;
+    _Atomic uint64_t tokens_changed; /* raised with each that is made or ends */
 };
 
 /* The store lies in a folder of its own in the state folder, beside audit/ and

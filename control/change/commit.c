@@ -196,6 +196,11 @@ static int commit_batch(struct control *control, struct store_batch *batch,
     batch->effects_done = control->done_effects;
     batch->effects_done_count = control->done_count;
     error = store_commit(control->store, batch, &revision, ret_problem);
+    for (size_t i = 0; i < batch->put_count; i++) {
+        if (batch->puts[i].space == STORE_TOKEN) { /* whatever came of it */
+            atomic_fetch_add(&control->grayd->tokens_changed, 1);
+        }
+    }
     if (error != 0) {
         grayd_log(LOG_LEVEL_ERROR, ret_problem->code, "%s",
                   ret_problem->sentence);

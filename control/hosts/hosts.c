@@ -376,19 +376,23 @@ void hosts_behind(struct hosts *hosts, uint64_t sequence, size_t *ret_known,
                   size_t *ret_have, json_t **ret_names)
 {
     json_t *names = ret_names != NULL ? json_array() : NULL;
-    size_t have = 0;
+    size_t have = 0, known = 0;
 
     pthread_mutex_lock(&hosts->lock);
     for (size_t i = 0; i < hosts->registry.count; i++) {
         const struct host *host = hosts->registry.hosts[i];
 
+        if (!host->kept && !host->heard) {
+            continue; /* it only polled */
+        }
+        known++;
         if (host_follows(host, &hosts->newest, sequence)) {
             have++;
         } else if (names != NULL && json_array_size(names) < NAMED_MAX) {
             json_array_append_new(names, json_string(host->name));
         }
     }
-    *ret_known = hosts->registry.count;
+    *ret_known = known;
     *ret_have = have;
     pthread_mutex_unlock(&hosts->lock);
     if (ret_names != NULL) {

@@ -4,7 +4,8 @@
  * Why: deny by default.  A request without an identity learns nothing, not
  * even which paths exist (but the open ones); one with an identity gets what
  * the route's right and its scope allow and no more.  A token is looked up in
- * the store for every request, so a revoked one ends at once.  A token that
+ * the store for every request, so a revoked one ends at once (an agent's: once
+ * after any token changed, known.c).  A token that
  * is shown and wrong is 401, even where the peer alone would be somebody.
  * Read next: ../call/routes.def, ../identity/identity.h, request.c.
  */
@@ -46,6 +47,8 @@ static int identify_token(struct exchange *exchange, const char *value)
     struct hand *hand = rest_hand(exchange->rest);
     struct token_check check = {.now = exchange->call.now,
                                 .identity = &exchange->call.identity};
+    struct rest *rest = exchange->rest;
+    uint64_t changes = atomic_load(&rest->grayd->tokens_changed);
     struct gray_problem problem;
     char id[17];
 
@@ -57,12 +60,19 @@ static int identify_token(struct exchange *exchange, const char *value)
     if (token_id(check.text, check.length, id) != 0) {
         return 1;
     }
+    if (known_find(rest, check.text, check.length, changes, check.now,
+                   check.identity)) {
+        return 0;
+    }
     if (hand == NULL || hand->reader == NULL) {
         return -1;
     }
     if (store_read_item(hand->reader, STORE_TOKEN, id, 0, check_item, &check,
                         &problem) < 0) {
         return -1;
+    }
+    if (check.good) {
+        known_keep(rest, check.text, check.length, changes, check.identity);
     }
     return check.good ? 0 : 1;
 }

@@ -30,6 +30,7 @@
 struct events;
 struct planner;
 struct metrics; /* metrics.c */
+struct known;   /* known.c */
 
 struct rest;
 /* One listener. */
@@ -62,6 +63,7 @@ struct rest {
     struct planner *planner;
     struct events *events;
     struct metrics *metrics;
+    struct known *known;
 };
 
 /* ---- drain.c ------------------------------------------------------------------ */
@@ -159,6 +161,18 @@ bool authorize(struct exchange *exchange, const char *method);
 /* Whether an identity that was let in still stands. */
 bool authorize_still(const struct identity *identity,
                      struct store_reader *reader, int64_t now);
+
+/* ---- known.c -------------------------------------------------------------------- */
+
+int known_start(struct rest *rest);
+void known_end(struct rest *rest);
+/* Who an agent's token is, where that was looked up at this state of all
+ * tokens; false: look it up. */
+bool known_find(struct rest *rest, const char *text, size_t length,
+                uint64_t changes, int64_t now, struct identity *ret_identity);
+/* `changes` is of before the look-up. */
+void known_keep(struct rest *rest, const char *text, size_t length,
+                uint64_t changes, const struct identity *identity);
 
 /* ---- request.c ------------------------------------------------------------------- */
 

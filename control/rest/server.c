@@ -253,7 +253,8 @@ int rest_start(struct grayd *grayd, struct gray_problem *ret_problem)
     pthread_cond_init(&rest->none_waits, NULL);
     grayd->rest = rest;
     rest->has_hand_key = pthread_key_create(&rest->hand_key, free_hand) == 0;
-    if (!rest->has_hand_key || metrics_start(rest) != 0) {
+    if (!rest->has_hand_key || metrics_start(rest) != 0 ||
+        known_start(rest) != 0) {
         rest_problem(ret_problem, "no-memory", "No memory for the servers.");
     } else if (planner_start(rest, planners, ret_problem) == 0 &&
                events_start(rest, ret_problem) == 0 &&
@@ -334,6 +335,7 @@ void rest_free(struct grayd *grayd)
     rest_stop(grayd);
     events_free(rest->events);
     metrics_stop(rest);
+    known_end(rest);
     if (rest->has_hand_key) {
         pthread_key_delete(rest->hand_key);
     }

@@ -80,6 +80,13 @@ def a_host_is_itself_and_nobody_else(grayd, one):
     for path in ("/v1/bundle?host=h1",
                  "/v1/blobs/" + one.manifest["keys"]["sha256"]):
         assert grayd.ask("GET", path).status == 403
+    # A token that was good a moment ago ends at once.
+    assert other.poll() == 200 and other.report().status == 200
+    assert grayd.ask("DELETE", "/v1/tokens/" + other.token.split("_")[1]) \
+        .status == 200
+    for reply in (other.report(), other.ask("GET", "/v1/bundle?host=h1x")):
+        assert reply.status == 401, reply.text
+    assert grayd.ask("DELETE", "/v1/hosts/h1x").status == 200
     # A token for two hosts, or for every one, is not made.
     for scopes in ([""], ["h1", "h2"], []):
         reply = grayd.ask("POST", "/v1/tokens", {
