@@ -109,6 +109,7 @@ def measure(server, client, agents, reporting, before):
     print(f"agents_idle_cpu {spent * 100:.1f} %")
     server.http.close()  # it said nothing for too long, and begins anew
     named, had, had99 = [], [], []
+    both = cpu_s(server.process.pid), cpu_s(client.pid)
     for weight in range(2, 2 + CHANGES):
         start = time.monotonic() * 1000
         server.ask("POST", "/v1/releases/cart-2/set-weight",
@@ -117,6 +118,9 @@ def measure(server, client, agents, reporting, before):
         named.append(times[2] - start)
         had.append(times[5] - start)
         had99.append(times[4] - start)
+    spent = [(cpu_s(p) - b) * 1000 / CHANGES for p, b in
+             zip((server.process.pid, client.pid), both)]
+    print(f"fanout_cpu_ms {spent[0]:.0f} ms (the agents: {spent[1]:.0f})")
     print(f"agents_per_grayd {agents} hosts")
     print(f"snapshot_fanout_p99_ms {sorted(had99)[-1]:.0f} ms")
     print(f"snapshot_fanout_p50_ms {sorted(had99)[CHANGES // 2]:.0f} ms")

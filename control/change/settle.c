@@ -46,14 +46,18 @@ static bool acknowledged(struct settler *settler, struct waiting *waiting)
     const struct grayd *grayd = settler->control->grayd;
     struct gray_problem problem = { 0 };
     size_t live = 0, have = 0;
-    int error = publisher_acknowledged(
+    bool over = settle_now() >= waiting->deadline;
+    int error;
+
+    /* Hosts first: what they said is kept, readers are looked for. */
+    if (!over && !settle_hosts_have(settler, waiting)) {
+        return false;
+    }
+    error = publisher_acknowledged(
         grayd->options.runtime,
         waiting->ahead != 0 ? waiting->ahead : waiting->generation, UINT64_MAX,
         &live, &have, &problem);
-
-    if (((error == 0 && have < live) ||
-         !settle_hosts_have(settler, waiting)) &&
-        settle_now() < waiting->deadline) {
+    if (!over && error == 0 && have < live) {
         return false;
     }
     if (waiting->ahead != 0) {
