@@ -41,6 +41,13 @@ json_t *pending_new(void)
                      "settled", 0, "resolved", 0);
 }
 
+/* What the functions below go by. */
+static bool difference_holds(const json_t *difference)
+{
+    return json_is_string(json_object_get(difference, "rule")) &&
+           json_is_integer(json_object_get(difference, "at"));
+}
+
 bool pending_holds(const json_t *pending)
 {
     const json_t *open = json_object_get(pending, "open"), *item;
@@ -50,9 +57,8 @@ bool pending_holds(const json_t *pending)
                 json_is_array(json_object_get(pending, "unsaid"));
 
     json_object_foreach((json_t *)(uintptr_t)open, id, item) {
-        good &= json_is_string(json_object_get(item, "rule")) &&
-                json_is_integer(json_object_get(item, "first")) &&
-                json_is_integer(json_object_get(item, "at"));
+        good &= difference_holds(item) &&
+                json_is_integer(json_object_get(item, "first"));
     }
     return good;
 }
@@ -240,6 +246,9 @@ void pending_take(json_t *pending, const json_t *report,
         const char *id = text(row, "id");
         json_t *difference = json_object_get(open, id);
 
+        if (*id == '\0' || !difference_holds(row)) {
+            continue; /* a run of ours says none such */
+        }
         if (difference == NULL) {
             if (open_of(pending, text(row, "rule")) <
                 (int64_t)PENDING_NAMED_MAX) {

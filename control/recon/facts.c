@@ -134,7 +134,9 @@ static bool unpack(struct facts *facts, struct fact_row *row,
         return false;
     }
     memcpy(&head, bytes, sizeof(head));
-    if (head.key_length >= length - at || head.value_count > FACTS_VALUES_MAX) {
+    if (head.key_length >= length - at ||
+        bytes[at + head.key_length] != '\0' ||
+        head.value_count > FACTS_VALUES_MAX) {
         return false;
     }
     *row = (struct fact_row){.key = {bytes + at, head.key_length},
@@ -156,7 +158,7 @@ static bool unpack(struct facts *facts, struct fact_row *row,
         at += sizeof(size);
         row->values[i] = (struct gray_str){NULL, 0};
         if (size != NO_VALUE) {
-            if (size >= length - at) {
+            if (size >= length - at || bytes[at + size] != '\0') {
                 return false;
             }
             row->values[i] = (struct gray_str){bytes + at, size};
