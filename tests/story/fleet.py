@@ -396,7 +396,8 @@ class Fleet:
             rows = self.hosts()
             return all(rows.get(m.host_name, {}).get("state") == "current"
                        for m in machines or self.machines)
-        wait_until(all_have, "every host follows: " + str(self.hosts()), 30)
+        # Who was away comes back within the minute that waits double to.
+        wait_until(all_have, "every host follows", 100)
 
     def verb(self, release, verb, **body):
         """A call of an operator; an act of every host. A freeze has returned

@@ -212,12 +212,12 @@ def forged(fleet):
         fleet.verb(USERS, "set-weight", weight=weight)
         weight += 1
         wait_until(lambda: (h3.said().get("refused") or {}).get("code") ==
-                   code, f"h3 refuses it as {code}: {h3.said()}")
+                   code, f"h3 refuses it as {code}", 60)
         after = h3.status()
         for key in ("revision", "generation", "releases"):
             check(before[key] == after[key], f"{code} changed {key}")
         wait_until(lambda: fleet.hosts()["h3"]["state"] == "refuses",
-                   "the server names it")
+                   "the server names it", 60)
         fleet.follow(fleet.machines[0], fleet.machines[1])
         wire.tamper = wire.tear = None
         fleet.follow()

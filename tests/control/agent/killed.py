@@ -22,6 +22,8 @@ bundle-before-turn bundle-turned""".split()
 OTHER = ["before-close-scope", "reported"]
 # The word stands in the folder from here on, at the latest.
 TIGHT = BRING[BRING.index("bundle-tightened"):]
+# All that it needs is on this host: the bundle comes into force alone.
+HERE = BRING[BRING.index("bundle-fetched"):]
 LOOSE = BRING[BRING.index("words-loosened"):]
 # A word is copied to the disk when it is set, before the server hears that it
 # was: these points are met first on the way there.
@@ -68,6 +70,8 @@ class Story:
         # server, and nothing opens.
         assert agent.start(), agent.errors()[-2000:]
         self.whole(before)
+        if point in HERE and not point.startswith("copy-"):
+            assert agent.revision() == server.revision, where
         if word == "no-admit" and point in TIGHT and \
                 not (reboot and point in UNCOPIED):
             assert agent.word() == "no-admit", where

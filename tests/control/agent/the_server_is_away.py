@@ -143,6 +143,8 @@ def late_answer(case, asker):
 
 def host_word(case, asker, inside):
     agent, server = case.agent, case.server
+    # The server has an opinion of its own, from before.
+    case.in_force(server.say(words={ORDERS: "open"}))
     server.stop()
     done = agent.host("kill", "order-2", "--local", "--reason", "it burns")
     assert done.returncode == 0, done.stderr

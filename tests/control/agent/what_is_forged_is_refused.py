@@ -69,6 +69,8 @@ class Falsehoods:
         doctor = agent.host("doctor")
         assert code in doctor.stdout, doctor.stdout
         for name in agent.blobs():
+            if name.endswith(".part"):
+                continue  # it is tried again this very moment
             with open(f"{agent.state}/agent/blobs/{name}", "rb") as f:
                 assert sha256(f.read()) == name, f"{name} is not what it says"
 
