@@ -54,6 +54,18 @@ static void begin_one(struct agent *agent, uint64_t scope)
     };
 }
 
+/* Somebody opened it, here or there: if it was closed to the end, the marks
+ * thread is told so. False: again at the next look. */
+static bool open_done(struct agent *agent, const struct closing *closing)
+{
+    int error = 0;
+
+    if (closing->done && agent->marks != NULL) {
+        error = marks_open_scope(agent->marks, closing->scope, SLICE_MS, NULL);
+    }
+    return error == 0 || error == -ENOENT;
+}
+
 void close_begin(struct agent *agent)
 {
     size_t at = 0, kept = 0;
@@ -67,7 +79,7 @@ void close_begin(struct agent *agent)
         if (!open && closing == NULL &&
             agent->closing_count < GRAY_WORDS_MAX) {
             begin_one(agent, scope);
-        } else if (open && closing != NULL) {
+        } else if (open && closing != NULL && open_done(agent, closing)) {
             closing->scope = 0;
         }
     }

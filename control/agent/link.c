@@ -517,8 +517,7 @@ int link_wait(struct link *link, int64_t ms)
     while (left > 0) {
         int wait;
 
-        if (is_ended(link)) {
-            atomic_store(&link->broken, false);
+        if (atomic_load(&link->stopped)) {
             return -ECANCELED;
         }
         wait = turn(link);

@@ -39,7 +39,8 @@ int link_open(struct link **ret_link, const struct link_options *options,
 void link_close(struct link *link);
 /* The call under way, and each after it, ends at once with -ECANCELED. */
 void link_stop(struct link *link);
-/* The call under way ends at once with -ECANCELED; those after it go on. */
+/* The call under way ends at once with -ECANCELED; those after it go on, and a
+ * wait between calls is as long as it was to be. */
 void link_break(struct link *link);
 /* Called while a call waits, at least every `tick_ms`, in the same thread:
  * returns the ms until it wants to be called again. */

@@ -79,7 +79,7 @@ static json_t *words_json(struct agent *agent, struct sent *sent)
     for (size_t i = 0; i < agent->said.word_count; i++) {
         const struct agent_word *word = &agent->said.words[i];
 
-        if (word->ready) {
+        if (word->ready && word->word.word != GRAY_WORD_OPEN) {
             sent->scopes[sent->word_count] = word->word.scope;
             sent->words[sent->word_count++] = word->word.word;
             json_array_append_new(rows, word_json(word));
@@ -152,6 +152,7 @@ static json_t *refused_json(const struct agent_refused *refused)
 static char *report_text(struct agent *agent, struct sent *sent)
 {
     json_t *words, *status, *report;
+    struct gray_problem problem = { 0 };
     char *text;
 
     pthread_mutex_lock(&agent->lock);
@@ -163,7 +164,12 @@ static char *report_text(struct agent *agent, struct sent *sent)
     };
     words = words_json(agent, sent);
     pthread_mutex_unlock(&agent->lock);
-    status = publisher_status(agent->options.runtime, NULL);
+    status = publisher_status(agent->options.runtime, &problem);
+    if (status == NULL) { /* "no readers" would be a promise for them */
+        agent_trouble(agent, &problem);
+        json_decref(words);
+        return NULL;
+    }
     report = json_pack(
         "{s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:o,s:I,s:I,s:o,s:o,s:o,s:o}", "host",
         agent->host, "boot", agent->boot, "build", GRAY_VERSION, "server",
@@ -277,7 +283,9 @@ static bool sleep_until(struct agent *agent, int64_t due, bool *ret_report)
     pthread_mutex_lock(&agent->lock);
     while (!atomic_load(&agent->stopping)) {
         int64_t now = agent_monotonic_ms(), left = due - agent_boot_ns();
-        int64_t wake = left / MS < until - now ? now + left / MS : until;
+        int64_t wake = said->reachable && left / MS < until - now
+                           ? now + left / MS
+                           : until;
         struct timespec moment = { .tv_sec = wake / 1000,
                                    .tv_nsec = wake % 1000 * MS };
 
@@ -302,7 +310,8 @@ static int64_t report_once(struct agent *agent, struct backoff *backoff)
     struct link_call call = {
         .path = path, .body = text, .first_byte_ms = AGENT_CALL_MS,
     };
-    int result = text != NULL ? link_ask(agent->report, &call, &answer) : -ENOMEM;
+    int result = text != NULL ? link_ask(agent->report, &call, &answer)
+                              : -ENODATA;
     int64_t due = agent_boot_ns();
 
     if (result == 0 && answer.status == 200) {
@@ -322,6 +331,8 @@ static int64_t report_once(struct agent *agent, struct backoff *backoff)
                       answer.status);
         agent_trouble(agent, &problem);
         due += backoff_next(backoff, answer.retry_after_ms) * MS;
+    } else if (result == -ENODATA) {
+        due += LEASE_REPORT_MS * MS; /* the folder cannot be read */
     } else if (result != -ECANCELED) {
         /* The poll asks until it is back. */
         agent_heard(agent, answer.why);

@@ -56,9 +56,9 @@ def ten_bytes_a_second(case):
     assert refused["code"] == "broken", refused
     assert "hardly anything" in refused["sentence"], refused
     assert agent.revision() == before
-    assert not any(n.endswith(".part") for n in agent.blobs())
     server.bytes_s = 0
     case.in_force(sequence)
+    assert not any(n.endswith(".part") for n in agent.blobs())
     assert agent.revision() == server.revision
 
 

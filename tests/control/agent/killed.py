@@ -53,6 +53,9 @@ class Story:
 
     def step(self, point, word, reboot):
         case, agent, server = self.case, self.case.agent, self.case.server
+        # What was said last is done with, or its points would be met first.
+        wait_until("the bundle before is done with", lambda:
+                   f"bundle {server.sequence} is in force" in agent.errors())
         before, was = agent.revision(), agent.word()
         agent.arm(point)
         sequence = self.next(word)

@@ -81,6 +81,12 @@ class Asker:
         return wait_until(f"a new one of {word} is told {said}", look)
 
 
+def cpu_s(agent):
+    with open(f"/proc/{agent.process.pid}/stat", encoding="ascii") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def boot_ns():
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
@@ -105,7 +111,9 @@ def leases(case, asker):
     wait_until("it is noticed", lambda: not agent.told()["reachable"])
     until = agent.told()["leaseUntilNs"]
     assert until - boot_ns() <= LEASE_MS * 1000000
+    busy = cpu_s(agent)
     wait_until("the lease is over", lambda: boot_ns() > until)
+    assert cpu_s(agent) - busy < LEASE_MS / 2000, "it waits by running"
     assert {asker.fresh("user")[0] for _ in range(50)} == {"old"}
     assert asker.told.ask(inside, "user") == "new", "who is in stays in"
     assert asker.fresh("order")[0] == "new", "without a lease it goes on"
@@ -171,6 +179,17 @@ def host_word(case, asker, inside):
     wait_until("nothing is told of it any more",
                lambda: server.last()["words"] == [])
     assert asker.told.ask(inside, "user") == "new"
+
+    # Stopped and opened again by hand, with nobody else to say anything.
+    server.stop()
+    for verb, said in (("stop", "old"), ("open", "new")):
+        done = agent.host(verb, "order-2", "--local", "--reason", "a test")
+        assert done.returncode == 0, done.stderr
+        asker.until("order", said)
+    server.start()
+    wait_until("it is heard again", lambda: agent.told()["reachable"])
+    case.in_force(server.say(words={USERS: "open"}))
+    assert agent.word("order-2") == "open"
 
 
 def records(case, asker):
