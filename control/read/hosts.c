@@ -9,7 +9,10 @@
 json_t *read_hosts(struct grayd *grayd, const char *after, size_t limit,
                    bool *ret_more)
 {
-    json_t *rows = hosts_list(grayd->hosts, after, limit, ret_more), *row;
+    json_t *rows = grayd->hosts != NULL
+                       ? hosts_list(grayd->hosts, after, limit, ret_more)
+                       : json_array(),
+           *row;
     size_t i;
 
     json_array_foreach(rows, i, row) {

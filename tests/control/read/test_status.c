@@ -36,7 +36,7 @@ static struct gray_runtime *reader_new(const struct desk *desk)
     struct gray_runtime *reader = NULL;
 
     assert_int_equal(gray_runtime_open(&reader, desk->runtime,
-                                       GRAY_READER_LIBRARY, true, NULL),
+                                       GRAY_READER_NGINX, true, NULL),
                      0);
     return reader;
 }
