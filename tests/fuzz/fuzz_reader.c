@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
- * fuzz_reader.c - any bytes as a reader's file: sums, and both texts of them.
+ * fuzz_reader.c - any bytes as a reader's file: sums, both texts of them, and
+ * what it bears witness to.
  *
  * Why: readers/ may be written by every user of the host.  A whole file is
  * 1.4 MB, too much to be found by chance, so the input is a list of changes
  * to a sound one: offset (3 bytes), length (1 byte), bytes; an input that
  * begins with 0xff is taken for a whole file.
- * Read next: runtime/totals.c.
+ * Read next: runtime/totals.c, runtime/witness.c.
  */
 #include <string.h>
 
 #include "runtime/status.h"
+#include "runtime/witness.h"
 #include "tests/fuzz/fuzz.h"
 
 static void sound_file(struct reader_file *file)
@@ -29,6 +31,32 @@ static void sound_file(struct reader_file *file)
     strcpy(file->flows[0].arm, "cart-2");
     file->flows[1] = file->flows[0];
     strcpy(file->flows[1].service, "order");
+    file->policy_generation = file->suspect = 7;
+    file->proven = 6;
+    file->crashes[0] = (struct reader_crash){7, 1000, 42, 11};
+    file->crashes[1] = (struct reader_crash){7, 2000, 43, 11};
+}
+
+/* Living and dead, again and again: bounded, and in the order of time. */
+static void witness(const struct reader_file *file)
+{
+    struct witness seen;
+    uint32_t i, j;
+
+    memset(&seen, 0, sizeof(seen));
+    for (i = 0; i < 4; i++) {
+        runtime_witness_add(&seen, file, i % 2 == 0);
+    }
+    MUST(seen.trial_count <= WITNESS_TRIALS);
+    for (i = 0; i < seen.trial_count; i++) {
+        const struct trial *trial = &seen.trials[i];
+
+        MUST(trial->crash_count <= WITNESS_CRASHES);
+        for (j = 1; j < trial->crash_count; j++) {
+            MUST(trial->crashes[j - 1].at_ms <= trial->crashes[j].at_ms);
+        }
+        runtime_witness_blocks(&seen, trial->generation);
+    }
 }
 
 static void change(uint8_t *bytes, size_t room, const uint8_t *data,
@@ -94,6 +122,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         runtime_tally_add(tally, "nginx-0", 0, file, sizeof(*file), true);
         change((uint8_t *)file, sizeof(*file), data, size);
         runtime_tally_add(tally, "nginx-1", 0, file, sizeof(*file), false);
+        witness(file);
     }
     MUST(totals.reader_count + totals.bad_readers >= 2 ||
          (size > 0 && data[0] == 0xff));
