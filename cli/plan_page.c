@@ -135,26 +135,29 @@ static void say_verdict(const json_t *plan)
     size_t errors = count_of(findings, "error");
     size_t warnings = count_of(findings, "warning");
     double in = 0, out = 0;
+    char more[160] = "";
 
     if (!json_is_true(json_object_get(plan, "accepted"))) {
         printf("REFUSED for %zu reason%s; nothing was written.\n", errors,
                errors == 1 ? "" : "s");
         return;
     }
-    printf("Every gate passes; nothing was written.");
     if (warnings > 0) {
-        printf(" %zu warning%s.", warnings, warnings == 1 ? "" : "s");
+        snprintf(more, sizeof(more), " %zu warning%s.", warnings,
+                 warnings == 1 ? "" : "s");
     }
     if (json_is_true(json_object_get(impact, "measured"))) {
         moved_by(impact, &in, &out);
-        if (in >= 0.05) {
-            printf(" %.1f requests/s more come in.", in);
-        }
-        if (out >= 0.05) {
-            printf(" %.1f requests/s drop out.", out);
-        }
     }
-    fputc('\n', stdout);
+    if (in >= 0.05) {
+        snprintf(more + strlen(more), sizeof(more) - strlen(more),
+                 " %.1f requests/s come in.", in);
+    }
+    if (out >= 0.05) {
+        snprintf(more + strlen(more), sizeof(more) - strlen(more),
+                 " %.1f requests/s drop out.", out);
+    }
+    wrap_print("", 2, "Every gate passes; nothing was written.%s", more);
 }
 
 /* ---- findings ------------------------------------------------------------------------ */
@@ -245,7 +248,9 @@ static void say_finding(const json_t *plan, const json_t *finding)
                *document != '\0' || *pointer != '\0' ? " (" : "", document,
                *document != '\0' && *pointer != '\0' ? " " : "", pointer,
                *document != '\0' || *pointer != '\0' ? ")" : "");
-    say_help(plan, finding);
+    if (is(finding, "severity", "error")) {
+        say_help(plan, finding);
+    }
 }
 
 static void say_findings(const json_t *plan, const char *severity)
