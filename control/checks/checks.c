@@ -245,6 +245,13 @@ uint64_t checks_run(struct checks *checks, const char *name, bool own,
         number = (uint64_t)json_integer_value(
                      json_object_get(entry->kept, "run")) +
                  1;
+        if (entry->asked && entry->asked_own && own) { /* one run for both */
+            from = from < entry->asked_from ? from : entry->asked_from;
+            until = until == 0 || entry->asked_until == 0 ? 0
+                    : until > entry->asked_until          ? until
+                                                          : entry->asked_until;
+        }
+        own = own || (entry->asked && entry->asked_own);
         entry->asked = true;
         entry->asked_own = own;
         entry->asked_from = from;

@@ -226,17 +226,6 @@ size_t rules_spans(const struct rules *rules,
     return rules->span_count;
 }
 
-const struct rules_span *rules_at(const struct rules *rules, int64_t at)
-{
-    const struct rules_span *found = NULL;
-
-    for (size_t i = 0; i < rules->span_count && rules->spans[i].at <= at;
-         i++) {
-        found = &rules->spans[i];
-    }
-    return found != NULL && at < found->until ? found : NULL;
-}
-
 const struct rules_span *rules_of(const struct rules *rules, uint64_t revision)
 {
     const struct rules_span *found = NULL;

@@ -32,8 +32,7 @@ struct rules_span {
 };
 size_t rules_spans(const struct rules *rules,
                    const struct rules_span **ret_spans);
-/* The one at a moment, or of a revision; NULL: there was no such release. */
-const struct rules_span *rules_at(const struct rules *rules, int64_t at);
+/* The one of a revision; NULL: there was no such release. */
 const struct rules_span *rules_of(const struct rules *rules,
                                   uint64_t revision);
 /* The revision of the rules (documents, lists and state of the release) that

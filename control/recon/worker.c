@@ -45,6 +45,17 @@ static bool live_with(long parent)
     return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && (long)getppid() == parent;
 }
 
+/* Where memory is short, this goes before grayd does. */
+static void be_first(void)
+{
+    FILE *file = fopen("/proc/self/oom_score_adj", "we");
+
+    if (file != NULL) {
+        fputs("500", file);
+        fclose(file);
+    }
+}
+
 static void be_small(void)
 {
 #ifndef UNBOUNDED
@@ -122,6 +133,7 @@ int main(int argc, char **argv)
         return 1;
     }
     be_small();
+    be_first();
     ask = json_loadf(stdin, JSON_REJECT_DUPLICATES, NULL);
     if (!json_is_object(ask)) {
         json_decref(ask);

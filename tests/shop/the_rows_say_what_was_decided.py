@@ -102,6 +102,7 @@ class Scene:
             asked = self.here.ask("create", order)
             check(asked["status"] == 201, f"create: {asked}")
             made[order] = asked["body"]["logic"]
+        self.far_from_changes()
         return made
 
     def report(self):
@@ -174,6 +175,7 @@ def alarms(scene, planted):
     check("suspect" in scene.found().values(), scene.found())
     wait_until(lambda: set(scene.found().values()) == {"alarm"},
                "no alarm after the last look")
+    check(wanted <= set(scene.found()), f"a look lost one: {scene.found()}")
     wait_until(lambda: "recon-alarm" in scene.gray("changes"), "no event")
     text = scene.gray("status")
     check("gray recon report orders-rows" in text, text)
