@@ -142,7 +142,7 @@ def killed(grayd):
     wait_until("what was missed is applied", lambda: ids_of(grayd, "asleep"))
     points = ("schedule-due", "apply-checked", "before-commit",
               "store-written", "store-committed", "after-commit",
-              "before-publish", "policy-published", "after-publish")
+              "before-publish", "after-publish")
     for number, point in enumerate(points):
         name = f"at-{number}"
         later(grayd, LIST.format(name=name, ids="a"), 1)
