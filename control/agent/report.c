@@ -344,9 +344,11 @@ static int64_t report_once(struct agent *agent, struct backoff *backoff)
     return due;
 }
 
-/* Records and lines that the server lacks; when to look again (CLOCK_BOOTTIME
- * ns). */
-static int64_t push_some(struct agent *agent, struct backoff *backoff)
+/* Records and lines that the server lacks, until the next report is `due`: a
+ * host with many of them must not seem to be away. When to look again
+ * (CLOCK_BOOTTIME ns). */
+static int64_t push_some(struct agent *agent, struct backoff *backoff,
+                         int64_t due)
 {
     bool reachable;
     int result, more;
@@ -356,8 +358,9 @@ static int64_t push_some(struct agent *agent, struct backoff *backoff)
     pthread_mutex_unlock(&agent->lock);
     do {
         result = reachable ? push_records(agent) : 1;
-    } while (result == 0);
-    while (result == 1 && reachable && (more = push_decisions(agent)) != 1) {
+    } while (result == 0 && agent_boot_ns() < due);
+    while (result == 1 && reachable && agent_boot_ns() < due &&
+           (more = push_decisions(agent)) != 1) {
         result = more < 0 ? more : 1;
     }
     if (result < 0) {
@@ -385,7 +388,7 @@ void *report_main(void *context)
             link_wait(agent->report, GAP_MS);
         }
         if (agent_boot_ns() >= push_due) {
-            push_due = push_some(agent, &pushes);
+            push_due = push_some(agent, &pushes, due);
         }
     }
     return NULL;

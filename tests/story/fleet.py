@@ -22,7 +22,7 @@ import threading
 import time
 import uuid
 
-from harness import SKIP, Story, build_folder, check, wait_until
+from harness import SKIP, Failure, Story, build_folder, check, wait_until
 from marked import GRAYD, Host, marks
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -397,7 +397,10 @@ class Fleet:
             return all(rows.get(m.host_name, {}).get("state") == "current"
                        for m in machines or self.machines)
         # Who was away comes back within the minute that waits double to.
-        wait_until(all_have, "every host follows", 100)
+        try:
+            wait_until(all_have, "every host follows", 100)
+        except Failure as failure:
+            raise Failure(f"{failure}: {self.hosts()}") from None
 
     def verb(self, release, verb, **body):
         """A call of an operator; an act of every host. A freeze has returned
