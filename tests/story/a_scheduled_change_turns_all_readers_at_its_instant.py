@@ -39,6 +39,8 @@ def grayd_module():
 def soon(seconds):
     moment = datetime.datetime.now(datetime.timezone.utc) + \
         datetime.timedelta(seconds=seconds)
+    # in whole milliseconds, as it is said: what is cut off would be early
+    moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
     return moment.timestamp(), moment.isoformat(
         timespec="milliseconds").replace("+00:00", "Z")
 

@@ -31,9 +31,17 @@ HOME = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 PORT, WIRE = 7170, 7443
 
 
+def entering(name):
+    return ["nsenter", f"--net=/run/netns/{name}"]
+
+
 def ip(*words):
-    done = subprocess.run(["ip", *map(str, words)], capture_output=True,
-                          text=True)
+    """`-n NAME` first: in that namespace. By nsenter, for `ip -n` wants a root
+    that is a mount, which a chroot has not."""
+    command = ["ip", *map(str, words)]
+    if words[0] == "-n":
+        command = [*entering(words[1]), "ip", *map(str, words[2:])]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise OSError(f"ip {' '.join(map(str, words))}: {done.stderr}")
 
@@ -107,9 +115,9 @@ class Net:
     def slow(self, number, delay_ms, kbit):
         """netem, where this kernel has it; False: it has not."""
         return subprocess.run(
-            ["ip", "netns", "exec", self.name(number), "tc", "qdisc",
-             "replace", "dev", "up0", "root", "netem", "delay",
-             f"{delay_ms}ms", "rate", f"{kbit}kbit"],
+            [*entering(self.name(number)), "tc", "qdisc", "replace", "dev",
+             "up0", "root", "netem", "delay", f"{delay_ms}ms", "rate",
+             f"{kbit}kbit"],
             stderr=subprocess.DEVNULL).returncode == 0
 
 
