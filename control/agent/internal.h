@@ -195,7 +195,12 @@ void *report_main(void *agent);
 /* Sends records of marks that the server lacks. 0: some; 1: it has all, or a
  * report goes first; negative: later. */
 int push_records(struct agent *agent);
-/* The same of lines of decision logs. */
+/* How far the server has what was sent, as it says: an answer, or a gap. 0:
+ * *through is another number now; -EAGAIN: it is the same; -EIO, said as trouble
+ * of this code. */
+int push_answered(struct agent *agent, const struct link_answer *answer,
+                  const char *code, const char *what, uint64_t *through);
+/* As push_records(), of lines of decision logs. */
 int push_decisions(struct agent *agent);
 /* Writes <runtime>/agent when it says something new. */
 void tell_people(struct agent *agent);

@@ -47,31 +47,40 @@ static char *body_that_fits(struct agent *agent, uint64_t after,
     return text;
 }
 
-/* How far the server has it, as it says: an answer, or a gap. */
-static int take_answer(struct agent *agent, const struct link_answer *answer)
+int push_answered(struct agent *agent, const struct link_answer *answer,
+                  const char *code, const char *what, uint64_t *through)
 {
     json_t *body = json_loadb(answer->text != NULL ? answer->text : "",
                               answer->length, 0, NULL);
-    json_t *through = json_object_get(body, "through");
+    json_t *number = json_object_get(body, "through");
     struct gray_problem problem = { 0 };
     int result = -EIO;
 
     if ((answer->status == 200 || answer->status == 409) &&
-        json_is_integer(through) && json_integer_value(through) >= 0) {
-        uint64_t number = (uint64_t)json_integer_value(through);
+        json_is_integer(number) && json_integer_value(number) >= 0) {
+        uint64_t said = (uint64_t)json_integer_value(number);
 
-        pthread_mutex_lock(&agent->lock);
-        result = number != agent->said.through ? 0 : -EAGAIN;
-        agent->said.through = number;
-        pthread_mutex_unlock(&agent->lock);
-        agent_well(agent, REFUSED);
+        result = said != *through ? 0 : -EAGAIN;
+        *through = said;
+        agent_well(agent, code);
     } else {
-        agent_problem(&problem, EPERM, REFUSED,
-                      "The server answered %d to records of marks.",
-                      answer->status);
+        agent_problem(&problem, EPERM, code, "The server answered %d to %s.",
+                      answer->status, what);
         agent_trouble(agent, &problem);
     }
     json_decref(body);
+    return result;
+}
+
+static int take_answer(struct agent *agent, const struct link_answer *answer,
+                       uint64_t through)
+{
+    int result = push_answered(agent, answer, REFUSED, "records of marks",
+                               &through);
+
+    pthread_mutex_lock(&agent->lock);
+    agent->said.through = through;
+    pthread_mutex_unlock(&agent->lock);
     return result;
 }
 
@@ -112,7 +121,7 @@ int push_records(struct agent *agent)
                             &answer)
                  : -ENOMEM;
     if (result == 0) {
-        result = take_answer(agent, &answer);
+        result = take_answer(agent, &answer, through);
     }
     pthread_mutex_lock(&agent->lock);
     if (agent->said.news) {

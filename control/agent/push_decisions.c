@@ -38,32 +38,6 @@ static int add_line(void *context, uint64_t line,
     return json_array_append(part->lines, decision->tree);
 }
 
-/* 0: some went, ask again; 1: it has all; negative: later. */
-static int take_answer(struct agent *agent, const struct link_answer *answer)
-{
-    json_t *body = json_loadb(answer->text != NULL ? answer->text : "",
-                              answer->length, 0, NULL);
-    json_t *through = json_object_get(body, "through");
-    struct gray_problem problem = { 0 };
-    int result = -EIO;
-
-    if ((answer->status == 200 || answer->status == 409) &&
-        json_is_integer(through) && json_integer_value(through) >= 0) {
-        uint64_t number = (uint64_t)json_integer_value(through);
-
-        result = number != agent->decided ? 0 : -EAGAIN;
-        agent->decided = number;
-        agent_well(agent, REFUSED);
-    } else {
-        agent_problem(&problem, EPERM, REFUSED,
-                      "The server answered %d to lines of decision logs.",
-                      answer->status);
-        agent_trouble(agent, &problem);
-    }
-    json_decref(body);
-    return result;
-}
-
 static int send_part(struct agent *agent, const struct part *part)
 {
     char id[DECISIONS_ID + 1];
@@ -90,7 +64,8 @@ static int send_part(struct agent *agent, const struct part *part)
                           &answer);
     }
     if (result == 0) {
-        result = take_answer(agent, &answer);
+        result = push_answered(agent, &answer, REFUSED,
+                               "lines of decision logs", &agent->decided);
     }
     json_decref(body);
     free(answer.text);
